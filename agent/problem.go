@@ -1,0 +1,69 @@
+package agent
+
+import "time"
+
+// A Reason is a stable code for what went wrong or what is waited for. Codes are never reused.
+type Reason string
+
+// The reason codes of failures. docs/reasons.md says of each what it means and what to do.
+const (
+	// Network and repository.
+	ReasonUnreachable Reason = "unreachable" // name resolution, connect, reset, time-out
+	ReasonTLS         Reason = "tls"         // certificate or handshake
+	ReasonHTTP        Reason = "http_status" // an answer that will not change by asking again (4xx)
+	ReasonServerBusy  Reason = "server_busy" // 408, 425, 429, 5xx
+	ReasonTooSlow     Reason = "too_slow"    // stalled, or below the minimum rate
+	ReasonTooLarge    Reason = "too_large"   // more bytes than the metadata allows
+	ReasonBadAnswer   Reason = "bad_answer"  // an answer against the protocol: wrong range, compressed body
+	ReasonCut         Reason = "cut"         // the body ended early
+	ReasonNoMedium    Reason = "no_medium"   // the repository's directory is not there
+	// Trust.
+	ReasonUnsigned        Reason = "unsigned"
+	ReasonRollback        Reason = "rollback"
+	ReasonExpired         Reason = "expired"
+	ReasonClockAhead      Reason = "clock_ahead"
+	ReasonHashMismatch    Reason = "hash_mismatch"
+	ReasonLengthMismatch  Reason = "length_mismatch"
+	ReasonVersionMismatch Reason = "version_mismatch"
+	ReasonMalformed       Reason = "malformed"
+	ReasonUnsupported     Reason = "unsupported"
+	ReasonNotListed       Reason = "not_listed"
+	ReasonLimit           Reason = "limit_exceeded"
+	ReasonWrongHardware   Reason = "wrong_hardware"
+	ReasonIndexTooLow     Reason = "rollback_index"
+	ReasonRequires        Reason = "requires"
+	// Store.
+	ReasonDiskFull Reason = "disk_full"
+	ReasonReadOnly Reason = "read_only"
+	ReasonStore    Reason = "store"
+	ReasonLocked   Reason = "locked"
+	// Hook and trial.
+	ReasonHookMissing Reason = "hook_missing"
+	ReasonHookFailed  Reason = "hook_failed"
+	ReasonHookBusy    Reason = "hook_busy"
+	ReasonHookRefused Reason = "hook_refused"
+	ReasonHookTimeout Reason = "hook_timeout"
+	ReasonSlot        Reason = "slot" // the slots are not as they must be
+	ReasonUnhealthy   Reason = "unhealthy"
+	ReasonNeverBooted Reason = "never_booted"
+	ReasonTrialNoRepo Reason = "trial_unreachable"
+	ReasonWithdrawn   Reason = "withdrawn"
+	ReasonRejected    Reason = "rejected"
+	ReasonHeld        Reason = "held"
+)
+
+// A Problem is an error for people and programs: what happened, to what, and what to do.
+type Problem struct {
+	Reason Reason `json:"reason"`
+	// Text is one line: what, where, expected, seen, what to do. It holds no secret and no query string.
+	Text string `json:"text"`
+	// At is the effective time; zero where it is not known.
+	At time.Time `json:"at,omitzero"`
+	// RetryAfter is what the server or hook asked for, or 0. It is capped before use.
+	RetryAfter time.Duration `json:"-"`
+	// Err is the cause, or nil.
+	Err error `json:"-"`
+}
+
+func (p *Problem) Error() string { return p.Text }
+func (p *Problem) Unwrap() error { return p.Err }

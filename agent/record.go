@@ -1,0 +1,98 @@
+package agent
+
+import (
+	"time"
+
+	"github.com/ota-agent/ota-agent/release"
+	"github.com/ota-agent/ota-agent/verifier"
+)
+
+// RecordSchema is the version of Record's stored form.
+const RecordSchema = 1
+
+// A Phase is how far a component has come with a release. Phases are stored as these strings.
+type Phase string
+
+// The phases, in their order; Rejecting is the way back.
+const (
+	Idle       Phase = "idle"
+	Fetching   Phase = "fetching"
+	Staged     Phase = "staged"
+	Writing    Phase = "writing"
+	Switched   Phase = "switched"
+	Trial      Phase = "trial"
+	Confirming Phase = "confirming"
+	Rejecting  Phase = "rejecting"
+)
+
+// A Release is what a component is to run: a target file and what its signed custom object says.
+type Release struct {
+	Target verifier.Target `json:"target"`
+	Info   release.Info    `json:"-"` // parsed from Target.Custom
+	// Signers signed the role that lists the target; they bind the rollback_index floor.
+	Signers []verifier.KeyHash `json:"signers,omitempty"`
+}
+
+// ID names a release: the hash of its image.
+func (r Release) ID() string { return r.Target.ID() }
+
+// A Record is all that is kept about one component. It carries its own hook and reboot flag: they govern until
+// the component is idle again, whatever the config says meanwhile.
+type Record struct {
+	Schema    int    `json:"schema"`
+	Component string `json:"component"`
+	Phase     Phase  `json:"phase"`
+	// Release is what is being worked at; nil when idle.
+	Release *Release `json:"release,omitempty"`
+	Hook    string   `json:"hook,omitempty"`
+	Reboot  bool     `json:"reboot,omitempty"`
+	// TargetSlot is the slot that is written and tried; from writing on.
+	TargetSlot string `json:"target_slot,omitempty"`
+	// BootID is the boot in which the phase was entered; from switched on.
+	BootID string `json:"boot_id,omitempty"`
+	// Tried: in switched, the hook's try has succeeded in boot BootID.
+	Tried bool `json:"tried,omitempty"`
+	// Attempts counts failed hook runs and trials since the release was taken up, for back-off only.
+	Attempts int `json:"attempts,omitempty"`
+	// LostBoots counts trial boots in which the agent never recorded its start.
+	LostBoots int `json:"lost_boots,omitempty"`
+	// Verdict, in rejecting, is why; nil brings the old release back without a verdict.
+	Verdict *Problem `json:"verdict,omitempty"`
+	// Unreachable, after a trial that could not reach its repository: the release to count it against if the
+	// old release can.
+	Unreachable string `json:"unreachable,omitempty"`
+
+	// Confirmed is the last release that was confirmed, and the slot it is in; nil on a fresh device.
+	Confirmed     *Release `json:"confirmed,omitempty"`
+	ConfirmedSlot string   `json:"confirmed_slot,omitempty"`
+	// Rejected and Held remember releases by ID, newest last, at most RememberedMax each.
+	Rejected []Rejection `json:"rejected,omitempty"`
+	Held     []Hold      `json:"held,omitempty"`
+}
+
+// RememberedMax bounds the rejected and held releases that a record remembers; a flood forgets the oldest.
+const RememberedMax = 16
+
+// A Rejection remembers a release that must not be tried again.
+type Rejection struct {
+	ID      string  `json:"id"`
+	Version string  `json:"version,omitempty"`
+	First   Problem `json:"first"`
+	Last    Problem `json:"last"`
+	Count   int     `json:"count"`
+}
+
+// A Hold keeps back a release whose trials could not reach the repository.
+type Hold struct {
+	ID    string    `json:"id"`
+	Count int       `json:"count"`
+	Until time.Time `json:"until,omitzero"` // effective time; zero while Count is below its limit
+}
+
+// TimeFloor is the durable part of the effective time: never a clock reading (DESIGN 5).
+type TimeFloor struct {
+	// SignedAt is the newest publisher's time in a trusted timestamp.
+	SignedAt time.Time `json:"signed_at,omitzero"`
+	// Accrued is the uptime since SignedAt was learned that earlier boots made durable; at most once a day.
+	Accrued time.Duration `json:"accrued,omitempty"`
+}

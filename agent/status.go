@@ -1,0 +1,120 @@
+package agent
+
+import "time"
+
+// StatusSchema is the version of the status document.
+const StatusSchema = 1
+
+// Status is the one status document: the same by CLI, socket and MQTT. Fields are only ever added.
+type Status struct {
+	Schema int `json:"schema"`
+	// Seq rises with each document of a boot; (BootID, Seq) tells a duplicate from news.
+	Seq        uint64            `json:"seq"`
+	Agent      string            `json:"agent"` // the agent's version
+	Device     Device            `json:"device"`
+	BootID     string            `json:"boot_id"`
+	Time       TimeStatus        `json:"time"`
+	Repository RepositoryStatus  `json:"repository"`
+	Paused     bool              `json:"paused,omitempty"`
+	Components []ComponentStatus `json:"components"`
+	Counters   Counters          `json:"counters"`
+	// Recovered says what the store had to repair or set aside at start.
+	Recovered []string `json:"recovered,omitempty"`
+}
+
+// Device is who this device is. Each value is 1–64 of A–Z a–z 0–9 . _ - (Group may be empty).
+type Device struct {
+	ID       string `json:"id"`
+	Hardware string `json:"hardware"`
+	Group    string `json:"group,omitempty"`
+	Channel  string `json:"channel"`
+}
+
+// TimeStatus is the effective time and where it came from.
+type TimeStatus struct {
+	Effective time.Time `json:"effective"`
+	Source    string    `json:"source"` // "clock" or "floor"
+	Floor     time.Time `json:"floor"`
+}
+
+// RepositoryStatus is the outcome of the last refresh.
+type RepositoryStatus struct {
+	URL string `json:"url"` // without user, password and query
+	// Checks counts finished refreshes since the agent started, good or bad.
+	Checks      uint64       `json:"checks"`
+	LastSuccess time.Time    `json:"last_success,omitzero"`
+	LastProblem *Problem     `json:"last_problem,omitempty"` // of the last refresh; nil when it succeeded
+	NextIn      Seconds      `json:"next_in"`
+	Roles       []RoleStatus `json:"roles,omitempty"`
+}
+
+// RoleStatus is a trusted role.
+type RoleStatus struct {
+	Role    string    `json:"role"`
+	Version int64     `json:"version"`
+	Expires time.Time `json:"expires"`
+}
+
+// ComponentStatus is one component.
+type ComponentStatus struct {
+	Name    string `json:"name"`
+	Phase   Phase  `json:"phase"`
+	Booted  string `json:"booted,omitempty"`
+	Primary string `json:"primary,omitempty"`
+	// Running is what the booted slot holds, as far as that is known.
+	Running ReleaseStatus `json:"running"`
+	// Release is what is being worked at.
+	Release *ReleaseStatus `json:"release,omitempty"`
+	Slot    string         `json:"slot,omitempty"` // the slot being written or tried
+	// Waiting is why nothing is being done just now, in words, and until when.
+	Waiting  *Waiting    `json:"waiting,omitempty"`
+	Progress *Progress   `json:"progress,omitempty"`
+	Attempts int         `json:"attempts,omitempty"`
+	Problem  *Problem    `json:"last_problem,omitempty"`
+	Rejected []Rejection `json:"rejected,omitempty"`
+	// Last is how the last update ended: "confirmed", "rejected" or "withdrawn", and of which release.
+	Last *Outcome `json:"last,omitempty"`
+}
+
+// Waiting is a closed gate or a back-off.
+type Waiting struct {
+	Reason Reason  `json:"reason"`
+	Text   string  `json:"text"`
+	Left   Seconds `json:"left,omitempty"` // 0: until something else changes
+}
+
+// An Outcome is how an update ended.
+type Outcome struct {
+	Verdict string        `json:"verdict"`
+	Release ReleaseStatus `json:"release"`
+	Problem *Problem      `json:"problem,omitempty"`
+}
+
+// ReleaseStatus names a release.
+type ReleaseStatus struct {
+	Version string `json:"version,omitempty"`
+	SHA256  string `json:"sha256,omitempty"`
+	Length  int64  `json:"length,omitempty"`
+}
+
+// Progress of a download. It is never written to flash.
+type Progress struct {
+	Done  int64 `json:"done"`  // bytes present
+	Total int64 `json:"total"` // bytes of the image
+	// ResumedFrom is how many bytes were there when this run of the download began.
+	ResumedFrom int64   `json:"resumed_from"`
+	Rate        int64   `json:"rate"` // bytes per second, recent
+	Left        Seconds `json:"left"` // 0 when not known
+}
+
+// Seconds is a duration that JSON shows as whole seconds.
+type Seconds int64
+
+// Counters count since the agent started.
+type Counters struct {
+	Requests     int64 `json:"requests"`      // to the repository
+	BytesFetched int64 `json:"bytes_fetched"` // bodies, as received
+	BytesWritten int64 `json:"bytes_written"` // by the agent, to its state and image store
+	Fsyncs       int64 `json:"fsyncs"`
+	Commits      int64 `json:"commits"`
+}
