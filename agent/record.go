@@ -28,13 +28,22 @@ const (
 // A Release is what a component is to run: a target file and what its signed custom object says.
 type Release struct {
 	Target verifier.Target `json:"target"`
-	Info   release.Info    `json:"-"` // parsed from Target.Custom
 	// Signers signed the role that lists the target; they bind the rollback_index floor.
 	Signers []verifier.KeyHash `json:"signers,omitempty"`
 }
 
 // ID names a release: the hash of its image.
 func (r Release) ID() string { return r.Target.ID() }
+
+// Info is the release's signed custom.ota object. It was checked when the release was taken up; the zero Info
+// stands for one that can't be read any more.
+func (r Release) Info() release.Info {
+	i, err := release.Parse(r.Target.Custom)
+	if err != nil {
+		return release.Info{}
+	}
+	return i
+}
 
 // A Record is all that is kept about one component. It carries its own hook and reboot flag: they govern until
 // the component is idle again, whatever the config says meanwhile.
