@@ -1,0 +1,37 @@
+package strict
+
+// A Document is a TUF metadata file (4.2): what is signed, and by whom.
+type Document struct {
+	// Signed is an object, and has a canonical form.
+	Signed Value
+	// Signatures is an array. Its elements are unchecked: one that is no signature does not spoil the others.
+	Signatures Value
+}
+
+// ParseDocument validates raw as a whole, in one pass, and splits it. Members beside signed and signatures
+// are allowed and ignored. An error is an *Error. The Document refers to raw.
+func ParseDocument(raw []byte) (Document, error) {
+	var d Document
+	whole, err := validate(raw, &d)
+	if err != nil {
+		return Document{}, err
+	}
+	if err := member(whole, d.Signed, "signed", Object); err != nil {
+		return Document{}, err
+	}
+	if err := member(whole, d.Signatures, "signatures", Array); err != nil {
+		return Document{}, err
+	}
+	return d, nil
+}
+
+// member checks that a member of whole is there, and of its kind.
+func member(whole, v Value, name string, want Kind) error {
+	if v.Kind() == Absent {
+		return &Error{Offset: whole.Offset(), Want: "a member " + quote([]byte(name)), Got: "none"}
+	}
+	if v.Kind() != want {
+		return at(v.Refuse(want.String()), func(e *Error) { e.within([]byte(name)) })
+	}
+	return nil
+}
