@@ -8,15 +8,16 @@ type Reason string
 // The reason codes of failures. docs/reasons.md says of each what it means and what to do.
 const (
 	// Network and repository.
-	ReasonUnreachable Reason = "unreachable" // name resolution, connect, reset, time-out
-	ReasonTLS         Reason = "tls"         // certificate or handshake
-	ReasonHTTP        Reason = "http_status" // an answer that will not change by asking again (4xx)
-	ReasonServerBusy  Reason = "server_busy" // 408, 425, 429, 5xx
-	ReasonTooSlow     Reason = "too_slow"    // stalled, or below the minimum rate
-	ReasonTooLarge    Reason = "too_large"   // more bytes than the metadata allows
-	ReasonBadAnswer   Reason = "bad_answer"  // an answer against the protocol: wrong range, compressed body
-	ReasonCut         Reason = "cut"         // the body ended early
-	ReasonNoMedium    Reason = "no_medium"   // the repository's directory is not there
+	ReasonUnreachable   Reason = "unreachable"    // name resolution, connect, reset, time-out
+	ReasonTLS           Reason = "tls"            // certificate or handshake
+	ReasonHTTP          Reason = "http_status"    // an answer that will not change by asking again (4xx)
+	ReasonServerBusy    Reason = "server_busy"    // 408, 425, 429, 5xx
+	ReasonTooSlow       Reason = "too_slow"       // stalled, or below the minimum rate
+	ReasonTooLarge      Reason = "too_large"      // more bytes than the metadata allows
+	ReasonBadAnswer     Reason = "bad_answer"     // an answer against the protocol: wrong range, compressed body
+	ReasonCut           Reason = "cut"            // the body ended early
+	ReasonNoMedium      Reason = "no_medium"      // the repository's directory is not there
+	ReasonCaptivePortal Reason = "captive_portal" // a login page where the repository was asked
 	// Trust.
 	ReasonUnsigned        Reason = "unsigned"
 	ReasonRollback        Reason = "rollback"
@@ -37,6 +38,7 @@ const (
 	ReasonReadOnly Reason = "read_only"
 	ReasonStore    Reason = "store"
 	ReasonLocked   Reason = "locked"
+	ReasonInternal Reason = "internal" // none of these: the text says what is known
 	// Hook and trial.
 	ReasonHookMissing Reason = "hook_missing"
 	ReasonHookFailed  Reason = "hook_failed"
@@ -50,6 +52,19 @@ const (
 	ReasonWithdrawn   Reason = "withdrawn"
 	ReasonRejected    Reason = "rejected"
 	ReasonHeld        Reason = "held"
+	ReasonNoImage     Reason = "no_image" // the staged image is gone
+)
+
+// The reason codes of waiting.
+const (
+	ReasonBackoff      Reason = "backoff"
+	ReasonBusy         Reason = "busy"          // another component is being updated
+	ReasonDegraded     Reason = "degraded"      // the bootloader fell back from a confirmed release
+	ReasonRefreshFirst Reason = "refresh_first" // the repository is asked once more before try
+	ReasonTrial        Reason = "on_trial"
+	ReasonRebooting    Reason = "rebooting"
+	ReasonPaused       Reason = "paused"
+	ReasonRollout      Reason = "rollout"
 )
 
 // A Problem is an error for people and programs: what happened, to what, and what to do.
