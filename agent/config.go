@@ -1,6 +1,10 @@
 package agent
 
-import "time"
+import (
+	"time"
+
+	"github.com/ota-agent/ota-agent/verifier"
+)
 
 // Config is what the device maker decides. cmd/ota-agent fills it from TOML and validates it there by key and
 // line; zero durations take the defaults named here.
@@ -17,6 +21,8 @@ type Config struct {
 	Poll time.Duration
 	// BackoffMin and BackoffMax bound the wait after a failure; default 30 s and 24 h.
 	BackoffMin, BackoffMax time.Duration
+	// Limits bound what a refresh may cost; zero fields take the verifier's defaults.
+	Limits verifier.Limits
 	// Version is the agent's own, for the status document.
 	Version string
 	// RepositoryURL is for the status document, without user, password and query.
@@ -38,4 +44,50 @@ type Component struct {
 	TrialSettle time.Duration
 	// HealthEvery is the pause between two health checks in a trial; default 5 s.
 	HealthEvery time.Duration
+}
+
+// Defaults of the config.
+const (
+	defaultPoll          = 6 * time.Hour
+	defaultBackoffMin    = 30 * time.Second
+	defaultBackoffMax    = 24 * time.Hour
+	defaultTrialDeadline = 10 * time.Minute
+	defaultHealthEvery   = 5 * time.Second
+)
+
+// withDefaults fills in what is zero.
+func (c Config) withDefaults() Config {
+	c.Poll = orElse(c.Poll, defaultPoll)
+	c.BackoffMin = orElse(c.BackoffMin, defaultBackoffMin)
+	c.BackoffMax = orElse(c.BackoffMax, defaultBackoffMax)
+	return c
+}
+
+func orElse(d, fallback time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return fallback
+}
+
+// trialDeadline and its like also answer for a component that the config no longer names (nil).
+func (c *Component) trialDeadline() time.Duration {
+	if c == nil {
+		return defaultTrialDeadline
+	}
+	return orElse(c.TrialDeadline, defaultTrialDeadline)
+}
+
+func (c *Component) trialSettle() time.Duration {
+	if c == nil {
+		return 0
+	}
+	return c.TrialSettle
+}
+
+func (c *Component) healthEvery() time.Duration {
+	if c == nil {
+		return defaultHealthEvery
+	}
+	return orElse(c.HealthEvery, defaultHealthEvery)
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"encoding/hex"
 	"time"
 
 	"github.com/ota-agent/ota-agent/release"
@@ -28,12 +29,23 @@ const (
 // A Release is what a component is to run: a target file and what its signed custom object says.
 type Release struct {
 	Target verifier.Target `json:"target"`
+	// ImageSHA256 is the hex hash of the verified image, from staged on: metadata may list only SHA-512.
+	ImageSHA256 string `json:"image_sha256,omitempty"`
 	// Signers signed the role that lists the target; they bind the rollback_index floor.
 	Signers []verifier.KeyHash `json:"signers,omitempty"`
 }
 
 // ID names a release: the hash of its image.
 func (r Release) ID() string { return r.Target.ID() }
+
+// SHA256 is the hex SHA-256 of the image, or "" where the metadata lists only SHA-512 and the image was not yet
+// seen.
+func (r Release) SHA256() string {
+	if len(r.Target.SHA256) > 0 {
+		return hex.EncodeToString(r.Target.SHA256)
+	}
+	return r.ImageSHA256
+}
 
 // Info is the release's signed custom.ota object. It was checked when the release was taken up; the zero Info
 // stands for one that can't be read any more.
@@ -59,8 +71,8 @@ type Record struct {
 	TargetSlot string `json:"target_slot,omitempty"`
 	// BootID is the boot in which the phase was entered; from switched on.
 	BootID string `json:"boot_id,omitempty"`
-	// Tried: in switched, the hook's try has succeeded in boot BootID.
-	Tried bool `json:"tried,omitempty"`
+	// Acted: the hook's verb of this phase has succeeded in boot BootID: try in switched, reject in rejecting.
+	Acted bool `json:"acted,omitempty"`
 	// Attempts counts failed hook runs and trials since the release was taken up, for back-off only.
 	Attempts int `json:"attempts,omitempty"`
 	// LostBoots counts trial boots in which the agent never recorded its start.
@@ -102,6 +114,10 @@ type Hold struct {
 type TimeFloor struct {
 	// SignedAt is the newest publisher's time in a trusted timestamp.
 	SignedAt time.Time `json:"signed_at,omitzero"`
-	// Accrued is the uptime since SignedAt was learned that earlier boots made durable; at most once a day.
+	// Accrued is the uptime since SignedAt was learned, as far as it was made durable; at most once a day.
 	Accrued time.Duration `json:"accrued,omitempty"`
+	// BootID and At say in which boot, and at which uptime, Accrued was brought up to date; the uptime after At
+	// in this boot, and all of the uptime in a later one, comes on top.
+	BootID string        `json:"boot_id,omitempty"`
+	At     time.Duration `json:"at,omitempty"`
 }

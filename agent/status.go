@@ -110,6 +110,9 @@ type Progress struct {
 // Seconds is a duration that JSON shows as whole seconds.
 type Seconds int64
 
+// SecondsOf rounds up: a wait that is not over never shows as 0.
+func SecondsOf(d time.Duration) Seconds { return Seconds((d + time.Second - 1) / time.Second) }
+
 // Counters count since the agent started.
 type Counters struct {
 	Requests     int64 `json:"requests"`      // to the repository

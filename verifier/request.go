@@ -215,3 +215,13 @@ func Drive(c Conversation, answer func(Request) Answer, commit func(Change) erro
 // SignedAt is the newest publisher's time in the trusted timestamp (the extra signed field "signed_at"), or
 // zero. It can only be as new as the timestamp role's keys say.
 func (r *Refresh) SignedAt() time.Time { panic("not yet") }
+
+// A RoleInfo is one trusted role, for people.
+type RoleInfo struct {
+	Role    string
+	Version int64
+	Expires time.Time
+}
+
+// Trusted lists root, timestamp, snapshot and targets as far as they are trusted now.
+func (r *Refresh) Trusted() []RoleInfo { panic("not yet") }

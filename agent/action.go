@@ -1,0 +1,96 @@
+package agent
+
+import "time"
+
+// An ActionKind says what to do next with a component.
+type ActionKind string
+
+// Actions that touch nothing but the record: the loop commits what Step makes of them.
+const (
+	// TakeUp begins with the offered release: idle → fetching.
+	TakeUp ActionKind = "take_up"
+	// Adopt notes what a provisioned device runs as confirmed.
+	Adopt ActionKind = "adopt"
+	// Drop gives up a release that was never tried: → idle.
+	Drop ActionKind = "drop"
+	// Order names the slot: staged → writing.
+	Order ActionKind = "order"
+	// Restage asks for the slot again: writing → staged.
+	Restage ActionKind = "restage"
+	// Rearm goes back to switched, to try again in this boot.
+	Rearm ActionKind = "rearm"
+	// CountLost is Rearm after a trial boot in which the agent never recorded its start.
+	CountLost ActionKind = "count_lost"
+	// Enter begins a trial in this boot.
+	Enter ActionKind = "enter"
+	// Approve ends a trial well: trial → confirming.
+	Approve ActionKind = "approve"
+	// Finish ends an update: confirming → idle.
+	Finish ActionKind = "finish"
+	// Condemn begins the way back with a verdict: → rejecting.
+	Condemn ActionKind = "condemn"
+	// Withdraw begins the way back without a verdict: → rejecting.
+	Withdraw ActionKind = "withdraw"
+	// GiveUp is Withdraw after a trial that could not reach the repository.
+	GiveUp ActionKind = "give_up"
+	// Settle ends the way back: rejecting → idle.
+	Settle ActionKind = "settle"
+	// Count counts an unreachable trial against its release, since the old one reaches the repository; Forgive
+	// does not, since it can't either.
+	Count   ActionKind = "count"
+	Forgive ActionKind = "forgive"
+)
+
+// Actions that do something; each may be done again.
+const (
+	// Wait does nothing until something changes or Waiting.Left is over.
+	Wait ActionKind = "wait"
+	// Observe asks the hook for its status.
+	Observe ActionKind = "observe"
+	// Check asks for a refresh.
+	Check ActionKind = "check"
+	// Fetch downloads, verifies and stages the image.
+	Fetch ActionKind = "fetch"
+	// Install writes the image to the slot.
+	Install ActionKind = "install"
+	// Try verifies the slot and has the bootloader try it.
+	Try ActionKind = "try"
+	// Restart reboots the machine.
+	Restart ActionKind = "restart"
+	// Examine runs the health checks.
+	Examine ActionKind = "examine"
+	// Confirm has the bootloader keep the slot.
+	Confirm ActionKind = "confirm"
+	// Reject has the bootloader go back.
+	Reject ActionKind = "reject"
+)
+
+// An Action is what to do next, with all that Step needs to know about it.
+type Action struct {
+	Kind ActionKind
+	// Release is what TakeUp begins with and Adopt keeps.
+	Release *Release
+	// Hook and Reboot are the component's, for TakeUp.
+	Hook   string
+	Reboot bool
+	// Slot is the slot that Order names, and the one Adopt found booted.
+	Slot   string
+	BootID string
+	// SHA256 is the hex hash of the image that Fetch staged.
+	SHA256 string
+	// Problem is Condemn's verdict.
+	Problem *Problem
+	// Waiting says why, for Wait; nil when the component is at rest.
+	Waiting *Waiting
+	// Now is the effective time, for Count.
+	Now time.Time
+}
+
+// Pure reports whether the action touches nothing but the record.
+func (a Action) Pure() bool {
+	switch a.Kind {
+	case Wait, Observe, Check, Fetch, Install, Try, Restart, Examine, Confirm, Reject:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,198 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// An Agent runs the update machine until its context ends. Its methods may be called from any goroutine.
+type Agent struct {
+	engine *engine
+	log    *slog.Logger
+
+	wakes    chan Wake
+	asks     chan ask
+	commands chan commanded
+
+	view    atomic.Pointer[Status]
+	mu      sync.Mutex
+	changed chan struct{}
+	beat    atomic.Int64 // turns of the loop
+}
+
+// An ask waits for the end of a refresh that begins after it.
+type ask struct {
+	answer chan error
+}
+
+// A Command is what an operator asks for.
+type Command struct {
+	// Name is "pause", "resume" or "retry".
+	Name string `json:"command"`
+	// Component is what retry is about; empty: all of them.
+	Component string `json:"component,omitempty"`
+}
+
+type commanded struct {
+	Command
+	answer chan error
+}
+
+// progressEvery is how often a running download renews the status document.
+const progressEvery = 500 * time.Millisecond
+
+// New loads the state and prepares the agent; nothing is done before Run. It fails where the state can't be loaded.
+func New(cfg Config, p Ports, log *slog.Logger) (*Agent, error) {
+	e, err := newEngine(cfg, p, log)
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{engine: e, log: log, wakes: make(chan Wake, 8), asks: make(chan ask), commands: make(chan commanded),
+		changed: make(chan struct{})}
+	a.publish()
+	return a, nil
+}
+
+// Run does what there is to do until ctx ends, which is no error. It returns an error when a commit failed: its
+// outcome is unknown, and the process must end and start again.
+func (a *Agent) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	defer stop()
+	ended := make(chan end)
+	var waiting []ask
+	for {
+		tasks, err := a.engine.advance()
+		if err != nil {
+			return err
+		}
+		for _, t := range tasks {
+			a.start(ctx, t, ended, &workers)
+		}
+		a.publish()
+		a.beat.Add(1)
+		timer := time.NewTimer(a.pause())
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		case w := <-a.wakes:
+			a.engine.wake(w)
+		case q := <-a.asks:
+			waiting = append(waiting, q)
+			a.engine.plan.now = true
+		case c := <-a.commands:
+			err := a.engine.command(c.Command)
+			c.answer <- err
+			if err := a.engine.book.failure(); err != nil {
+				return err
+			}
+		case x := <-ended:
+			if err := a.engine.finish(x.task, x.outcome); err != nil {
+				return err
+			}
+			if x.task.of == nil && !a.engine.plan.now {
+				waiting = answerAll(waiting, x.outcome.refreshed.problem)
+			}
+		}
+		timer.Stop()
+	}
+}
+
+// An end is a task and what came of it.
+type end struct {
+	task    *task
+	outcome outcome
+}
+
+func (a *Agent) start(ctx context.Context, t *task, ended chan<- end, workers *sync.WaitGroup) {
+	own, cancel := context.WithCancel(ctx)
+	t.cancel = cancel
+	workers.Go(func() {
+		defer cancel()
+		o := t.run(own)
+		select {
+		case ended <- end{t, o}:
+		case <-ctx.Done(): // the agent stops: nobody waits for it any more
+		}
+	})
+}
+
+func answerAll(waiting []ask, p *Problem) []ask {
+	var err error
+	if p != nil {
+		err = p
+	}
+	for _, q := range waiting {
+		q.answer <- err
+	}
+	return nil
+}
+
+// pause is how long the loop may sleep.
+func (a *Agent) pause() time.Duration {
+	d := a.engine.deadline()
+	if a.engine.fetchBusy {
+		d = min(d, progressEvery)
+	}
+	return d
+}
+
+// Status is the status document as of the last turn of the loop.
+func (a *Agent) Status() Status { return *a.view.Load() }
+
+// Changed returns a channel that is closed when the status document changes.
+func (a *Agent) Changed() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.changed
+}
+
+// Beat counts the loop's turns: a watchdog is fed only while it moves or has nothing to do.
+func (a *Agent) Beat() int64 { return a.beat.Load() }
+
+// Wake notes a hint. It never blocks: a full queue already holds a wake that does as well.
+func (a *Agent) Wake(w Wake) {
+	select {
+	case a.wakes <- w:
+	default:
+	}
+}
+
+// Check asks for a refresh and waits for its outcome, a *Problem where it was refused or failed.
+func (a *Agent) Check(ctx context.Context) error {
+	q := ask{answer: make(chan error, 1)}
+	select {
+	case a.asks <- q:
+	case <-ctx.Done():
+		return fmt.Errorf("ask for a check: %w", ctx.Err())
+	}
+	select {
+	case err := <-q.answer:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the check: %w", ctx.Err())
+	}
+}
+
+// Command does what the operator asks for. An unknown command or component is an error and changes nothing.
+func (a *Agent) Command(ctx context.Context, c Command) error {
+	x := commanded{Command: c, answer: make(chan error, 1)}
+	select {
+	case a.commands <- x:
+	case <-ctx.Done():
+		return fmt.Errorf("command %s: %w", c.Name, ctx.Err())
+	}
+	select {
+	case err := <-x.answer:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("command %s: %w", c.Name, ctx.Err())
+	}
+}

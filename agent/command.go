@@ -1,0 +1,87 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+)
+
+// component finds a component by its name, or nil.
+func (e *engine) component(name string) *live {
+	for _, c := range e.live {
+		if c.name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// wake notes a hint for the schedule.
+func (e *engine) wake(w Wake) {
+	e.log.Info("woken", "source", w.Source)
+	e.plan.hint(w, e.cfg.Device.ID, e.p.System.Uptime())
+}
+
+// command does what the operator asks for.
+func (e *engine) command(c Command) error {
+	switch c.Name {
+	case "pause", "resume":
+		pause := c.Name == "pause"
+		if e.book.paused() == pause {
+			return nil
+		}
+		if pause {
+			e.cancelFetches()
+		}
+		return e.book.commit(Change{Device: &DeviceState{Paused: pause}})
+	case "retry":
+		return e.retry(c.Component)
+	}
+	return fmt.Errorf("unknown command %q: it is one of pause, resume, retry", c.Name)
+}
+
+// retry forgets what was remembered against releases, ends all back-offs, and asks for a refresh.
+func (e *engine) retry(name string) error {
+	if name != "" && e.component(name) == nil {
+		return fmt.Errorf("retry: there is no component %q", name)
+	}
+	for _, c := range e.live {
+		if name != "" && c.name != name {
+			continue
+		}
+		c.notBefore, c.failures = 0, 0
+		r := e.book.record(c.name)
+		r.Rejected, r.Held, r.Attempts = nil, nil, 0
+		if r.Phase == Idle && r.Confirmed != nil && c.slots != nil && c.slots.Booted != r.ConfirmedSlot {
+			r.Confirmed, r.ConfirmedSlot = nil, "" // degraded: what was confirmed may be installed again
+		}
+		if err := e.book.put(r, false); err != nil {
+			return err
+		}
+	}
+	e.plan.now = true
+	return nil
+}
+
+func (e *engine) cancelFetches() {
+	for _, c := range e.live {
+		if c.running != nil && c.running.action.Kind == Fetch && c.running.cancel != nil {
+			c.running.cancel()
+		}
+	}
+}
+
+// newRefresh makes the task of a refresh. A component that is being worked at is looked up by its record's path.
+func (e *engine) newRefresh() *task {
+	paths := map[string]string{}
+	for _, c := range e.live {
+		if r := e.book.record(c.name); r.Release != nil {
+			paths[c.name] = r.Release.Target.Path
+		} else if c.component != nil {
+			paths[c.name] = targetPath(*c.component, e.cfg.Device)
+		}
+	}
+	return &task{run: func(ctx context.Context) outcome {
+		out := e.refresh(ctx, paths)
+		return outcome{refreshed: out, cancelled: out.problem != nil && ctx.Err() != nil}
+	}}
+}

@@ -1,0 +1,176 @@
+package agent
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/ota-agent/ota-agent/verifier"
+)
+
+// Bounds of a download.
+const (
+	// copyBytes is the buffer between the network and the disk: larger ones gain nothing.
+	copyBytes = 128 << 10
+	// flushBytes is how much of a download a power cut can cost: small beside an image, large beside a flush.
+	flushBytes = 4 << 20
+)
+
+// A download brings one image from the repository to the image store: it resumes after the last durable byte,
+// hashes as it goes, and shows nothing under a final name before length and hashes are right.
+type download struct {
+	repo   Repository
+	images Images
+	target verifier.Target
+	// progress is told of the bytes present; it must not block.
+	progress func(done, resumedFrom int64)
+}
+
+// run downloads, verifies and stages the image; it returns what was verified. An image that is staged already is
+// verified again instead.
+func (d download) run(ctx context.Context) (verifier.Verified, error) {
+	if v, err := checkStaged(ctx, d.images, d.target); err == nil {
+		return v, nil
+	} else if !errors.Is(err, ErrAbsent) && !isBadImage(err) {
+		return verifier.Verified{}, err
+	}
+	part, err := d.images.Partial(d.target)
+	if err != nil {
+		return verifier.Verified{}, fmt.Errorf("download %s: %w", d.target.Path, err)
+	}
+	defer part.Close()
+	v, err := d.into(ctx, part)
+	if err != nil {
+		return verifier.Verified{}, fmt.Errorf("download %s: %w", d.target.Path, err)
+	}
+	return v, nil
+}
+
+func (d download) into(ctx context.Context, part Partial) (verifier.Verified, error) {
+	check := d.target.Check()
+	if _, err := copyContext(ctx, check, part.Durable()); err != nil {
+		return verifier.Verified{}, d.startOver(part, err) // longer than the target: worth nothing
+	}
+	resumed := part.Size()
+	d.progress(resumed, resumed)
+	if resumed < d.target.Length {
+		body, err := d.repo.Image(ctx, ImageRequest{Name: d.target.Name, From: resumed,
+			Length: d.target.Length, Validator: part.Validator()})
+		if err != nil {
+			return verifier.Verified{}, err
+		}
+		defer body.Close()
+		if body.From != resumed {
+			if err := part.Restart(); err != nil {
+				return verifier.Verified{}, err
+			}
+			check, resumed = d.target.Check(), 0
+		}
+		if body.Validator != part.Validator() {
+			if err := part.SetValidator(body.Validator); err != nil {
+				return verifier.Verified{}, err
+			}
+		}
+		if err := d.stream(ctx, part, check, body, resumed); err != nil {
+			return verifier.Verified{}, err
+		}
+	}
+	v, err := check.Done()
+	if err != nil {
+		return verifier.Verified{}, d.startOver(part, err)
+	}
+	return v, part.Stage(v)
+}
+
+// startOver drops bytes that the hash has found wrong: only now are they known to be worth nothing.
+func (d download) startOver(part Partial, cause error) error {
+	if err := part.Restart(); err != nil {
+		return errors.Join(cause, err)
+	}
+	return cause
+}
+
+// stream copies the body to the partial file and the check, flushing as it grows. What came before a failure is
+// flushed too, so that the next run goes on after it.
+func (d download) stream(ctx context.Context, part Partial, check io.Writer, body io.Reader, resumed int64) error {
+	buf := make([]byte, copyBytes)
+	done, flushed := resumed, resumed
+	for {
+		n, err := body.Read(buf)
+		if n > 0 {
+			if _, werr := part.Write(buf[:n]); werr != nil {
+				return werr
+			}
+			if _, werr := check.Write(buf[:n]); werr != nil {
+				return d.startOver(part, werr)
+			}
+			done += int64(n)
+			d.progress(done, resumed)
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if done-flushed >= flushBytes || err != nil {
+			if ferr := part.Flush(); ferr != nil {
+				return ferr
+			}
+			flushed = done
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// checkStaged hashes a staged image again: what lay on the disk since is not trusted against bit rot.
+func checkStaged(ctx context.Context, images Images, t verifier.Target) (verifier.Verified, error) {
+	image, err := images.Open(t)
+	if err != nil {
+		return verifier.Verified{}, fmt.Errorf("open the staged image of %s: %w", t.Path, err)
+	}
+	defer image.Close()
+	return checkImage(ctx, image, t)
+}
+
+func checkImage(ctx context.Context, image io.Reader, t verifier.Target) (verifier.Verified, error) {
+	check := t.Check()
+	if _, err := copyContext(ctx, check, image); err != nil {
+		return verifier.Verified{}, fmt.Errorf("the staged image of %s: %w", t.Path, err)
+	}
+	v, err := check.Done()
+	if err != nil {
+		return verifier.Verified{}, fmt.Errorf("the staged image of %s: %w", t.Path, err)
+	}
+	return v, nil
+}
+
+func isBadImage(err error) bool {
+	return errors.Is(err, verifier.ErrHashMismatch) || errors.Is(err, verifier.ErrLengthMismatch)
+}
+
+// copyContext is io.Copy that stops when ctx is done.
+func copyContext(ctx context.Context, w io.Writer, r io.Reader) (int64, error) {
+	return io.CopyBuffer(w, contextReader{ctx, r}, make([]byte, copyBytes))
+}
+
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
+func hexSHA256(v verifier.Verified) string {
+	sum := v.SHA256()
+	return hex.EncodeToString(sum[:])
+}

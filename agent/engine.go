@@ -1,0 +1,253 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/ota-agent/ota-agent/verifier"
+)
+
+// Ports are what the agent needs of the world.
+type Ports struct {
+	Store      Store
+	Images     Images
+	Repository Repository
+	Installer  Installer
+	System     System
+	// Counters reads the adapters' counters for the status document; nil: none.
+	Counters func() Counters
+	// Random returns a number in [0,1), for jitter.
+	Random func() float64
+}
+
+// passesMax bounds how many pure steps may follow each other without an action: the longest real chain is four.
+const passesMax = 32
+
+// An engine decides and keeps count; it starts nothing itself. Whoever drives it (Agent.Run with goroutines, the
+// simulation step by step) runs the tasks that advance returns and hands back what came of them. All methods are
+// called from one goroutine, but for what refresh says of itself.
+type engine struct {
+	cfg  Config
+	p    Ports
+	log  *slog.Logger
+	book *ledger
+
+	live  []*live
+	plan  schedule
+	roles []verifier.RoleInfo
+
+	checks      uint64
+	lastSuccess time.Time
+	lastBegan   time.Duration // uptime at which the last successful refresh began; -1: none in this process
+	lastProblem *Problem      // of the last refresh
+
+	hookBusy, fetchBusy, refreshing bool
+	parkedAt                        time.Duration // uptime of an ordered reboot; -1: none
+}
+
+// live is what this process knows about a component beyond its record.
+type live struct {
+	name      string
+	component *Component // nil: the config does not name it
+	slots     *Slots
+	offer     Offer
+
+	failure   *Problem
+	failures  int
+	notBefore time.Duration // uptime
+
+	trialFrom   time.Duration // uptime at which the trial, or the time after it, began
+	healthy     bool
+	healthyFrom time.Duration
+	healthAt    time.Duration
+	reached     bool
+
+	running  *task
+	progress atomic.Pointer[Progress]
+	waiting  *Waiting
+	last     *Outcome
+}
+
+// A task is one action that touches the world.
+type task struct {
+	of     *live // nil for a refresh
+	action Action
+	// run does it. It may block, and runs beside the engine.
+	run func(ctx context.Context) outcome
+	// cancel is set by whoever runs the task.
+	cancel context.CancelFunc
+}
+
+// An outcome is what came of a task.
+type outcome struct {
+	problem   *Problem
+	slots     Slots     // of Observe
+	sha256    string    // of Fetch
+	refreshed refreshed // of a refresh
+	cancelled bool
+}
+
+func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
+	book, err := openLedger(p.Store)
+	if err != nil {
+		return nil, err
+	}
+	e := &engine{cfg: cfg.withDefaults(), p: p, log: log, book: book, lastBegan: -1, parkedAt: -1}
+	up := p.System.Uptime()
+	e.plan = newSchedule(e.cfg, up, p.Random())
+	for i := range e.cfg.Components {
+		e.live = append(e.live, &live{name: e.cfg.Components[i].Name, component: &e.cfg.Components[i]})
+	}
+	for name, r := range book.records() {
+		if e.component(name) == nil && r.Phase != Idle {
+			e.live = append(e.live, &live{name: name}) // gone from the config: it is brought to rest all the same
+		}
+	}
+	for _, c := range e.live {
+		r := book.record(c.name)
+		c.trialFrom, c.healthAt = up, up
+		if r.Attempts > 0 {
+			c.notBefore = up + Backoff(ReasonBackoff, r.Attempts, e.cfg.BackoffMin, e.cfg.BackoffMax, p.Random())
+		}
+		if r.Phase != Idle {
+			e.plan.now = true
+			log.Info("going on", "component", c.name, "phase", r.Phase, "release", describe(r.Release))
+		}
+	}
+	e.sweep()
+	return e, nil
+}
+
+// advance takes every step that can be taken now and returns the tasks to run.
+func (e *engine) advance() ([]*task, error) {
+	if e.parkedAt >= 0 && e.p.System.Uptime()-e.parkedAt < parkedMax {
+		return nil, nil
+	}
+	e.parkedAt = -1
+	if err := e.accrue(); err != nil {
+		return nil, err
+	}
+	var tasks []*task
+	for _, c := range e.live {
+		t, err := e.advanceOne(c)
+		if err != nil {
+			return nil, err
+		}
+		if t != nil {
+			tasks = append(tasks, t)
+		}
+	}
+	if t := e.refreshTask(); t != nil {
+		tasks = append(tasks, t)
+	}
+	return tasks, nil
+}
+
+// advanceOne commits pure steps of a component until it waits or has something to do.
+func (e *engine) advanceOne(c *live) (*task, error) {
+	if c.running != nil {
+		return nil, nil
+	}
+	for range passesMax {
+		r := e.book.record(c.name)
+		a := Next(r, e.facts(c, r))
+		c.waiting = a.Waiting
+		switch {
+		case a.Kind == Wait:
+			return nil, nil
+		case a.Kind == Check:
+			e.plan.want(e.lastProblem != nil)
+			return nil, nil
+		case !a.Pure():
+			return e.begin(c, r, a), nil
+		}
+		if err := e.step(c, r, a, nil); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("component %s: the machine does not come to rest in phase %s", c.name, e.book.record(c.name).Phase)
+}
+
+// begin makes a task of an action, or nil while its lane is taken: one hook and one download run at a time.
+func (e *engine) begin(c *live, r Record, a Action) *task {
+	lane := &e.hookBusy
+	if a.Kind == Fetch {
+		lane = &e.fetchBusy
+	}
+	if *lane {
+		return nil
+	}
+	*lane = true
+	c.running = &task{of: c, action: a, run: e.work(c, r, a)}
+	return c.running
+}
+
+// finish takes what came of a task and commits the step that follows.
+func (e *engine) finish(t *task, o outcome) error {
+	if t.of == nil {
+		return e.refreshEnded(o)
+	}
+	c := t.of
+	c.running = nil
+	if t.action.Kind == Fetch {
+		e.fetchBusy = false
+	} else {
+		e.hookBusy = false
+	}
+	if err := e.book.failure(); err != nil {
+		return err
+	}
+	if o.cancelled {
+		return nil
+	}
+	r := e.book.record(c.name)
+	e.note(c, r, t.action, o)
+	t.action.SHA256 = o.sha256
+	return e.step(c, r, t.action, o.problem)
+}
+
+// step commits what Step makes of the record, and then lets what is known in this process follow.
+func (e *engine) step(c *live, r Record, a Action, p *Problem) error {
+	next := Step(r, a, p)
+	if err := e.book.put(next, a.Kind == Finish || a.Kind == Adopt); err != nil {
+		return err
+	}
+	if next.Phase != r.Phase || next.BootID != r.BootID {
+		e.transition(c, r, next, a)
+	}
+	if next.Phase != r.Phase && (next.Phase == Idle || next.Phase == Fetching) {
+		e.sweep()
+	}
+	return nil
+}
+
+// sweep removes the images that nobody works at: what is confirmed lies in its slot.
+func (e *engine) sweep() {
+	var keep []verifier.Target
+	for _, r := range e.book.records() {
+		if r.Release != nil {
+			keep = append(keep, r.Release.Target)
+		}
+	}
+	slices.SortFunc(keep, func(a, b verifier.Target) int { return slices.Compare([]byte(a.ID()), []byte(b.ID())) })
+	if err := e.p.Images.Keep(keep); err != nil {
+		e.log.Warn("could not remove old images", "err", err) // nothing depends on it; the next sweep tries again
+	}
+}
+
+// accrue makes the age of the newest signed time durable, at most once a day, and only while the kernel does not
+// call its clock synchronised.
+func (e *engine) accrue() error {
+	if _, synchronised := e.p.System.Clock(); synchronised {
+		return nil
+	}
+	t, ok := e.book.timeFloor().accrue(e.p.System.BootID(), e.p.System.Uptime())
+	if !ok {
+		return nil
+	}
+	return e.book.commit(Change{Time: &t})
+}

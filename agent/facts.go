@@ -1,0 +1,87 @@
+package agent
+
+import "time"
+
+// Facts are what is observed about one component and its surroundings. They are never stored.
+type Facts struct {
+	// Component is what the config says; nil when the config no longer names the component.
+	Component *Component
+	BootID    string
+	// Slots is the hook's answer, or nil: not asked since something changed.
+	Slots *Slots
+	// Offer is what the repository names.
+	Offer Offer
+	// Fresh: a refresh succeeded a short while ago (FreshMax).
+	Fresh bool
+	// Reached: a refresh succeeded in this run of the trial, or in the boot after it.
+	Reached bool
+	// Local: the repository needs no network, so a trial needs no reachability.
+	Local bool
+	// Backoff is what is left of the wait after a failure, and Failure is that failure.
+	Backoff time.Duration
+	Failure *Problem
+	// FetchGate and InstallGate are the first closed gates on the way to a download and to a switch; nil: open.
+	FetchGate, InstallGate *Waiting
+	// Busy names another component that is writing, trying or rebooting, or is empty.
+	Busy string
+	// TrialAge is the uptime since the trial began in this boot.
+	TrialAge time.Duration
+	// Healthy and HealthyFor tell of the health checks of this trial: the last one passed, and for how long they
+	// have passed without a break.
+	Healthy    bool
+	HealthyFor time.Duration
+	// HealthIn is the time to the next health check.
+	HealthIn time.Duration
+	// Now is the effective time.
+	Now time.Time
+}
+
+// Bounds of the machine.
+const (
+	// FreshMax is how long before try the refresh may lie that still names the release: long enough for a slow
+	// hook to verify a slot, short enough that a release withdrawn meanwhile is not tried.
+	FreshMax = 10 * time.Minute
+	// LostBootsMax trial boots in which the agent never recorded its start reject a release: one can be a power
+	// cut, three in a row are not.
+	LostBootsMax = 3
+	// HoldAfter trials that could not reach a repository which the old release reached hold a release back for
+	// HoldFor.
+	HoldAfter = 3
+	HoldFor   = 7 * 24 * time.Hour
+)
+
+// An Offer is what the trusted metadata names for a component.
+type Offer struct {
+	// Known: a refresh and a search came to an answer since the agent started.
+	Known bool
+	// Release is what the repository lists; nil: nothing.
+	Release *Release
+	// Problem refuses the offered release for this device; nil: it may run.
+	Problem *Problem
+}
+
+// id is the offered release's ID, or "" for nothing.
+func (o Offer) id() string {
+	if o.Release == nil {
+		return ""
+	}
+	return o.Release.ID()
+}
+
+// left reports whether the repository is known not to name r's release any more, or to name it with something
+// that refuses it.
+func (o Offer) left(r Record) bool {
+	return o.Known && (o.id() != r.Release.ID() || o.Problem != nil)
+}
+
+// runs reports whether the booted slot holds the release, as far as the hook or the record can tell.
+func (f Facts) runs(r Record, rel Release) bool {
+	if f.Slots == nil {
+		return false
+	}
+	held, want := f.Slots.Slots[f.Slots.Booted].SHA256, rel.SHA256()
+	if held != "" && want != "" {
+		return held == want
+	}
+	return r.Confirmed != nil && r.Confirmed.ID() == rel.ID() && r.ConfirmedSlot == f.Slots.Booted
+}

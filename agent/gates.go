@@ -1,0 +1,79 @@
+package agent
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/ota-agent/ota-agent/release"
+)
+
+// rolloutSlack is the part of a rollout's duration by which a timestamp may be older than the device's place in
+// it: a replayed timestamp can't finish a ramp that was stopped.
+const rolloutSlack = 20
+
+// place is this device's place in [0,1) within a rollout: the same at each check, another for each release.
+func place(deviceID, releaseID string) float64 {
+	sum := sha256.Sum256([]byte(deviceID + "\x00" + releaseID))
+	return float64(binary.BigEndian.Uint64(sum[:8])>>11) / (1 << 53)
+}
+
+// rolloutGate closes until the device's turn has come, by the effective time and by a timestamp that was signed
+// recently enough.
+func rolloutGate(r *release.Rollout, deviceID, releaseID string, now, signedAt time.Time) *Waiting {
+	if r == nil {
+		return nil
+	}
+	turn := r.Start.Add(time.Duration(float64(r.Duration) * place(deviceID, releaseID)))
+	if now.Before(turn) {
+		return &Waiting{Reason: ReasonRollout, Left: SecondsOf(turn.Sub(now)),
+			Text: "this device joins the rollout at " + turn.UTC().Format(time.RFC3339)}
+	}
+	if oldest := now.Add(-r.Duration / rolloutSlack); r.Duration > 0 && now.Before(r.Start.Add(r.Duration)) && signedAt.Before(oldest) {
+		return &Waiting{Reason: ReasonRollout, Text: fmt.Sprintf(
+			"joining the rollout needs a timestamp signed after %s; the newest one was signed at %s",
+			oldest.UTC().Format(time.RFC3339), signedAt.UTC().Format(time.RFC3339))}
+	}
+	return nil
+}
+
+// pauseGate closes while the operator has paused updates.
+func pauseGate(paused bool) *Waiting {
+	if !paused {
+		return nil
+	}
+	return &Waiting{Reason: ReasonPaused, Text: "updates are paused; `ota-agent resume` ends this"}
+}
+
+// requiresGate closes until the components that a release requires have reached their index.
+func requiresGate(requires []release.Requirement, records map[string]Record) *Waiting {
+	for _, q := range requires {
+		if index := confirmedIndex(records[q.Component]); index < q.RollbackIndex {
+			return &Waiting{Reason: ReasonRequires, Text: fmt.Sprintf(
+				"requires component %s at rollback_index %d; it has confirmed %d", q.Component, q.RollbackIndex, index)}
+		}
+	}
+	return nil
+}
+
+// confirmedIndex is the rollback_index of what the component has confirmed, or -1.
+func confirmedIndex(r Record) int64 {
+	if r.Confirmed == nil {
+		return -1
+	}
+	if index := r.Confirmed.Info().RollbackIndex; index != nil {
+		return *index
+	}
+	return -1
+}
+
+// firstClosed is the first gate that is closed, or nil.
+func firstClosed(gates ...*Waiting) *Waiting {
+	for _, g := range gates {
+		if g != nil {
+			return g
+		}
+	}
+	return nil
+}

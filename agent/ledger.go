@@ -1,0 +1,141 @@
+package agent
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/ota-agent/ota-agent/verifier"
+)
+
+// A ledger is what is durable, as this process knows it, and the only place that commits. A refresh commits from
+// its worker while the loop commits records: the lock keeps either from undoing the other's floors.
+type ledger struct {
+	store Store
+
+	mu     sync.Mutex
+	state  State
+	failed error // of a Commit: its outcome is unknown, so nothing may be committed after it
+}
+
+func openLedger(store Store) (*ledger, error) {
+	state, err := store.Load()
+	if err != nil {
+		return nil, fmt.Errorf("load the state: %w", err)
+	}
+	if state.Records == nil {
+		state.Records = map[string]Record{}
+	}
+	return &ledger{store: store, state: state}, nil
+}
+
+// commit makes c durable and then takes it over. Floors of components always are the ledger's own.
+func (l *ledger) commit(c Change) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed != nil {
+		return l.failed
+	}
+	if f := c.Metadata.Floors; f != nil {
+		merged := *f
+		merged.Index = l.state.Floors.Index
+		c.Metadata.Floors = &merged
+	}
+	return l.commitLocked(c)
+}
+
+func (l *ledger) commitLocked(c Change) error {
+	if err := l.store.Commit(c); err != nil {
+		l.failed = fmt.Errorf("commit (its outcome is unknown, so the agent starts again): %w", err)
+		return l.failed
+	}
+	if c.Metadata.Floors != nil {
+		l.state.Floors = *c.Metadata.Floors
+	}
+	if c.Time != nil {
+		l.state.Time = *c.Time
+	}
+	if c.Device != nil {
+		l.state.Device = *c.Device
+	}
+	for _, r := range c.Records {
+		l.state.Records[r.Component] = r
+	}
+	return nil
+}
+
+// put commits a record, and with raise the rollback_index floor of what it has just confirmed.
+func (l *ledger) put(r Record, raise bool) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed != nil {
+		return l.failed
+	}
+	c := Change{}
+	if !reflect.DeepEqual(l.state.Records[r.Component], r) {
+		c.Records = []Record{r}
+	}
+	if raise && r.Confirmed != nil {
+		if floors, ok := raiseIndex(l.state.Floors, r.Component, r.Confirmed); ok {
+			c.Metadata.Floors = &floors
+		}
+	}
+	if c.Records == nil && c.Metadata.Floors == nil {
+		return nil
+	}
+	return l.commitLocked(c)
+}
+
+// record returns the component's record; a component without one is idle.
+func (l *ledger) record(component string) Record {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r, ok := l.state.Records[component]
+	if !ok {
+		return Record{Schema: RecordSchema, Component: component, Phase: Idle}
+	}
+	return r
+}
+
+func (l *ledger) records() map[string]Record {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.state.Records)
+}
+
+func (l *ledger) floors() verifier.Floors {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state.Floors
+}
+
+func (l *ledger) timeFloor() TimeFloor {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state.Time
+}
+
+func (l *ledger) paused() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state.Device.Paused
+}
+
+// failure is the error of a failed Commit, or nil.
+func (l *ledger) failure() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failed
+}
+
+func (l *ledger) recovered() []string { return l.state.Recovered }
+
+// effectiveTime reads the clock and the floor (DESIGN 5).
+func (e *engine) effectiveTime() (now time.Time, source string, floor time.Time) {
+	clock, synchronised := e.p.System.Clock()
+	floor = e.book.timeFloor().at(e.cfg.BuildTime, e.p.System.BootID(), e.p.System.Uptime())
+	now, source = effective(clock, synchronised, e.cfg.NoRTC, floor)
+	return now, source, floor
+}

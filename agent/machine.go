@@ -1,0 +1,288 @@
+package agent
+
+import (
+	"fmt"
+	"time"
+)
+
+// Next says what to do next with a component. It is pure and total: any record and any facts give an action. An
+// action that touches the world comes only out of a record that orders it, so the record is durable before the
+// action runs, and after a crash the same record orders the same action again.
+func Next(r Record, f Facts) Action {
+	a := next(r, f)
+	a.BootID, a.Now = f.BootID, f.Now
+	return a
+}
+
+func next(r Record, f Facts) Action {
+	if r.Phase != Idle && r.Release == nil {
+		return Action{Kind: Drop} // no phase but idle is without a release: a record that says so is worth nothing
+	}
+	switch r.Phase {
+	case Fetching:
+		return nextFetching(r, f)
+	case Staged:
+		return nextStaged(r, f)
+	case Writing:
+		return nextWriting(r, f)
+	case Switched:
+		return nextSwitched(r, f)
+	case Trial:
+		return nextTrial(r, f)
+	case Confirming:
+		return nextConfirming(r, f)
+	case Rejecting:
+		return nextRejecting(r, f)
+	}
+	return nextIdle(r, f)
+}
+
+// waitOr returns Wait while a back-off runs, else the action of kind k.
+func (f Facts) waitOr(k ActionKind) Action {
+	if f.Backoff > 0 {
+		return waitFor(backoffWaiting(f))
+	}
+	return Action{Kind: k}
+}
+
+func waitFor(w *Waiting) Action { return Action{Kind: Wait, Waiting: w} }
+
+func backoffWaiting(f Facts) *Waiting {
+	w := &Waiting{Reason: ReasonBackoff, Text: "waiting before the next attempt", Left: SecondsOf(f.Backoff)}
+	if f.Failure != nil {
+		w.Reason, w.Text = f.Failure.Reason, "waiting before the next attempt, after: "+f.Failure.Text
+	}
+	return w
+}
+
+func nextIdle(r Record, f Facts) Action {
+	if f.Component == nil {
+		return waitFor(nil)
+	}
+	if f.Slots == nil {
+		return f.waitOr(Observe)
+	}
+	if r.Unreachable != "" {
+		switch {
+		case f.Reached:
+			return Action{Kind: Count}
+		case f.TrialAge > f.Component.trialDeadline():
+			return Action{Kind: Forgive}
+		}
+		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonTrialNoRepo,
+			Text: "finding out whether the release before the trial reaches the repository"}}
+	}
+	if !f.Offer.Known || f.Offer.Release == nil {
+		return waitFor(nil)
+	}
+	return nextOffered(r, f, *f.Offer.Release)
+}
+
+// nextOffered is nextIdle with a release on offer.
+func nextOffered(r Record, f Facts, offered Release) Action {
+	if f.runs(r, offered) {
+		booted := f.Slots.Slots[f.Slots.Booted]
+		if (r.Confirmed == nil || r.Confirmed.ID() != offered.ID()) && f.Slots.Primary == f.Slots.Booted && booted.Good {
+			return Action{Kind: Adopt, Release: &offered, Slot: f.Slots.Booted}
+		}
+		return waitFor(nil)
+	}
+	if p := f.Offer.Problem; p != nil {
+		return waitFor(&Waiting{Reason: p.Reason, Text: p.Text})
+	}
+	if r.Confirmed != nil && r.Confirmed.ID() == offered.ID() {
+		return waitFor(&Waiting{Reason: ReasonDegraded, Text: fmt.Sprintf(
+			"slot %s was confirmed with this release, but the bootloader fell back to slot %s; a new release or retry ends this",
+			r.ConfirmedSlot, f.Slots.Booted)})
+	}
+	if w := r.remembered(offered.ID(), f.Now); w != nil {
+		return waitFor(w)
+	}
+	if f.FetchGate != nil {
+		return waitFor(f.FetchGate)
+	}
+	return Action{Kind: TakeUp, Release: &offered, Hook: f.Component.Hook, Reboot: f.Component.Reboot}
+}
+
+// remembered says why a release is not taken up again, or nil.
+func (r Record) remembered(id string, now time.Time) *Waiting {
+	for _, x := range r.Rejected {
+		if x.ID == id {
+			return &Waiting{Reason: ReasonRejected, Text: "this release was rejected (" + x.Last.Text + "); a new release or retry ends this"}
+		}
+	}
+	for _, h := range r.Held {
+		if h.ID == id && now.Before(h.Until) {
+			return &Waiting{Reason: ReasonHeld, Text: fmt.Sprintf("%d trials of this release could not reach the repository", h.Count),
+				Left: SecondsOf(h.Until.Sub(now))}
+		}
+	}
+	return nil
+}
+
+func nextFetching(r Record, f Facts) Action {
+	if f.Offer.left(r) {
+		return Action{Kind: Drop}
+	}
+	if f.FetchGate != nil {
+		return waitFor(f.FetchGate)
+	}
+	return f.waitOr(Fetch)
+}
+
+func nextStaged(r Record, f Facts) Action {
+	if f.Offer.left(r) {
+		return Action{Kind: Drop}
+	}
+	if f.Busy != "" {
+		return waitFor(&Waiting{Reason: ReasonBusy, Text: "component " + f.Busy + " is being updated"})
+	}
+	if f.InstallGate != nil {
+		return waitFor(f.InstallGate)
+	}
+	if f.Slots == nil {
+		return f.waitOr(Observe)
+	}
+	slot := f.Slots.Inactive()
+	if slot == "" {
+		return waitFor(&Waiting{Reason: ReasonSlot, Text: "the hook's status does not name exactly one slot that is not booted"})
+	}
+	return Action{Kind: Order, Slot: slot}
+}
+
+func nextWriting(r Record, f Facts) Action {
+	if f.Offer.left(r) {
+		return Action{Kind: Drop}
+	}
+	if f.Slots == nil {
+		return f.waitOr(Observe)
+	}
+	if f.Slots.Booted == r.TargetSlot {
+		return Action{Kind: Restage} // someone else switched slots: what is booted is never written to
+	}
+	return f.waitOr(Install)
+}
+
+func nextSwitched(r Record, f Facts) Action {
+	if f.Slots == nil {
+		return f.waitOr(Observe)
+	}
+	if f.BootID != r.BootID {
+		return afterSwitchBoot(r, f)
+	}
+	if r.Acted {
+		if r.Reboot {
+			return f.waitOr(Restart)
+		}
+		return Action{Kind: Enter}
+	}
+	switch {
+	case f.Offer.left(r):
+		return Action{Kind: Withdraw}
+	case f.InstallGate != nil:
+		return waitFor(f.InstallGate)
+	case f.Backoff > 0:
+		return waitFor(backoffWaiting(f))
+	case !f.Fresh || !f.Offer.Known:
+		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonRefreshFirst,
+			Text: "asking the repository once more whether it still names this release"}}
+	}
+	return Action{Kind: Try}
+}
+
+// afterSwitchBoot judges the first observation after a boot in switched.
+func afterSwitchBoot(r Record, f Facts) Action {
+	if f.Slots.Booted == r.TargetSlot {
+		return Action{Kind: Enter}
+	}
+	// Only a boot that was ordered and went by without the agent's noticing counts: try may not have happened
+	// before the power went.
+	if !r.Acted || !r.Reboot {
+		return Action{Kind: Rearm}
+	}
+	if r.LostBoots+1 >= LostBootsMax {
+		return Action{Kind: Condemn, Problem: &Problem{Reason: ReasonNeverBooted, At: f.Now,
+			Text: fmt.Sprintf("slot %s was tried %d times and the agent never started in it", r.TargetSlot, LostBootsMax)}}
+	}
+	return Action{Kind: CountLost}
+}
+
+func nextTrial(r Record, f Facts) Action {
+	limit := f.Component.trialDeadline()
+	if f.Slots == nil {
+		if f.BootID == r.BootID && f.TrialAge >= limit {
+			return Action{Kind: Condemn, Problem: overdue(f, r, limit)} // a release in which the hook fails
+		}
+		return f.waitOr(Observe)
+	}
+	if f.Slots.Booted != r.TargetSlot {
+		return Action{Kind: Rearm} // the trial was cut short: that says nothing about the release
+	}
+	if f.BootID != r.BootID {
+		return Action{Kind: Enter}
+	}
+	if f.Offer.left(r) {
+		return Action{Kind: Withdraw}
+	}
+	reached := f.Reached || f.Local
+	if f.TrialAge >= limit {
+		if !f.Healthy {
+			return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
+		}
+		if !reached {
+			return Action{Kind: GiveUp}
+		}
+	}
+	if f.Healthy && f.HealthyFor >= f.Component.trialSettle() && reached {
+		return Action{Kind: Approve}
+	}
+	if f.HealthIn <= 0 {
+		return Action{Kind: Examine}
+	}
+	if !reached {
+		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonTrial, Left: SecondsOf(f.HealthIn),
+			Text: "on trial: has not reached the repository yet"}}
+	}
+	return waitFor(&Waiting{Reason: ReasonTrial, Left: SecondsOf(min(f.HealthIn, limit-f.TrialAge)),
+		Text: "on trial: health has not been proven yet"})
+}
+
+func overdue(f Facts, r Record, limit time.Duration) *Problem {
+	why := "no health check came to an end"
+	if f.Failure != nil {
+		why = f.Failure.Text
+	}
+	return &Problem{Reason: ReasonUnhealthy, At: f.Now,
+		Text: fmt.Sprintf("slot %s was not healthy within %s of its trial: %s", r.TargetSlot, limit, why)}
+}
+
+func nextConfirming(r Record, f Facts) Action {
+	if f.Slots == nil {
+		return f.waitOr(Observe)
+	}
+	switch {
+	case f.Slots.Booted != r.TargetSlot:
+		return Action{Kind: Rearm}
+	case f.Slots.Primary == r.TargetSlot && f.Slots.Slots[r.TargetSlot].Good:
+		return Action{Kind: Finish}
+	case f.BootID != r.BootID:
+		return Action{Kind: Enter}
+	}
+	return f.waitOr(Confirm)
+}
+
+func nextRejecting(r Record, f Facts) Action {
+	if !r.Acted {
+		return f.waitOr(Reject) // also where the status can't be had: going back needs no leave
+	}
+	if f.Slots == nil {
+		return f.waitOr(Observe)
+	}
+	if f.Slots.Booted != r.TargetSlot {
+		return Action{Kind: Settle}
+	}
+	if r.Reboot && f.BootID == r.BootID {
+		return f.waitOr(Restart)
+	}
+	return f.waitOr(Reject) // it was done and yet the slot is booted: do it again
+}

@@ -1,0 +1,198 @@
+package agent
+
+import (
+	"slices"
+	"time"
+)
+
+// facts observes a component.
+func (e *engine) facts(c *live, r Record) Facts {
+	now, _, _ := e.effectiveTime()
+	up := e.p.System.Uptime()
+	paused := pauseGate(e.book.paused())
+	f := Facts{
+		Component: c.component, BootID: e.p.System.BootID(), Now: now, Slots: c.slots, Offer: c.offer,
+		Fresh:   e.lastBegan >= 0 && e.lastProblem == nil && up-e.lastBegan <= FreshMax,
+		Reached: c.reached, Local: e.p.Repository.Local(),
+		Backoff: max(0, c.notBefore-up), Failure: c.failure,
+		FetchGate: paused, InstallGate: paused, Busy: e.busy(c),
+		TrialAge: up - c.trialFrom, Healthy: c.healthy, HealthyFor: up - c.healthyFrom, HealthIn: c.healthAt - up,
+	}
+	rel := r.Release
+	if rel == nil {
+		rel = c.offer.Release
+	}
+	if rel != nil {
+		info := rel.Info()
+		f.FetchGate = firstClosed(paused, rolloutGate(info.Rollout, e.cfg.Device.ID, rel.ID(), now, e.book.timeFloor().SignedAt))
+		f.InstallGate = firstClosed(paused, requiresGate(info.Requires, e.book.records()))
+	}
+	return f
+}
+
+// busy names another component that writes, tries or reboots: one at a time.
+func (e *engine) busy(c *live) string {
+	for _, other := range e.live {
+		if other != c && !slices.Contains([]Phase{Idle, Fetching, Staged}, e.book.record(other.name).Phase) {
+			return other.name
+		}
+	}
+	return ""
+}
+
+// note lets what is known in this process follow the end of a task.
+func (e *engine) note(c *live, r Record, a Action, o outcome) {
+	up := e.p.System.Uptime()
+	switch a.Kind {
+	case Observe:
+		if o.problem == nil {
+			c.slots = &o.slots
+		}
+	case Examine:
+		c.healthAt = up + c.component.healthEvery()
+		if o.problem == nil && !c.healthy {
+			c.healthyFrom = up
+		}
+		c.healthy = o.problem == nil
+	case Restart:
+		if o.problem == nil {
+			e.parkedAt = up
+			c.waiting = &Waiting{Reason: ReasonRebooting, Text: "a reboot has been asked for"}
+		}
+	case Fetch:
+	default:
+		c.slots = nil // the hook may have changed them, also when it failed
+	}
+	if o.problem == nil {
+		c.failure, c.failures = nil, 0
+		return
+	}
+	c.failure = o.problem
+	c.failures++
+	e.log.Warn("failed", "component", c.name, "action", a.Kind, "reason", o.problem.Reason,
+		"release", describe(r.Release), "attempt", c.failures, "err", o.problem.Text)
+	if a.Kind != Examine {
+		wait := Backoff(o.problem.Reason, max(c.failures, r.Attempts+1), e.cfg.BackoffMin, e.cfg.BackoffMax, e.p.Random())
+		c.notBefore = up + max(wait, min(o.problem.RetryAfter, e.cfg.BackoffMax))
+	}
+}
+
+// transition follows a committed change of phase.
+func (e *engine) transition(c *live, from, to Record, a Action) {
+	up := e.p.System.Uptime()
+	rel := to.Release
+	if rel == nil {
+		rel = from.Release
+	}
+	attrs := []any{"component", c.name, "from", from.Phase, "to", to.Phase, "action", a.Kind, "release", describe(rel), "attempt", to.Attempts}
+	if a.Problem != nil {
+		attrs = append(attrs, "reason", a.Problem.Reason, "err", a.Problem.Text)
+	}
+	e.log.Info("step", attrs...)
+	c.notBefore, c.failures = 0, 0
+	switch {
+	case to.Phase == Trial, a.Kind == Settle:
+		c.trialFrom, c.healthAt, c.healthy, c.reached = up, up, false, false
+		e.plan.now = true
+	case a.Kind == Rearm, a.Kind == CountLost:
+		c.notBefore = up + Backoff(ReasonBackoff, to.Attempts, e.cfg.BackoffMin, e.cfg.BackoffMax, e.p.Random())
+	}
+	if to.Phase == Idle {
+		c.failure = nil
+		c.last = ended(from, a)
+	}
+}
+
+// ended tells how an update ended, or nil.
+func ended(from Record, a Action) *Outcome {
+	if from.Release == nil {
+		return nil
+	}
+	o := &Outcome{Release: releaseStatus(from.Release), Problem: from.Verdict}
+	switch {
+	case a.Kind == Finish:
+		o.Verdict = "confirmed"
+	case from.Verdict != nil, a.Kind == Install:
+		o.Verdict = "rejected"
+	case a.Kind == Settle, a.Kind == Drop:
+		o.Verdict = "withdrawn"
+	}
+	return o
+}
+
+// refreshTask is the next refresh when it is due and none runs.
+func (e *engine) refreshTask() *task {
+	if e.refreshing || e.p.System.Uptime() < e.plan.next() {
+		return nil
+	}
+	e.refreshing = true
+	e.plan.begun()
+	return e.newRefresh()
+}
+
+// refreshEnded takes the answers of a refresh.
+func (e *engine) refreshEnded(o outcome) error {
+	e.refreshing = false
+	out := o.refreshed
+	if out.fatal != nil {
+		return out.fatal
+	}
+	if o.cancelled {
+		return nil
+	}
+	e.checks++
+	e.lastProblem = out.problem
+	if len(out.roles) > 0 {
+		e.roles = out.roles
+	}
+	onTrial := false
+	for _, c := range e.live {
+		r := e.book.record(c.name)
+		onTrial = onTrial || r.Phase == Trial || r.Unreachable != ""
+		if offer, ok := out.offers[c.name]; ok {
+			c.offer = offer
+		}
+		if out.problem == nil && out.began >= c.trialFrom {
+			c.reached = true
+		}
+		if c.running != nil && c.running.action.Kind == Fetch && c.offer.left(r) && c.running.cancel != nil {
+			c.running.cancel() // what is being fetched is no longer wanted
+		}
+	}
+	e.plan.ended(out.problem, onTrial, e.p.System.Uptime(), e.p.Random())
+	if out.problem != nil {
+		e.log.Warn("refresh refused or failed", "reason", out.problem.Reason, "err", out.problem.Text)
+		return nil
+	}
+	e.lastBegan = out.began
+	e.lastSuccess, _, _ = e.effectiveTime()
+	e.log.Info("refreshed", "roles", rolesText(out.roles))
+	return nil
+}
+
+// deadline is how long nothing happens by itself.
+func (e *engine) deadline() time.Duration {
+	up := e.p.System.Uptime()
+	if e.parkedAt >= 0 {
+		return max(0, e.parkedAt+parkedMax-up)
+	}
+	wait := accrueEvery
+	if !e.refreshing {
+		wait = min(wait, e.plan.next()-up)
+	}
+	for _, c := range e.live {
+		if c.running != nil {
+			continue
+		}
+		if c.notBefore > up {
+			wait = min(wait, c.notBefore-up)
+		}
+		if c.waiting != nil && c.waiting.Left > 0 {
+			wait = min(wait, time.Duration(c.waiting.Left)*time.Second)
+		}
+		if e.book.record(c.name).Phase == Trial {
+			wait = min(wait, max(time.Millisecond, c.healthAt-up))
+		}
+	}
+	return max(0, wait)
+}

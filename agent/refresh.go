@@ -1,0 +1,141 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ota-agent/ota-agent/verifier"
+)
+
+// A refreshed is what came of a refresh: which release is offered to each component, or why there is no answer.
+type refreshed struct {
+	began   time.Duration // uptime
+	offers  map[string]Offer
+	roles   []verifier.RoleInfo
+	problem *Problem
+	fatal   error // a commit failed: the process must end
+}
+
+// refresh runs the client workflow once and looks up each component's target path. It runs in a worker: it touches
+// nothing of the engine but the ledger and the ports.
+func (e *engine) refresh(ctx context.Context, paths map[string]string) refreshed {
+	out := refreshed{began: e.p.System.Uptime(), offers: map[string]Offer{}}
+	now, source, floor := e.effectiveTime()
+	r, err := verifier.Begin(e.cfg.Anchor, e.book.floors(), now, e.cfg.Limits)
+	if err != nil {
+		out.problem = problemOf(err, now)
+		return out
+	}
+	err = verifier.Drive(r, e.answer(ctx), func(c verifier.Change) error { return e.commitMetadata(r, c) })
+	out.roles = r.Trusted()
+	if err != nil {
+		out.fatal = e.book.failure()
+		out.problem = e.clockAhead(problemOf(err, now), source, floor, now)
+		return out
+	}
+	floors := e.book.floors()
+	for component, path := range paths {
+		offer, err := e.find(ctx, r, path, component, floors)
+		if err != nil {
+			out.fatal = e.book.failure()
+			out.problem = problemOf(err, now)
+			continue
+		}
+		out.offers[component] = offer
+	}
+	return out
+}
+
+// find searches for one target path. "Not listed" is an answer: nothing is offered.
+func (e *engine) find(ctx context.Context, r *verifier.Refresh, path, component string, floors verifier.Floors) (Offer, error) {
+	search := r.Find(path)
+	err := verifier.Drive(search, e.answer(ctx), func(c verifier.Change) error { return e.commitMetadata(r, c) })
+	var found verifier.Found
+	if err == nil {
+		found, err = search.Found()
+	}
+	if errors.Is(err, verifier.ErrNotListed) {
+		return Offer{Known: true, Problem: &Problem{Reason: ReasonNotListed, Text: "the repository lists no target " + path}}, nil
+	}
+	if err != nil {
+		return Offer{}, fmt.Errorf("find target %s: %w", path, err)
+	}
+	floor := floors.Index[component]
+	return judge(found, e.cfg.Device, floor, search.Holds(floor)), nil
+}
+
+// answer answers the verifier's requests from the store and the repository. A failure is never absence.
+func (e *engine) answer(ctx context.Context) func(verifier.Request) verifier.Answer {
+	return func(q verifier.Request) verifier.Answer {
+		var b []byte
+		var err error
+		if q.Source == verifier.Stored {
+			b, err = e.p.Store.Document(q.Key)
+		} else {
+			b, err = e.p.Repository.Metadata(ctx, q.Name, q.BytesMax)
+		}
+		switch {
+		case errors.Is(err, ErrAbsent):
+			return verifier.Absent()
+		case err != nil:
+			return verifier.Failed(err)
+		}
+		return verifier.Bytes(b)
+	}
+}
+
+// commitMetadata commits an accepted document, and in the same transaction the time that the publisher signed.
+func (e *engine) commitMetadata(r *verifier.Refresh, c verifier.Change) error {
+	if c.Empty() {
+		return nil
+	}
+	change := Change{Metadata: c}
+	if t, ok := e.book.timeFloor().learn(r.SignedAt(), e.p.System.BootID(), e.p.System.Uptime()); ok {
+		change.Time = &t
+	}
+	return e.book.commit(change)
+}
+
+// clockAhead tells metadata that has expired from a clock that is ahead of all metadata: if the floor of the
+// effective time would still accept it and nothing vouches for the clock, it is the clock.
+func (e *engine) clockAhead(p *Problem, source string, floor, now time.Time) *Problem {
+	_, synchronised := e.p.System.Clock()
+	if p.Reason != ReasonExpired || source != sourceClock || synchronised {
+		return p
+	}
+	return &Problem{Reason: ReasonClockAhead, At: p.At, Err: p.Err, Text: fmt.Sprintf(
+		"%s; or the device's clock (%s, not synchronised) is ahead: nothing older than %s is certain; set the clock",
+		p.Text, now.UTC().Format(time.RFC3339), floor.UTC().Format(time.RFC3339))}
+}
+
+// classes maps the verifier's classes to reason codes.
+var classes = []struct {
+	err    error
+	reason Reason
+}{
+	{verifier.ErrUnsigned, ReasonUnsigned}, {verifier.ErrRollback, ReasonRollback}, {verifier.ErrExpired, ReasonExpired},
+	{verifier.ErrHashMismatch, ReasonHashMismatch}, {verifier.ErrLengthMismatch, ReasonLengthMismatch},
+	{verifier.ErrVersionMismatch, ReasonVersionMismatch}, {verifier.ErrMalformed, ReasonMalformed},
+	{verifier.ErrUnsupported, ReasonUnsupported}, {verifier.ErrNotListed, ReasonNotListed},
+	{verifier.ErrLimitExceeded, ReasonLimit},
+}
+
+// problemOf gives any error its reason code. now is the effective time.
+func problemOf(err error, now time.Time) *Problem {
+	if err == nil {
+		return nil
+	}
+	if p, ok := errors.AsType[*Problem](err); ok {
+		out := *p
+		out.Text, out.At, out.Err = err.Error(), now, err
+		return &out
+	}
+	for _, c := range classes {
+		if errors.Is(err, c.err) {
+			return &Problem{Reason: c.reason, Text: err.Error(), At: now, Err: err}
+		}
+	}
+	return &Problem{Reason: ReasonInternal, Text: err.Error(), At: now, Err: err}
+}

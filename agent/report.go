@@ -1,0 +1,109 @@
+package agent
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/ota-agent/ota-agent/verifier"
+)
+
+// publish renews the status document. Seq rises, and Changed fires, only when something in it is news.
+func (a *Agent) publish() {
+	s := a.engine.status()
+	old := a.view.Load()
+	if old != nil {
+		s.Seq = old.Seq
+		if sameNews(*old, s) {
+			a.view.Store(&s)
+			return
+		}
+	}
+	s.Seq++
+	a.view.Store(&s)
+	a.mu.Lock()
+	close(a.changed)
+	a.changed = make(chan struct{})
+	a.mu.Unlock()
+}
+
+// sameNews compares two documents but for what changes all the time.
+func sameNews(a, b Status) bool {
+	for _, s := range []*Status{&a, &b} {
+		s.Time, s.Repository.NextIn, s.Counters = TimeStatus{}, 0, Counters{}
+		s.Components = slices.Clone(s.Components)
+		for i := range s.Components {
+			if w := s.Components[i].Waiting; w != nil {
+				s.Components[i].Waiting = &Waiting{Reason: w.Reason, Text: w.Text}
+			}
+		}
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+// status builds the status document.
+func (e *engine) status() Status {
+	now, source, floor := e.effectiveTime()
+	s := Status{
+		Schema: StatusSchema, Agent: e.cfg.Version, Device: e.cfg.Device, BootID: e.p.System.BootID(),
+		Time:   TimeStatus{Effective: now, Source: source, Floor: floor},
+		Paused: e.book.paused(), Recovered: e.book.recovered(),
+		Repository: RepositoryStatus{
+			URL: e.cfg.RepositoryURL, Checks: e.checks, LastSuccess: e.lastSuccess, LastProblem: e.lastProblem,
+			NextIn: SecondsOf(max(0, e.plan.next()-e.p.System.Uptime())),
+		},
+	}
+	for _, r := range e.roles {
+		s.Repository.Roles = append(s.Repository.Roles, RoleStatus{Role: r.Role, Version: r.Version, Expires: r.Expires})
+	}
+	if e.p.Counters != nil {
+		s.Counters = e.p.Counters()
+	}
+	for _, c := range e.live {
+		s.Components = append(s.Components, e.componentStatus(c))
+	}
+	return s
+}
+
+func (e *engine) componentStatus(c *live) ComponentStatus {
+	r := e.book.record(c.name)
+	s := ComponentStatus{
+		Name: c.name, Phase: r.Phase, Slot: r.TargetSlot, Waiting: c.waiting, Progress: c.progress.Load(),
+		Attempts: r.Attempts, Problem: c.failure, Rejected: r.Rejected, Last: c.last,
+	}
+	if r.Release != nil {
+		rel := releaseStatus(r.Release)
+		s.Release = &rel
+	}
+	if r.Confirmed != nil {
+		s.Running = releaseStatus(r.Confirmed)
+	}
+	if c.slots != nil {
+		s.Booted, s.Primary = c.slots.Booted, c.slots.Primary
+		if slot := c.slots.Slots[c.slots.Booted]; slot.SHA256 != "" && slot.SHA256 != s.Running.SHA256 {
+			s.Running = ReleaseStatus{Version: slot.Version, SHA256: slot.SHA256}
+		}
+	}
+	return s
+}
+
+func releaseStatus(r *Release) ReleaseStatus {
+	return ReleaseStatus{Version: r.Info().Version, SHA256: r.SHA256(), Length: r.Target.Length}
+}
+
+// describe names a release in a log line: its version where it has one, and the beginning of its hash.
+func describe(r *Release) string {
+	if r == nil {
+		return ""
+	}
+	return strings.TrimSpace(r.Info().Version + " " + r.ID()[:min(12, len(r.ID()))])
+}
+
+func rolesText(roles []verifier.RoleInfo) string {
+	var parts []string
+	for _, r := range roles {
+		parts = append(parts, fmt.Sprintf("%s %d", r.Role, r.Version))
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,98 @@
+package agent
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"time"
+)
+
+// Bounds of the schedule.
+const (
+	// spreadMax bounds what a wake may ask for: the broker is trusted with nothing.
+	spreadMax = time.Hour
+	// wakeBurst wakes are followed at once, and one more each wakeEvery: a hostile broker can't drain a battery.
+	wakeBurst = 10
+	wakeEvery = time.Minute
+	// trialRetryMax bounds the wait between two refreshes while a trial must reach the repository.
+	trialRetryMax = 15 * time.Second
+	// firstPollPart of the poll interval is the most that the first poll waits, so that a street whose power came
+	// back does not come at once.
+	firstPollPart = 60
+)
+
+// A schedule knows when the next refresh is due. Times are uptimes of this boot.
+type schedule struct {
+	poll, backoffMin, backoffMax time.Duration
+
+	due      time.Duration // of the scheduled poll, or of the retry after a failure
+	wake     time.Duration // of a wake that is followed; 0: none
+	now      bool          // someone asked for a refresh at once
+	failures int
+	tokens   float64
+	tokensAt time.Duration
+}
+
+func newSchedule(c Config, uptime time.Duration, random float64) schedule {
+	first := time.Duration(random * float64(c.Poll/firstPollPart))
+	return schedule{poll: c.Poll, backoffMin: c.BackoffMin, backoffMax: c.BackoffMax,
+		due: uptime + first, tokens: wakeBurst, tokensAt: uptime}
+}
+
+// want asks for a refresh at once, unless the last one failed: then the retry is planned already.
+func (s *schedule) want(failing bool) { s.now = s.now || !failing }
+
+// next is the uptime of the next refresh: the earlier of poll and wake.
+func (s *schedule) next() time.Duration {
+	if s.now {
+		return 0
+	}
+	if s.wake > 0 && s.wake < s.due {
+		return s.wake
+	}
+	return s.due
+}
+
+// hint notes a wake. It never delays a scheduled poll, and several come to one.
+func (s *schedule) hint(w Wake, deviceID string, uptime time.Duration) {
+	s.tokens = min(wakeBurst, s.tokens+(uptime-s.tokensAt).Seconds()/wakeEvery.Seconds())
+	s.tokensAt = uptime
+	at := max(1, uptime+spread(w, deviceID))
+	if s.tokens < 1 {
+		at += wakeEvery
+	} else if s.wake == 0 {
+		s.tokens--
+	}
+	if s.wake == 0 || at < s.wake {
+		s.wake = at
+	}
+}
+
+// spread is this device's delay within the fleet's spread: the same for all repeats of a wake.
+func spread(w Wake, deviceID string) time.Duration {
+	span := min(max(0, w.Spread), spreadMax)
+	if span == 0 {
+		return 0
+	}
+	sum := sha256.Sum256([]byte(deviceID + "\x00" + w.Nonce))
+	return time.Duration(binary.BigEndian.Uint64(sum[:8]) % uint64(span))
+}
+
+// begun forgets what asked for the refresh that begins now; what comes later asks for another one.
+func (s *schedule) begun() { s.now, s.wake = false, 0 }
+
+// ended plans the next refresh: after a success one poll interval with jitter from half to one and a half, after a
+// failure the back-off of its class.
+func (s *schedule) ended(p *Problem, onTrial bool, uptime time.Duration, random float64) {
+	if p == nil {
+		s.failures = 0
+		s.due = uptime + time.Duration((0.5+random)*float64(s.poll))
+		return
+	}
+	s.failures++
+	wait := Backoff(p.Reason, s.failures, s.backoffMin, s.backoffMax, random)
+	wait = max(wait, min(p.RetryAfter, s.backoffMax))
+	if onTrial {
+		wait = min(wait, trialRetryMax)
+	}
+	s.due = uptime + min(wait, time.Duration((0.5+random)*float64(s.poll)))
+}

@@ -1,0 +1,98 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ota-agent/ota-agent/verifier"
+)
+
+// parkedMax is how long the engine rests after it has ordered a reboot. A machine that is still up then is asked
+// again.
+const parkedMax = 10 * time.Minute
+
+// work is what an action does to the world. It may be run again after a crash: every verb is idempotent.
+func (e *engine) work(c *live, r Record, a Action) func(context.Context) outcome {
+	do := func(ctx context.Context) (outcome, error) {
+		switch a.Kind {
+		case Observe:
+			s, err := e.p.Installer.Status(ctx, e.job(c, r))
+			return outcome{slots: s}, err
+		case Fetch:
+			return e.fetch(ctx, c, r.Release.Target)
+		case Install:
+			return outcome{}, e.install(ctx, c, r)
+		case Try:
+			job := e.job(c, r)
+			if err := e.p.Installer.Do(ctx, VerbVerify, job); err != nil {
+				return outcome{}, fmt.Errorf("verify slot %s right before try: %w", r.TargetSlot, err)
+			}
+			return outcome{}, e.p.Installer.Do(ctx, VerbTry, job)
+		case Restart:
+			return outcome{}, e.p.System.Reboot(ctx)
+		}
+		return outcome{}, e.p.Installer.Do(ctx, verbs[a.Kind], e.job(c, r))
+	}
+	return func(ctx context.Context) outcome {
+		o, err := do(ctx)
+		now, _, _ := e.effectiveTime()
+		o.problem = problemOf(err, now)
+		o.cancelled = err != nil && ctx.Err() != nil
+		return o
+	}
+}
+
+var verbs = map[ActionKind]Verb{Examine: VerbHealth, Confirm: VerbConfirm, Reject: VerbReject}
+
+// job tells the hook what it is about. Until the component is idle the record's hook is used, then the config's.
+func (e *engine) job(c *live, r Record) Job {
+	j := Job{Component: c.name, Hook: r.Hook, Slot: r.TargetSlot, Attempt: r.Attempts + 1}
+	if r.Release != nil {
+		j.Release = *r.Release
+	}
+	if r.Phase == Idle && c.component != nil {
+		j.Hook = c.component.Hook
+	}
+	return j
+}
+
+// install hashes the staged image and hands it over; the installer hashes it once more on its way.
+func (e *engine) install(ctx context.Context, c *live, r Record) error {
+	image, err := e.p.Images.Open(r.Release.Target)
+	if err != nil {
+		return &Problem{Reason: ReasonNoImage, Err: err,
+			Text: fmt.Sprintf("the staged image of %s can't be opened, so it is fetched again: %v", r.Release.Target.Path, err)}
+	}
+	defer image.Close()
+	v, err := checkImage(ctx, image, r.Release.Target)
+	if err != nil {
+		return err
+	}
+	return e.p.Installer.Install(ctx, e.job(c, r), v, image)
+}
+
+// fetch runs the download, keeping its progress for the status document.
+func (e *engine) fetch(ctx context.Context, c *live, t verifier.Target) (outcome, error) {
+	began := e.p.System.Uptime()
+	d := download{repo: e.p.Repository, images: e.p.Images, target: t, progress: func(done, resumed int64) {
+		c.progress.Store(progressAt(t.Length, done, resumed, e.p.System.Uptime()-began))
+	}}
+	v, err := d.run(ctx)
+	c.progress.Store(nil)
+	if err != nil {
+		return outcome{}, err
+	}
+	return outcome{sha256: hexSHA256(v)}, nil
+}
+
+func progressAt(total, done, resumed int64, took time.Duration) *Progress {
+	p := &Progress{Done: done, Total: total, ResumedFrom: resumed}
+	if ms := took.Milliseconds(); ms > 0 {
+		p.Rate = (done - resumed) * 1000 / ms
+	}
+	if p.Rate > 0 {
+		p.Left = Seconds((total - done + p.Rate - 1) / p.Rate)
+	}
+	return p
+}
