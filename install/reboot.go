@@ -1,0 +1,64 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ota-agent/ota-agent/agent"
+)
+
+// rebootWait bounds the reboot command, which asks for the reboot and returns.
+const rebootWait = time.Minute
+
+// Reboot writes everything that is cached to disk, then runs command without a shell. It returns when the machine
+// has been asked, before it is down. The command runs in a session of its own, so that the agent's end does not
+// take it along. Errors are *agent.Problem.
+func Reboot(ctx context.Context, command []string) error {
+	if len(command) == 0 {
+		return problem(agent.ReasonHookMissing, nil, "no reboot command: set reboot.command in the config")
+	}
+	unix.Sync()
+	path, err := lookPath(command[0])
+	if err != nil {
+		return problem(agent.ReasonHookMissing, err, "reboot command %s: %v", quoted(command[0]), err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, rebootWait)
+	defer cancel()
+	var out capture
+	cmd := exec.CommandContext(ctx, path, command[1:]...)
+	cmd.Env = baseEnviron(nil)
+	cmd.Dir = "/"
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.WaitDelay = outputWait
+	if err := cmd.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+		return problem(agent.ReasonHookFailed, err, "reboot command %s: %v: %s",
+			quoted(strings.Join(command, " ")), err, out.text())
+	}
+	return nil
+}
+
+// lookPath finds a command as a hook would: by hookPath, not by the agent's PATH.
+func lookPath(name string) (string, error) {
+	if filepath.IsAbs(name) {
+		return name, checkExecutable(name)
+	}
+	if strings.Contains(name, "/") {
+		return "", errors.New("expected an absolute path, or a name without a slash")
+	}
+	for _, dir := range filepath.SplitList(hookPath) {
+		path := filepath.Join(dir, name)
+		if unix.Access(path, unix.X_OK) == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("not found in %s; give its absolute path", hookPath)
+}

@@ -1,0 +1,204 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ota-agent/ota-agent/agent"
+)
+
+// The verbs that have a method of their own.
+const (
+	verbStatus  agent.Verb = "status"
+	verbInstall agent.Verb = "install"
+)
+
+// A result is what came of a run that ended by itself, with exit code 0.
+type result struct {
+	stdout *capture
+}
+
+// Status asks the hook for its slots.
+func (r *Runner) Status(ctx context.Context, j agent.Job) (agent.Slots, error) {
+	done, err := r.turn(ctx, j.Component)
+	if err != nil {
+		return agent.Slots{}, err
+	}
+	defer done()
+	report, err := r.status(ctx, j)
+	return report.slots, err
+}
+
+// status is Status for a caller that has the turn.
+func (r *Runner) status(ctx context.Context, j agent.Job) (report, error) {
+	j.Slot = "" // status is about all slots
+	out, err := r.hook(ctx, verbStatus, j)
+	if err != nil {
+		return report{}, err
+	}
+	answer, err := out.answer()
+	if err != nil {
+		return report{}, problem(agent.ReasonHookFailed, err, "%s: %v", describeHook(verbStatus, j), err)
+	}
+	parsed, err := parseReport(answer)
+	if err != nil {
+		return report{}, problem(agent.ReasonHookFailed, err, "%s printed a malformed answer: %v", describeHook(verbStatus, j), err)
+	}
+	return parsed, nil
+}
+
+// Do runs a verb other than status and install.
+func (r *Runner) Do(ctx context.Context, verb agent.Verb, j agent.Job) error {
+	done, err := r.turn(ctx, j.Component)
+	if err != nil {
+		return err
+	}
+	defer done()
+	switch verb {
+	case agent.VerbVerify:
+		return r.verify(ctx, j)
+	case agent.VerbHealth:
+		return r.health(ctx, j)
+	case agent.VerbTry, agent.VerbConfirm, agent.VerbReject:
+		_, err := r.hook(ctx, verb, j)
+		return err
+	}
+	return problem(agent.ReasonHookFailed, nil, "verb %q: expected verify, try, confirm, reject or health", verb)
+}
+
+// turn waits until no other run of the component is under way. The caller calls done when its own run is over.
+func (r *Runner) turn(ctx context.Context, component string) (done func(), err error) {
+	r.mu.Lock()
+	turn := r.turns[component]
+	if turn == nil {
+		turn = make(chan struct{}, 1)
+		r.turns[component] = turn
+	}
+	r.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+		return func() { <-turn }, nil
+	case <-ctx.Done():
+		return nil, problem(agent.ReasonHookFailed, ctx.Err(),
+			"component %s: stopped while an earlier hook ran: %v", component, ctx.Err())
+	}
+}
+
+// hook runs a verb that needs no input.
+func (r *Runner) hook(ctx context.Context, verb agent.Verb, j agent.Job, extra ...string) (result, error) {
+	p, cleanup, err := r.startHook(ctx, verb, j, nil, extra...)
+	if err != nil {
+		return result{}, err
+	}
+	defer cleanup()
+	o := p.wait(ctx)
+	r.logRun(describeHook(verb, j), p, o)
+	return result{&p.stdout}, o.problem(describeHook(verb, j), p)
+}
+
+// startHook starts a verb once nothing is left of the hook before it. The caller waits for the process, then calls
+// cleanup.
+func (r *Runner) startHook(ctx context.Context, verb agent.Verb, j agent.Job, stdin *os.File, extra ...string) (
+	p *process, cleanup func(), err error,
+) {
+	if err := r.endLeftovers(ctx, j.Component); err != nil {
+		return nil, nil, err
+	}
+	custom, err := r.writeCustom(j)
+	if err != nil {
+		return nil, nil, problem(agent.ReasonHookFailed, err,
+			"%s: can't write the custom JSON for it: %v", describeHook(verb, j), err)
+	}
+	cleanup = func() {
+		if custom != "" {
+			os.Remove(custom) // on failure the next run's name is the same one
+		}
+	}
+	timeouts := r.component(j.Component).Timeouts
+	c := command{
+		path: j.Hook, args: []string{string(verb)}, env: r.environ(j, custom, extra...),
+		stdin: stdin, timeout: timeouts.of(verb), grace: timeouts.Grace,
+	}
+	if verb != verbStatus && verb != agent.VerbHealth || j.Slot != "" {
+		c.args = append(c.args, j.Slot)
+	}
+	p, err = start(c)
+	if err != nil {
+		cleanup()
+		return nil, nil, startProblem(describeHook(verb, j), j.Hook, err)
+	}
+	return p, cleanup, nil
+}
+
+// verify compares what the hook says a slot holds with what it must hold.
+func (r *Runner) verify(ctx context.Context, j agent.Job) error {
+	out, err := r.hook(ctx, agent.VerbVerify, j)
+	if err != nil {
+		return err
+	}
+	what := describeHook(agent.VerbVerify, j)
+	answer, err := out.answer()
+	if err != nil {
+		return problem(agent.ReasonHookFailed, err, "%s: %v", what, err)
+	}
+	if err := checkHashes(answer, j.Release.Target); err != nil {
+		reason := agent.ReasonHookFailed
+		if errors.Is(err, errOtherHash) {
+			reason = agent.ReasonHashMismatch // the slot must be written again
+		}
+		return problem(reason, err, "%s: %v", what, err)
+	}
+	return nil
+}
+
+// answer is everything the hook printed, if it is of a size to be an answer.
+func (r result) answer() ([]byte, error) {
+	if r.stdout.size > answerBytesMax {
+		return nil, fmt.Errorf("printed %d bytes, expected at most %d", r.stdout.size, answerBytesMax)
+	}
+	return r.stdout.head, nil
+}
+
+// problem is nil for exit code 0; otherwise it says what happened and what the program said last.
+func (o outcome) problem(what string, p *process) error {
+	code := -1
+	if o.state != nil && o.stopped == nil {
+		code = o.state.ExitCode() // -1 after a signal
+	}
+	said := p.stderr.text()
+	if said == "" {
+		said = p.stdout.text()
+	}
+	if said == "" {
+		said = "it said nothing"
+	}
+	reason, cause := agent.ReasonHookFailed, o.stopped
+	switch {
+	case code == 0:
+		return nil
+	case code == exitBusy:
+		reason = agent.ReasonHookBusy
+	case code == exitRefused:
+		reason = agent.ReasonHookRefused
+	case errors.Is(o.stopped, errTimeout):
+		reason = agent.ReasonHookTimeout
+	case code < 0 && cause == nil, code > shellSignal && code <= shellSignal+signalMax:
+		cause = errKilled
+	}
+	return problem(reason, cause, "%s %s: %s", what, o.ending(), said)
+}
+
+func (r *Runner) logRun(what string, p *process, o outcome) {
+	r.log.Debug("hook", slog.String("run", what), slog.String("ending", o.ending()),
+		slog.Duration("took", o.elapsed), slog.String("stdout", p.stdout.text()), slog.String("stderr", p.stderr.text()))
+}
+
+// describeHook names a run in texts: "component rootfs: ab-file install B".
+func describeHook(verb agent.Verb, j agent.Job) string {
+	return strings.TrimRight(fmt.Sprintf("component %s: %s %s %s", j.Component, filepath.Base(j.Hook), verb, j.Slot), " ")
+}
