@@ -27,7 +27,7 @@ func (v Value) AppendCanonical(dst []byte) ([]byte, error) {
 }
 
 // WriteCanonical writes the canonical form to w, a hash as a rule. It needs a small buffer, and 64 bytes for
-// each member of an object whose names don't ascend; what was written before an error is to be thrown away.
+// each member of the objects it is in, if their names don't ascend; what was written before an error is to be thrown away.
 func (v Value) WriteCanonical(w io.Writer) error {
 	c := canonical{w: w}
 	if v.form != exact {
@@ -37,6 +37,16 @@ func (v Value) WriteCanonical(w io.Writer) error {
 		return err
 	}
 	return c.flush(0)
+}
+
+// Canonical validates raw, one JSON value, and returns its canonical form: raw itself, or a part of it, if
+// that is canonical already.
+func Canonical(raw []byte) ([]byte, error) {
+	v, err := Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	return v.Canonical()
 }
 
 // AppendCanonical validates raw, one JSON value, and appends its canonical form to dst.
@@ -65,6 +75,8 @@ const chunkBytes = 16 << 10
 type canonical struct {
 	buffer []byte
 	w      io.Writer
+	// entries holds, one object after the other, the members of all objects that are being written.
+	entries []entry
 }
 
 // flush writes the buffer out if it holds more than limit bytes.
@@ -91,14 +103,14 @@ func (c *canonical) add(raw []byte) error {
 }
 
 func (c *canonical) value(v Value) error {
-	if v.form == exact {
+	switch v.form {
+	case exact:
 		return c.add(v.raw)
+	case sorted:
+		return c.squeeze(v.raw)
 	}
 	switch v.Kind() {
 	case Object:
-		if v.form == sorted {
-			return c.stream(v)
-		}
 		return c.object(v)
 	case Array:
 		return c.array(v)
@@ -111,31 +123,62 @@ func (c *canonical) value(v Value) error {
 	}
 }
 
-// stream writes an object whose names ascend, as it goes.
-func (c *canonical) stream(v Value) error {
-	separator := "{"
-	for m := v.members(); m.next(); separator = "," {
-		if err := c.member(separator, m); err != nil {
-			return err
+// squeeze writes a value of form sorted, in one pass without regard to its structure: what is between the
+// white space stands as it is, but for strings with escapes and -0.
+func (c *canonical) squeeze(raw []byte) error {
+	run := 0 // where the bytes that stand as they are begin
+	for i := 0; i < len(raw); {
+		next, rewrite := i+1, false
+		switch raw[i] {
+		case '"':
+			next, rewrite = skipText(raw, i)
+		case ' ', '\t', '\n', '\r':
+			next, rewrite = skipSpace(raw, i+1), true
+		case '-':
+			next, rewrite = i+2, raw[i+1] == '0'
 		}
+		if rewrite {
+			if err := c.add(raw[run:i]); err != nil {
+				return err
+			}
+			if err := c.rewrite(raw[i:next]); err != nil {
+				return err
+			}
+			run = next
+		}
+		i = next
 	}
-	return c.end(separator, "{", "}")
+	return c.add(raw[run:])
 }
 
-// object writes any object: it collects the members, sorts them, then writes.
-func (c *canonical) object(v Value) error {
-	var all []members
-	for m := v.members(); m.next(); {
-		all = append(all, m)
+// rewrite writes a string, -0 or white space.
+func (c *canonical) rewrite(raw []byte) error {
+	switch raw[0] {
+	case '"':
+		return c.text(raw[1 : len(raw)-1])
+	case '-':
+		return c.add(raw[1:])
+	default:
+		return nil
 	}
-	slices.SortFunc(all, func(a, b members) int { return bytes.Compare(a.name, b.name) })
+}
+
+// object writes an object in any order: it collects the members, sorts them, then writes.
+func (c *canonical) object(v Value) error {
+	base := len(c.entries)
+	for m := v.members(); m.next(); {
+		c.entries = append(c.entries, m.entry)
+	}
+	end := len(c.entries)
+	slices.SortFunc(c.entries[base:end], func(a, b entry) int { return bytes.Compare(a.name, b.name) })
 	separator := "{"
-	for _, m := range all {
-		if err := c.member(separator, m); err != nil {
+	for i := base; i < end; i++ {
+		if err := c.member(separator, v, c.entries[i]); err != nil {
 			return err
 		}
 		separator = ","
 	}
+	c.entries = c.entries[:base]
 	return c.end(separator, "{", "}")
 }
 
@@ -152,14 +195,14 @@ func (c *canonical) array(v Value) error {
 	return c.end(separator, "[", "]")
 }
 
-func (c *canonical) member(separator string, m members) error {
+func (c *canonical) member(separator string, object Value, e entry) error {
 	c.buffer = append(c.buffer, separator...)
-	if err := c.text(m.inside); err != nil {
+	if err := c.text(e.received); err != nil {
 		return err
 	}
 	c.buffer = append(c.buffer, ':')
-	if err := c.value(m.value); err != nil {
-		return at(err, func(e *Error) { e.within(m.name) })
+	if err := c.value(object.part(e.start, e.end)); err != nil {
+		return at(err, func(err *Error) { err.within(e.name) })
 	}
 	return nil
 }

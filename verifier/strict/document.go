@@ -11,8 +11,7 @@ type Document struct {
 // ParseDocument validates raw as a whole, in one pass, and splits it. Members beside signed and signatures
 // are allowed and ignored. An error is an *Error. The Document refers to raw.
 func ParseDocument(raw []byte) (Document, error) {
-	var d Document
-	whole, err := validate(raw, &d)
+	whole, d, err := validate(raw, true)
 	if err != nil {
 		return Document{}, err
 	}

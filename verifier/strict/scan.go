@@ -1,7 +1,5 @@
 package strict
 
-import "bytes"
-
 // A scanner validates one document in one pass.
 //
 // It starts in the belief that the names of each object ascend, which needs no memory to check. At the first
@@ -12,14 +10,15 @@ type scanner struct {
 	pos  int
 	err  *Error
 
-	// untidy and unsorted are the offsets of the last byte seen that the canonical form would write otherwise,
-	// and of the last name that is out of order; -1 for none.
+	// untidy is the offset of the last thing seen that the canonical form would write otherwise, and unsorted
+	// of the last name out of order, or number without a canonical form; -1 for none.
 	untidy, unsorted int
 
 	// integers refuses every other number: the value under the scanner must have a canonical form.
 	integers bool
-	// envelope, when not nil, receives the members of the outermost object.
-	envelope *Document
+	// split says that the members of the outermost object are to be put into envelope.
+	split    bool
+	envelope Document
 
 	// remember says that names holds, one object after the other, the names of all objects around pos.
 	remember bool
@@ -28,25 +27,25 @@ type scanner struct {
 	restart bool
 }
 
-// validate scans the whole of data. It returns the scanner, for what it noted, and where the value lies.
-func validate(data []byte, envelope *Document) (Value, *Error) {
-	s := scanner{data: data, untidy: -1, unsorted: -1, envelope: envelope}
+// validate scans the whole of data. It returns the value, and its parts if split asks for them.
+func validate(data []byte, split bool) (Value, Document, *Error) {
+	s := scanner{data: data, untidy: -1, unsorted: -1, split: split}
 	v, ok := s.document()
 	if s.restart {
-		s = scanner{data: data, untidy: -1, unsorted: -1, envelope: envelope, remember: true}
+		s = scanner{data: data, untidy: -1, unsorted: -1, split: split, remember: true}
 		v, ok = s.document()
 	}
 	if !ok {
-		return Value{}, s.err
+		return Value{}, Document{}, s.err
 	}
-	return v, nil
+	return v, s.envelope, nil
 }
 
 // document scans a value with white space around it, and nothing else.
 func (s *scanner) document() (Value, bool) {
 	s.space()
 	start := s.pos
-	if s.envelope != nil && (start >= len(s.data) || s.data[start] != '{') {
+	if s.split && (start >= len(s.data) || s.data[start] != '{') {
 		return Value{}, s.fail(start, "an object with signed and signatures")
 	}
 	if !s.value(0) {
@@ -180,7 +179,7 @@ func (s *scanner) key() (name, bool) {
 
 // member scans a member's value, and hands the two that matter to the envelope.
 func (s *scanner) member(depth int, key []byte) bool {
-	if depth > 0 || s.envelope == nil {
+	if depth > 0 || !s.split {
 		return s.value(depth + 1)
 	}
 	start := s.pos
@@ -195,66 +194,6 @@ func (s *scanner) member(depth int, key []byte) bool {
 		s.envelope.Signatures = s.taken(start)
 	}
 	s.integers = false
-	return true
-}
-
-// number scans a number: an integer, or with a fraction and an exponent (RFC 8259 section 6).
-func (s *scanner) number() bool {
-	start := s.pos
-	i := start
-	if s.data[i] == '-' {
-		i++
-	}
-	end := digits(s.data, i)
-	switch {
-	case end == i:
-		return s.fail(start, "a number")
-	case s.data[i] == '0' && end > i+1:
-		return s.fail(start, "a number without leading zeros")
-	case s.data[i] == '0' && i > start:
-		s.untidy = start // -0
-	}
-	whole := end
-	if end < len(s.data) && s.data[end] == '.' {
-		i, end = end+1, digits(s.data, end+1)
-		if end == i {
-			return s.fail(start, "digits after the point")
-		}
-	}
-	if end < len(s.data) && s.data[end]|0x20 == 'e' {
-		i = end + 1
-		if i < len(s.data) && (s.data[i] == '+' || s.data[i] == '-') {
-			i++
-		}
-		if end = digits(s.data, i); end == i {
-			return s.fail(start, "digits in the exponent")
-		}
-	}
-	if end > whole {
-		if s.integers {
-			return s.fail(start, "an integer: other numbers have no canonical form")
-		}
-		s.untidy = start
-	}
-	s.pos = end
-	return true
-}
-
-// digits returns the offset behind the decimal digits at i.
-func digits(data []byte, i int) int {
-	for i < len(data) && isDigit(data[i]) {
-		i++
-	}
-	return i
-}
-
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }
-
-func (s *scanner) literal(want string) bool {
-	if !bytes.HasPrefix(s.data[s.pos:], []byte(want)) {
-		return s.fail(s.pos, "a value")
-	}
-	s.pos += len(want)
 	return true
 }
 

@@ -38,7 +38,7 @@ func (v Value) Text() (string, error) {
 // Bytes returns what a string stands for, in UTF-8, without a copy if it holds no escapes. It may share
 // memory with the document: don't change it.
 func (v Value) Bytes() ([]byte, error) {
-	if v.Kind() != String || len(v.raw) < 2 {
+	if v.Kind() != String {
 		return nil, v.Refuse("a string")
 	}
 	raw := v.raw[1 : len(v.raw)-1]

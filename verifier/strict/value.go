@@ -41,7 +41,7 @@ type form uint8
 
 const (
 	unsorted form = iota // nothing
-	sorted               // the names of every object ascend
+	sorted               // the names of every object ascend, and every number is an integer
 	exact                // the bytes are the canonical form
 )
 
@@ -56,7 +56,7 @@ type Value struct {
 // Parse validates raw, one JSON value with nothing but white space around it. An error is an *Error. The
 // Value refers to raw.
 func Parse(raw []byte) (Value, error) {
-	v, err := validate(raw, nil)
+	v, _, err := validate(raw, false)
 	if err != nil {
 		return Value{}, err
 	}
@@ -102,7 +102,7 @@ func (v Value) Object(f func(name []byte, member Value) error) error {
 		return v.Refuse("an object")
 	}
 	for m := v.members(); m.next(); {
-		if err := f(m.name, m.value); err != nil {
+		if err := f(m.name, v.part(m.start, m.end)); err != nil {
 			return at(err, func(e *Error) { e.within(m.name) })
 		}
 	}
@@ -134,7 +134,7 @@ func (v Value) Lookup(name string) (Value, bool) {
 	}
 	for m := v.members(); m.next(); {
 		if string(m.name) == name {
-			return m.value, true
+			return v.part(m.start, m.end), true
 		}
 		if v.form >= sorted && string(m.name) > name {
 			break
@@ -160,32 +160,35 @@ func (v Value) part(start, end int) Value {
 	return Value{raw: v.raw[start:end:end], offset: v.offset + start, form: v.form}
 }
 
-// members iterates over the members of an object.
-type members struct {
-	object Value
-	pos    int
-	name   []byte
-	inside []byte // the name as received, between its quotes
-	value  Value
+// An entry is one member of an object: its name, unescaped and as received between the quotes, and where its
+// value lies in the object's bytes.
+type entry struct {
+	name, received []byte
+	start, end     int
 }
 
-func (v Value) members() members { return members{object: v, pos: skipSpace(v.raw, 1)} }
+// members iterates over the members of an object.
+type members struct {
+	raw []byte
+	pos int
+	entry
+}
+
+func (v Value) members() members { return members{raw: v.raw, pos: skipSpace(v.raw, 1)} }
 
 // next steps to the next member, if there is one.
 func (m *members) next() bool {
-	raw := m.object.raw
-	if m.pos >= len(raw) || raw[m.pos] != '"' {
+	if m.pos >= len(m.raw) || m.raw[m.pos] != '"' {
 		return false
 	}
-	end, escaped := skipText(raw, m.pos)
-	m.inside = raw[m.pos+1 : end-1]
-	m.name = m.inside
+	end, escaped := skipText(m.raw, m.pos)
+	m.received = m.raw[m.pos+1 : end-1]
+	m.name = m.received
 	if escaped {
-		m.name = appendText(nil, m.inside)
+		m.name = appendText(nil, m.received)
 	}
-	start := skipByte(raw, end, ':')
-	end = skipValue(raw, start)
-	m.value = m.object.part(start, end)
-	m.pos = skipByte(raw, end, ',')
+	m.start = skipByte(m.raw, end, ':')
+	m.end = skipValue(m.raw, m.start)
+	m.pos = skipByte(m.raw, m.end, ',')
 	return true
 }
