@@ -1,0 +1,203 @@
+package storage
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/ota-agent/ota-agent/agent"
+)
+
+const databaseName = "agent.db"
+
+// The buckets. Unknown ones are a newer agent's and left alone.
+const (
+	bucketStore    = "store"    // what it is and who can read it
+	bucketMetadata = "metadata" // documents by role, but for roots
+	bucketChain    = "chain"    // roots by version
+	bucketReceipts = "receipts"
+	bucketRecords  = "records" // by component; frozen core
+	bucketTime     = "time"
+	bucketDevice   = "device"
+	bucketFloors   = "floors"  // a second copy of the floors file's record, for when that is lost
+	bucketDamaged  = "damaged" // records as they were found, by component, for whoever wants to know why
+)
+
+func bucketNames() []string {
+	return []string{bucketStore, bucketMetadata, bucketChain, bucketReceipts, bucketRecords, bucketTime,
+		bucketDevice, bucketFloors, bucketDamaged}
+}
+
+// The keys of buckets that hold one value.
+const (
+	keySchema = "schema"
+	keyFloor  = "floor"
+	keyState  = "state"
+	keyCopy   = "copy"
+)
+
+// schemaVersion is what this agent writes; a database that says it needs more of its readers is refused, never
+// taken for damaged. Newer agents should only add, and then leave ReadableBy alone: the other slot may hold an
+// agent of any age.
+const schemaVersion = 1
+
+// A schema says who can read a database.
+type schema struct {
+	// Schema is the newest that ever wrote here; ReadableBy the oldest that can read it.
+	Schema     int `json:"schema"`
+	ReadableBy int `json:"readable_by"`
+}
+
+// A database is bbolt's, with its file held so that it can be closed after a panic, and its writes counted.
+type database struct {
+	disk *disk
+	file *os.File
+	bolt *bbolt.DB
+	size int64
+}
+
+// openBolt opens a checked file. timeout bounds the wait for bbolt's own lock.
+func openBolt(d *dir, f *file, readOnly bool, timeout time.Duration, bytesMax int64) (*database, error) {
+	size, err := f.size()
+	if err != nil {
+		return nil, err
+	}
+	db := &database{disk: d.disk, file: f.File, size: size}
+	err = guard(func() (err error) {
+		db.bolt, err = bbolt.Open(f.File.Name(), 0o600, &bbolt.Options{
+			Timeout:  timeout,
+			ReadOnly: readOnly,
+			// One page less in each commit. The list is rebuilt at start, from a file that is small.
+			NoFreelistSync: true,
+			FreelistType:   bbolt.FreelistMapType,
+			PageSize:       pageSize,
+			MaxSize:        int(bytesMax),
+			OpenFile:       func(string, int, os.FileMode) (*os.File, error) { return f.File, nil },
+		})
+		return err
+	})
+	if err != nil {
+		// Closing twice does no harm; after a panic bbolt has not closed it, and so not unlocked it.
+		f.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// createDatabase makes a new database under a temporary name, whole and durable, and gives it its name then:
+// bbolt's own first writes are not safe against a power cut.
+func createDatabase(d *dir, timeout time.Duration, bytesMax int64) (*database, error) {
+	temp := databaseName + tempSuffix
+	if err := d.remove(temp); err != nil {
+		return nil, err
+	}
+	f, err := d.create(temp)
+	if err != nil {
+		return nil, err
+	}
+	var db *database
+	err = d.disk.do(opCommit, f.name, func() error {
+		db, err = openBolt(d, f, false, timeout, bytesMax)
+		if err == nil {
+			d.disk.bytesWritten.Add(4 * pageSize) // what bbolt begins a file with
+			d.disk.fsyncs.Add(1)
+			err = db.update(putSchema)
+		}
+		return err
+	})
+	if err == nil {
+		err = f.sync()
+	}
+	if err == nil {
+		err = d.rename(temp, d, databaseName)
+	}
+	if err == nil {
+		err = d.sync()
+	}
+	if err != nil {
+		f.Close()
+		if db != nil {
+			db.close()
+		}
+		return nil, err
+	}
+	return db, nil
+}
+
+func putSchema(tx *bbolt.Tx) error {
+	for _, name := range bucketNames() {
+		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+			return fmt.Errorf("make bucket %s: %w", name, err)
+		}
+	}
+	payload, err := json.Marshal(schema{Schema: schemaVersion, ReadableBy: schemaVersion})
+	if err != nil {
+		return err
+	}
+	key := []byte(keySchema)
+	return tx.Bucket([]byte(bucketStore)).Put(key, seal(bucketStore, key, payload))
+}
+
+// checkSchema refuses what a newer agent made unreadable; anything but our own database is errDamaged.
+func (db *database) checkSchema(path string) error {
+	return db.view(func(tx *bbolt.Tx) error {
+		for _, name := range bucketNames() {
+			if tx.Bucket([]byte(name)) == nil {
+				return fmt.Errorf("no bucket %q, so it is not the agent's: %w", name, errDamaged)
+			}
+		}
+		var s schema
+		key := []byte(keySchema)
+		payload, err := unseal(bucketStore, key, tx.Bucket([]byte(bucketStore)).Get(key))
+		if err == nil {
+			err = json.Unmarshal(payload, &s)
+		}
+		if errors.Is(err, errNewer) || err == nil && s.ReadableBy > schemaVersion {
+			return refuse(agent.ReasonStore, "open %s: a newer agent wrote it (schema %d, readable from schema %d on), "+
+				"this one knows schema %d; nothing was changed: run that newer agent", path, s.Schema, s.ReadableBy, schemaVersion)
+		}
+		if err != nil {
+			return fmt.Errorf("schema: %w: %w", err, errDamaged)
+		}
+		return nil
+	})
+}
+
+// view reads in one transaction. f copies what it keeps.
+func (db *database) view(f func(tx *bbolt.Tx) error) error {
+	return guard(func() error { return db.bolt.View(f) })
+}
+
+// update is one transaction: f's changes become durable together, or none does.
+func (db *database) update(f func(tx *bbolt.Tx) error) error {
+	return db.counted(func() error { return db.bolt.Update(f) })
+}
+
+// counted runs commit, which makes one transaction, and counts what that wrote.
+func (db *database) counted(commit func() error) error {
+	before := db.bolt.Stats().TxStats
+	err := guard(commit)
+	after := db.bolt.Stats().TxStats
+	// bbolt writes each page it allocated, syncs, writes one meta page and syncs again.
+	db.disk.bytesWritten.Add(after.GetPageAlloc() - before.GetPageAlloc() + pageSize)
+	db.disk.fsyncs.Add(2)
+	if info, serr := db.file.Stat(); serr == nil && info.Size() != db.size {
+		db.size = info.Size()
+		db.disk.fsyncs.Add(1) // of the new size, before anything is written there
+	}
+	if err == nil {
+		db.disk.commits.Add(1)
+	}
+	return err
+}
+
+func (db *database) close() error {
+	err := guard(db.bolt.Close)
+	// Where bbolt panicked, its lock is still on the file; else this finds the file closed.
+	_ = db.file.Close()
+	return err
+}

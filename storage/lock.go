@@ -1,0 +1,31 @@
+package storage
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ota-agent/ota-agent/agent"
+)
+
+// lockPoll is how often a held lock is tried again.
+const lockPoll = 50 * time.Millisecond
+
+// lock locks the directory itself, for as long as d is open: its inode stays the same when files in it are set
+// aside or replaced, and a reader needs no right to write. The kernel lets go of it when the process dies.
+func lock(d *dir, shared bool, timeout time.Duration) error {
+	how := unix.LOCK_EX
+	if shared {
+		how = unix.LOCK_SH
+	}
+	for deadline := time.Now().Add(timeout); ; time.Sleep(lockPoll) {
+		err := again(func() error { return unix.Flock(d.fd(), how|unix.LOCK_NB) })
+		if err != unix.EWOULDBLOCK {
+			return d.wrap("lock", "", err)
+		}
+		if !time.Now().Before(deadline) {
+			return refuse(agent.ReasonLocked, "open %s: another process has locked %s: an agent is running; "+
+				"ask it through its socket, or stop it first", d.join(databaseName), d.path)
+		}
+	}
+}

@@ -1,0 +1,304 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/verifier"
+)
+
+const (
+	// bufferBytes is how much is gathered before it is written.
+	bufferBytes = 128 << 10
+	// writebackBytes is how much is written before the kernel is asked to begin with it.
+	writebackBytes = 1 << 20
+)
+
+// A partial is an agent.Partial. One goroutine uses it at a time.
+type partial struct {
+	images *Images
+	target verifier.Target
+	id     string
+	f      *file
+	slots  *slotFile
+	tag    tag
+
+	written int64  // bytes handed to the kernel; buf comes after them
+	started int64  // of these, the bytes whose writeback was asked for
+	buf     []byte // 0 to bufferBytes
+	// failed is the first failure of a write or flush: what is in the file after tag.durable is unknown then.
+	// Restart, or opening it again, mends that.
+	failed error
+}
+
+var _ agent.Partial = (*partial)(nil)
+
+// Partial opens an image's partial file; see agent.Images.
+func (m *Images) Partial(t verifier.Target) (agent.Partial, error) {
+	id, err := imageID(t)
+	if err != nil {
+		return nil, err
+	}
+	act := fmt.Sprintf("open the partial image %s in %s", id, m.state.path)
+	if m.readOnly {
+		return nil, refuse(agent.ReasonReadOnly, "%s: the store was opened for reading only", act)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.busy[id] {
+		return nil, refuse(agent.ReasonStore, "%s: it is open already; close it first", act)
+	}
+	if err := m.checkSpace(t, id); err != nil {
+		return nil, problem(act, err)
+	}
+	p := &partial{images: m, target: t, id: id}
+	if err := p.open(); err != nil {
+		p.closeFiles()
+		return nil, problem(act, err)
+	}
+	m.busy[id] = true
+	return p, nil
+}
+
+// checkSpace refuses an image that does not fit. Blocks that its partial has already count as there.
+func (m *Images) checkSpace(t verifier.Target, id string) error {
+	required := t.Length
+	st, err := m.partial.stat(id)
+	if err != nil && !isAbsent(err) {
+		return err
+	}
+	if err == nil {
+		required = max(0, required-int64(st.Blocks)*512)
+	}
+	free, err := m.partial.available()
+	if err != nil {
+		return err
+	}
+	if required > 0 && free-m.freeBytesMin < required {
+		return refuse(agent.ReasonDiskFull, "image %s needs %d bytes more in %s: available %d, of which %d are reserved: "+
+			"free %d bytes on that file system, or make it larger",
+			id, required, m.partial.path, free, m.freeBytesMin, required-free+m.freeBytesMin)
+	}
+	return nil
+}
+
+// open brings file and tag to agree: exactly tag.durable bytes, all of them durable.
+func (p *partial) open() (err error) {
+	d := p.images.partial
+	if p.slots, p.tag, err = openTag(d, p.id+tagSuffix); err != nil {
+		return err
+	}
+	p.f, err = d.open(p.id, os.O_RDWR)
+	if isAbsent(err) {
+		// A tag that outlived its partial must not count for a new one.
+		if err = p.setTag(tag{}); err != nil {
+			return err
+		}
+		if p.f, err = d.create(p.id); err == nil {
+			err = d.sync()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	size, err := p.f.size()
+	if err != nil {
+		return err
+	}
+	if size < p.tag.durable || p.tag.durable > p.target.Length {
+		if err := p.setTag(tag{}); err != nil {
+			return err
+		}
+	}
+	if size > p.tag.durable {
+		if err := p.f.truncate(p.tag.durable); err != nil {
+			return err
+		}
+	}
+	p.written, p.started = p.tag.durable, p.tag.durable
+	return p.allocate()
+}
+
+// allocate reserves the image's blocks, so that no later write finds the disk full.
+func (p *partial) allocate() error {
+	err := p.f.allocate(p.target.Length)
+	if errors.Is(err, errNoAllocate) {
+		return nil
+	}
+	return err
+}
+
+// setTag makes t durable, where it is not what is stored.
+func (p *partial) setTag(t tag) error {
+	if t == p.tag {
+		return nil
+	}
+	if err := p.slots.write(t.encode()); err != nil {
+		return err
+	}
+	p.tag = t
+	return nil
+}
+
+func (p *partial) Size() int64 { return p.tag.durable }
+
+func (p *partial) Validator() string { return p.tag.validator }
+
+func (p *partial) SetValidator(v string) error {
+	if err := checkValidator(v); err != nil {
+		return err
+	}
+	return p.try("keep the validator of", func() error {
+		return p.setTag(tag{durable: p.tag.durable, validator: v})
+	})
+}
+
+func (p *partial) Durable() io.Reader { return io.NewSectionReader(p.f, 0, p.tag.durable) }
+
+// Write appends. More than the target's length is refused, before anything of it is written.
+func (p *partial) Write(b []byte) (int, error) {
+	if rest := p.target.Length - p.written - int64(len(p.buf)); int64(len(b)) > rest {
+		return 0, refuse(agent.ReasonLengthMismatch, "write %d bytes to partial image %s: only %d of its %d bytes are missing",
+			len(b), p.id, rest, p.target.Length)
+	}
+	if p.buf == nil {
+		p.buf = make([]byte, 0, bufferBytes)
+	}
+	n := 0
+	err := p.try("write", func() error {
+		for n < len(b) {
+			took := min(len(b)-n, bufferBytes-len(p.buf))
+			p.buf = append(p.buf, b[n:n+took]...)
+			n += took
+			if len(p.buf) == bufferBytes {
+				if err := p.drain(); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// drain hands the buffer to the kernel.
+func (p *partial) drain() error {
+	if len(p.buf) == 0 {
+		return nil
+	}
+	if err := p.f.writeAt(p.buf, p.written); err != nil {
+		return err
+	}
+	p.written += int64(len(p.buf))
+	p.buf = p.buf[:0]
+	if p.written-p.started >= writebackBytes {
+		startWriteback(p.f.File, p.started, p.written-p.started)
+		p.started = p.written
+	}
+	return nil
+}
+
+// Flush makes what was written durable: first the bytes, then their number.
+func (p *partial) Flush() error {
+	return p.try("flush", func() error {
+		if err := p.drain(); err != nil {
+			return err
+		}
+		if p.written == p.tag.durable {
+			return nil
+		}
+		if err := p.f.dataSync(); err != nil {
+			return err
+		}
+		return p.setTag(tag{durable: p.written, validator: p.tag.validator})
+	})
+}
+
+// Restart drops all bytes and the validator: first their number, then the bytes.
+func (p *partial) Restart() error {
+	p.failed, p.buf = nil, p.buf[:0]
+	return p.try("restart", func() error {
+		if err := p.setTag(tag{}); err != nil {
+			return err
+		}
+		if err := p.f.truncate(0); err != nil {
+			return err
+		}
+		p.written, p.started = 0, 0
+		return p.allocate()
+	})
+}
+
+// Stage makes the verified bytes durable under their final name; see agent.Partial. The partial is done with
+// then, and only Close is left to call.
+func (p *partial) Stage(v verifier.Verified) error {
+	if !v.OK() || v.Target().ID() != p.id || v.Target().Length != p.target.Length {
+		return refuse(agent.ReasonHashMismatch, "stage image %s: what was verified is target %q of %d bytes, not this one of %d bytes",
+			p.id, v.Target().Path, v.Target().Length, p.target.Length)
+	}
+	return p.stage()
+}
+
+func (p *partial) stage() error {
+	if got := p.written + int64(len(p.buf)); got != p.target.Length {
+		return refuse(agent.ReasonLengthMismatch, "stage image %s: %d bytes are there, expected %d", p.id, got, p.target.Length)
+	}
+	return p.try("stage", func() error {
+		if err := p.drain(); err != nil {
+			return err
+		}
+		if err := p.f.sync(); err != nil {
+			return err
+		}
+		from, to := p.images.partial, p.images.images
+		if err := from.rename(p.id, to, p.id); err != nil {
+			return err
+		}
+		if err := to.sync(); err != nil {
+			return err
+		}
+		if err := from.remove(p.id + tagSuffix); err != nil {
+			return err
+		}
+		return from.sync()
+	})
+}
+
+// try runs a step and remembers its failure: nothing is built on what may or may not have taken effect.
+func (p *partial) try(act string, f func() error) error {
+	if p.failed != nil {
+		return p.failed
+	}
+	if err := f(); err != nil {
+		p.failed = problem(act+" partial image "+p.id, err)
+		return p.failed
+	}
+	return nil
+}
+
+// Close lets the partial be opened again. What was not flushed is lost.
+func (p *partial) Close() error {
+	m := p.images
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.busy, p.id)
+	return problem("close partial image "+p.id, p.closeFiles())
+}
+
+func (p *partial) closeFiles() error {
+	var errs []error
+	if p.f != nil {
+		errs = append(errs, p.f.Close())
+	}
+	if p.slots != nil {
+		errs = append(errs, p.slots.close())
+	}
+	p.f, p.slots = nil, nil
+	return errors.Join(errs...)
+}

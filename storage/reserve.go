@@ -1,0 +1,47 @@
+package storage
+
+const (
+	reserveName = "reserve"
+	// reserveBytes are enough for a good number of commits, or for a targets file of some size.
+	reserveBytes = 1 << 20
+)
+
+// makeReserve keeps blocks for the day when the disk is full and what happened must still be recorded. It is a
+// comfort: where there is little space, or the file system reserves nothing (a file of zeros would only be
+// compressed away there), the store does without. The file stays in either case, so that the next start writes
+// nothing.
+func (s *Store) makeReserve(freeBytesMin int64) error {
+	if s.dir.has(reserveName) {
+		return nil
+	}
+	if free, err := s.dir.available(); err != nil || free < reserveBytes+freeBytesMin {
+		return err
+	}
+	f, err := s.dir.create(reserveName)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_ = f.allocate(reserveBytes)
+	return nil
+}
+
+// orWithReserve runs f, and once more with the reserve given up where f found the disk full. f can be repeated.
+func (s *Store) orWithReserve(f func() error) error {
+	err := f()
+	if !isFull(err) || !s.dir.has(reserveName) {
+		return err
+	}
+	if rerr := s.dir.remove(reserveName); rerr != nil {
+		return err
+	}
+	return f()
+}
+
+// available is how many bytes may still be written in d.
+func (d *dir) available() (int64, error) {
+	if d.disk.space != nil {
+		return d.disk.space()
+	}
+	return available(d.f)
+}

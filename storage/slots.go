@@ -1,0 +1,143 @@
+package storage
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+)
+
+// A slotFile holds one small record in two slots that are written in turn, in place: whichever instant the
+// power goes, one of them is whole. There is no rename and no new block, so a full disk can't stop it.
+//
+// A record: magic, sequence number, payload length, CRC-32C over these and the payload; big-endian. The valid
+// one with the higher number counts. Only what is used of a slot is ever written.
+type slotFile struct {
+	f        *file
+	slotSize int64
+	seq      uint64 // of the record that counts; 0: none yet
+}
+
+const (
+	slotHeader = 24
+	slotMagic  = "otaslot1"
+)
+
+// encodeSlot is a record's stored form.
+func encodeSlot(seq uint64, payload []byte) []byte {
+	b := make([]byte, slotHeader, slotHeader+len(payload))
+	copy(b, slotMagic)
+	binary.BigEndian.PutUint64(b[8:], seq)
+	binary.BigEndian.PutUint32(b[16:], uint32(len(payload)))
+	b = append(b, payload...)
+	binary.BigEndian.PutUint32(b[20:], slotChecksum(b))
+	return b
+}
+
+// decodeSlot reads one slot. The payload is part of b.
+func decodeSlot(b []byte) (seq uint64, payload []byte, err error) {
+	if len(b) < slotHeader || string(b[:8]) != slotMagic {
+		return 0, nil, fmt.Errorf("no record begins here: %w", errDamaged)
+	}
+	n := binary.BigEndian.Uint32(b[16:])
+	if uint64(n) > uint64(len(b)-slotHeader) {
+		return 0, nil, fmt.Errorf("record of %d bytes in a slot of %d: %w", n, len(b), errDamaged)
+	}
+	b = b[:slotHeader+int(n)]
+	if binary.BigEndian.Uint32(b[20:]) != slotChecksum(b) {
+		return 0, nil, fmt.Errorf("record checksum differs: %w", errDamaged)
+	}
+	seq = binary.BigEndian.Uint64(b[8:])
+	if seq == 0 {
+		return 0, nil, fmt.Errorf("record number 0: %w", errDamaged)
+	}
+	return seq, b[slotHeader:], nil
+}
+
+func slotChecksum(record []byte) uint32 {
+	table := crc32.MakeTable(crc32.Castagnoli)
+	return crc32.Update(crc32.Update(0, table, record[:20]), table, record[slotHeader:])
+}
+
+// openSlots opens an existing slot file and reads the record that counts. Without a valid one, err is
+// errDamaged and the returned file is nil.
+func openSlots(d *dir, name string, slotSize int64, flag int) (*slotFile, []byte, error) {
+	f, err := d.open(name, flag)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &slotFile{f: f, slotSize: slotSize}
+	payload, err := s.read()
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return s, payload, nil
+}
+
+// createSlots makes a slot file whose first record, number seq, is payload, with all its blocks written: overwriting them
+// later allocates nothing. It is durable, but for its name, which is the caller's to put in place.
+func createSlots(d *dir, name string, slotSize int64, seq uint64, payload []byte) (*slotFile, error) {
+	if err := d.remove(name); err != nil {
+		return nil, err
+	}
+	f, err := d.create(name)
+	if err != nil {
+		return nil, err
+	}
+	whole := make([]byte, 2*slotSize)
+	copy(whole[int64(seq%2)*slotSize:], encodeSlot(seq, payload))
+	err = f.writeAt(whole, 0)
+	if err == nil {
+		err = f.sync()
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &slotFile{f: f, slotSize: slotSize, seq: seq}, nil
+}
+
+func (s *slotFile) read() ([]byte, error) {
+	var newest []byte
+	failed := []error{}
+	for i := range int64(2) {
+		b := make([]byte, s.slotSize)
+		n, err := s.f.ReadAt(b, i*s.slotSize)
+		if err != nil && !errors.Is(err, io.EOF) {
+			failed = append(failed, err)
+			continue
+		}
+		seq, payload, err := decodeSlot(b[:n])
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		if seq > s.seq {
+			s.seq, newest = seq, payload
+		}
+	}
+	if s.seq == 0 {
+		return nil, fmt.Errorf("%s: no valid record: %w", s.f.Name(), errors.Join(append(failed, errDamaged)...))
+	}
+	return newest, nil
+}
+
+// write makes payload the record that counts. After an error the outcome is unknown.
+func (s *slotFile) write(payload []byte) error {
+	if int64(len(payload)) > s.slotSize-slotHeader {
+		return fmt.Errorf("%s: record of %d bytes, expected at most %d", s.f.Name(), len(payload), s.slotSize-slotHeader)
+	}
+	seq := s.seq + 1
+	if err := s.f.writeAt(encodeSlot(seq, payload), int64(seq%2)*s.slotSize); err != nil {
+		return err
+	}
+	if err := s.f.dataSync(); err != nil {
+		return err
+	}
+	s.seq = seq
+	return nil
+}
+
+func (s *slotFile) close() error { return s.f.Close() }

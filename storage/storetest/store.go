@@ -1,0 +1,289 @@
+// Package storetest says in tests what agent.Store and agent.Images promise, so that the store on a disk and the
+// one in the simulation keep the same contract.
+package storetest
+
+import (
+	"bytes"
+	"errors"
+	"maps"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/verifier"
+)
+
+// A Reopener is a store that a test can open again, as after the process died: what Commit returned nil for is
+// in the new one. The old one is not used any more.
+type Reopener interface {
+	Reopen(t *testing.T) agent.Store
+}
+
+// Contract runs the suite. open makes a new, empty store, which lives as long as its test; where it is a
+// Reopener, what should be durable is also looked for in the reopened store.
+func Contract(t *testing.T, open func(t *testing.T) agent.Store) {
+	for name, test := range map[string]func(t *testing.T, s agent.Store){
+		"a new store is empty":                            newIsEmpty,
+		"documents are kept byte for byte":                documentsAreKept,
+		"documents are told apart by role version kind":   documentsAreApart,
+		"a dropped document is absent":                    dropped,
+		"a dropped and put document is there":             droppedAndPut,
+		"records are kept and forgotten":                  recordsAreKept,
+		"an older record is replaced whole":               recordsAreReplaced,
+		"time and device are kept":                        singlesAreKept,
+		"a change leaves the rest alone":                  restStays,
+		"floors are kept":                                 floorsAreKept,
+		"floors of one key set never fall":                floorsNeverFall,
+		"floors fall where their signers change":          floorsMayBeVoided,
+		"floors of components are merged":                 indexIsMerged,
+		"what is handed out is the caller's":              copies,
+		"what is handed in is the store's after a commit": copiesIn,
+		"an empty change succeeds":                        emptyChange,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, open(t)) })
+	}
+}
+
+// each runs check on the store, and again on the reopened one.
+func each(t *testing.T, s agent.Store, check func(t *testing.T, s agent.Store)) {
+	t.Helper()
+	check(t, s)
+	if r, ok := s.(Reopener); ok {
+		check(t, r.Reopen(t))
+	}
+}
+
+func commit(t *testing.T, s agent.Store, c agent.Change) {
+	t.Helper()
+	if err := s.Commit(c); err != nil {
+		t.Fatalf("commit: %v", err)
+	}
+}
+
+func loaded(t *testing.T, s agent.Store) agent.State {
+	t.Helper()
+	st, err := s.Load()
+	if err != nil {
+		t.Fatalf("load: %v", err)
+	}
+	return st
+}
+
+func wantDocument(t *testing.T, s agent.Store, k verifier.Key, want []byte) {
+	t.Helper()
+	got, err := s.Document(k)
+	switch {
+	case want == nil && !errors.Is(err, agent.ErrAbsent):
+		t.Errorf("document %v: %d bytes, error %v, expected absent", k, len(got), err)
+	case want != nil && err != nil:
+		t.Errorf("document %v: %v", k, err)
+	case want != nil && !bytes.Equal(got, want):
+		t.Errorf("document %v: %d bytes differ from the %d that were put", k, len(got), len(want))
+	}
+}
+
+func key(role string) verifier.Key            { return verifier.Key{Role: role} }
+func rootKey(v int64) verifier.Key            { return verifier.Key{Role: verifier.Root, Version: v} }
+func receipt(role string) verifier.Key        { return verifier.Key{Role: role, Kind: verifier.Receipt} }
+func put(d ...verifier.Document) agent.Change { return agent.Change{Metadata: verifier.Change{Put: d}} }
+
+func withFloors(f verifier.Floors) agent.Change {
+	return agent.Change{Metadata: verifier.Change{Floors: &f}}
+}
+
+func newIsEmpty(t *testing.T, s agent.Store) {
+	each(t, s, func(t *testing.T, s agent.Store) {
+		st := loaded(t, s)
+		if st.Records == nil || len(st.Records) != 0 || st.Recovered != nil || st.Time != (agent.TimeFloor{}) ||
+			st.Device != (agent.DeviceState{}) || !reflect.DeepEqual(st.Floors, verifier.Floors{}) {
+			t.Errorf("state of a new store: %+v", st)
+		}
+		wantDocument(t, s, key(verifier.Timestamp), nil)
+		wantDocument(t, s, rootKey(1), nil)
+		wantDocument(t, s, receipt(verifier.Targets), nil)
+	})
+}
+
+func documentsAreKept(t *testing.T, s agent.Store) {
+	sizes := []int{0, 1, 100, 64<<10 - 1, 64 << 10, 64<<10 + 1, 1 << 20}
+	for _, n := range sizes {
+		want := bytes.Repeat([]byte{0, 'x', 0xff}, n/3+1)[:n]
+		commit(t, s, put(verifier.Document{Key: key("targets"), Bytes: want}))
+		wantDocument(t, s, key("targets"), want)
+		if r, ok := s.(Reopener); ok {
+			s = r.Reopen(t)
+			wantDocument(t, s, key("targets"), want)
+		}
+	}
+}
+
+func documentsAreApart(t *testing.T, s agent.Store) {
+	keys := []verifier.Key{rootKey(1), rootKey(2), rootKey(256), key("timestamp"), key("targets"), receipt("targets"),
+		key("Targets"), key("a/../b"), key("\x00"), key("\xff"), key("role name with spaces"), key("receipts")}
+	var docs []verifier.Document
+	for i, k := range keys {
+		docs = append(docs, verifier.Document{Key: k, Bytes: []byte{byte(i)}})
+	}
+	commit(t, s, put(docs...))
+	each(t, s, func(t *testing.T, s agent.Store) {
+		for _, d := range docs {
+			wantDocument(t, s, d.Key, d.Bytes)
+		}
+		wantDocument(t, s, rootKey(3), nil)
+		wantDocument(t, s, receipt("timestamp"), nil)
+	})
+}
+
+func dropped(t *testing.T, s agent.Store) {
+	large := make([]byte, 100<<10)
+	commit(t, s, put(verifier.Document{Key: key("a"), Bytes: []byte("x")}, verifier.Document{Key: key("b"), Bytes: large},
+		verifier.Document{Key: key("c"), Bytes: large}))
+	commit(t, s, agent.Change{Metadata: verifier.Change{Drop: []verifier.Key{key("a"), key("b"), key("never")}}})
+	each(t, s, func(t *testing.T, s agent.Store) {
+		wantDocument(t, s, key("a"), nil)
+		wantDocument(t, s, key("b"), nil)
+		wantDocument(t, s, key("c"), large) // the same bytes as b
+	})
+}
+
+func droppedAndPut(t *testing.T, s agent.Store) {
+	commit(t, s, put(verifier.Document{Key: key("a"), Bytes: []byte("old")}))
+	commit(t, s, agent.Change{Metadata: verifier.Change{
+		Put:  []verifier.Document{{Key: key("a"), Bytes: []byte("new")}},
+		Drop: []verifier.Key{key("a")},
+	}})
+	each(t, s, func(t *testing.T, s agent.Store) { wantDocument(t, s, key("a"), []byte("new")) })
+}
+
+// Record is a record with every field set.
+func Record(component string, phase agent.Phase) agent.Record {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
+	rel := agent.Release{
+		Target: verifier.Target{Path: "p", Name: "n", Length: 5, SHA256: bytes.Repeat([]byte{1}, 32),
+			SHA512: bytes.Repeat([]byte{2}, 64), Custom: []byte(`{"ota": {"version":  "1"}}`)},
+		Signers: []verifier.KeyHash{{1}, {2}},
+	}
+	problem := agent.Problem{Reason: agent.ReasonUnhealthy, Text: "it said \"no\"\n", At: at}
+	return agent.Record{
+		Schema: agent.RecordSchema, Component: component, Phase: phase, Release: &rel, Hook: "/h", Reboot: true,
+		TargetSlot: "B", BootID: "boot", Acted: true, Attempts: 2, LostBoots: 1, Verdict: &problem, Unreachable: "u",
+		Confirmed: &rel, ConfirmedSlot: "A",
+		Rejected: []agent.Rejection{{ID: "r", Version: "1", First: problem, Last: problem, Count: 3}},
+		Held:     []agent.Hold{{ID: "h", Count: 1, Until: at}},
+	}
+}
+
+func recordsAreKept(t *testing.T, s agent.Store) {
+	a, b := Record("a", agent.Trial), Record("b", agent.Idle)
+	commit(t, s, agent.Change{Records: []agent.Record{a, b}})
+	each(t, s, func(t *testing.T, s agent.Store) {
+		if got := loaded(t, s).Records; !reflect.DeepEqual(got, map[string]agent.Record{"a": a, "b": b}) {
+			t.Errorf("records: %+v", got)
+		}
+	})
+	commit(t, reopened(t, s), agent.Change{Forget: []string{"a", "never", ""}})
+	each(t, reopened(t, s), func(t *testing.T, s agent.Store) {
+		if got := slices.Collect(maps.Keys(loaded(t, s).Records)); !slices.Equal(got, []string{"b"}) {
+			t.Errorf("records after forgetting a: %v", got)
+		}
+	})
+}
+
+// reopened is the store as it is to be used after each.
+func reopened(t *testing.T, s agent.Store) agent.Store {
+	t.Helper()
+	if r, ok := s.(Reopener); ok {
+		return r.Reopen(t)
+	}
+	return s
+}
+
+func recordsAreReplaced(t *testing.T, s agent.Store) {
+	commit(t, s, agent.Change{Records: []agent.Record{Record("a", agent.Trial)}})
+	want := agent.Record{Schema: 1, Component: "a", Phase: agent.Idle}
+	commit(t, s, agent.Change{Records: []agent.Record{want}})
+	each(t, s, func(t *testing.T, s agent.Store) {
+		if got := loaded(t, s).Records["a"]; !reflect.DeepEqual(got, want) {
+			t.Errorf("record: %+v, expected %+v", got, want)
+		}
+	})
+}
+
+func singlesAreKept(t *testing.T, s agent.Store) {
+	floor := agent.TimeFloor{SignedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Accrued: 36 * time.Hour}
+	commit(t, s, agent.Change{Time: &floor, Device: &agent.DeviceState{Paused: true}})
+	each(t, s, func(t *testing.T, s agent.Store) {
+		st := loaded(t, s)
+		if !st.Time.SignedAt.Equal(floor.SignedAt) || st.Time.Accrued != floor.Accrued || !st.Device.Paused {
+			t.Errorf("time %+v, device %+v", st.Time, st.Device)
+		}
+	})
+	s = reopened(t, s)
+	commit(t, s, agent.Change{Time: &agent.TimeFloor{}, Device: &agent.DeviceState{}})
+	each(t, s, func(t *testing.T, s agent.Store) {
+		if st := loaded(t, s); st.Time != (agent.TimeFloor{}) || st.Device.Paused {
+			t.Errorf("after taking it back: time %+v, device %+v", st.Time, st.Device)
+		}
+	})
+}
+
+func restStays(t *testing.T, s agent.Store) {
+	commit(t, s, put(verifier.Document{Key: key("a"), Bytes: []byte("1")}))
+	commit(t, s, agent.Change{Records: []agent.Record{Record("c", agent.Staged)}})
+	commit(t, s, agent.Change{Device: &agent.DeviceState{Paused: true}})
+	commit(t, s, withFloors(verifier.Floors{Timestamp: verifier.Floor{Version: 4}}))
+	commit(t, s, put(verifier.Document{Key: key("b"), Bytes: []byte("2")}))
+	each(t, s, func(t *testing.T, s agent.Store) {
+		st := loaded(t, s)
+		if len(st.Records) != 1 || !st.Device.Paused || st.Floors.Timestamp.Version != 4 {
+			t.Errorf("state: %+v", st)
+		}
+		wantDocument(t, s, key("a"), []byte("1"))
+		wantDocument(t, s, key("b"), []byte("2"))
+	})
+}
+
+func copies(t *testing.T, s agent.Store) {
+	f := verifier.Floors{Timestamp: verifier.Floor{Version: 2, Signers: []verifier.KeyHash{{1}}},
+		Index: map[string]verifier.Floor{"a": {Version: 3}}}
+	c := put(verifier.Document{Key: key("a"), Bytes: []byte("bytes")})
+	c.Metadata.Floors = &f
+	commit(t, s, c)
+	st := loaded(t, s)
+	st.Floors.Index["a"] = verifier.Floor{}
+	st.Floors.Timestamp.Signers[0] = verifier.KeyHash{9}
+	st.Records["x"] = agent.Record{}
+	b, err := s.Document(key("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[0] = 'X'
+	each(t, s, func(t *testing.T, s agent.Store) {
+		if got := loaded(t, s); !reflect.DeepEqual(got.Floors, f) || len(got.Records) != 0 {
+			t.Errorf("the state changed under the store: %+v", got)
+		}
+		wantDocument(t, s, key("a"), []byte("bytes"))
+	})
+}
+
+func copiesIn(t *testing.T, s agent.Store) {
+	f := verifier.Floors{Timestamp: verifier.Floor{Version: 2, Signers: []verifier.KeyHash{{1}}},
+		Index: map[string]verifier.Floor{"a": {Version: 3}}}
+	commit(t, s, withFloors(f))
+	f.Index["a"] = verifier.Floor{}
+	f.Timestamp.Signers[0] = verifier.KeyHash{9}
+	each(t, s, func(t *testing.T, s agent.Store) {
+		got := loaded(t, s).Floors
+		if got.Index["a"].Version != 3 || got.Timestamp.Signers[0] != (verifier.KeyHash{1}) {
+			t.Errorf("the floors changed under the store: %+v", got)
+		}
+	})
+}
+
+func emptyChange(t *testing.T, s agent.Store) {
+	commit(t, s, agent.Change{})
+	commit(t, s, agent.Change{Metadata: verifier.Change{Drop: []verifier.Key{key("never")}}, Forget: []string{"never"}})
+	newIsEmpty(t, s)
+}
