@@ -1,0 +1,248 @@
+package mqtt
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	mochi "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/ota-agent/ota-agent/agent"
+)
+
+// patience is how long a test waits for something that must happen; nothing is measured against it.
+const patience = 20 * time.Second
+
+func silent() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// A testBroker is an embedded broker on loopback. What its clients publish comes out of messages.
+type testBroker struct {
+	*mochi.Server
+	address  string
+	messages chan packets.Packet
+	close    func() // once
+}
+
+// allowAll lets any client do anything.
+type allowAll struct{ mochi.HookBase }
+
+func (*allowAll) ID() string { return "allow-all" }
+
+func (*allowAll) Provides(hook byte) bool {
+	return hook == mochi.OnConnectAuthenticate || hook == mochi.OnACLCheck
+}
+
+func (*allowAll) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool { return true }
+func (*allowAll) OnACLCheck(*mochi.Client, string, bool) bool              { return true }
+
+// startBroker listens on address, or on a free port where that is empty.
+func startBroker(t *testing.T, address string, config *tls.Config) *testBroker {
+	t.Helper()
+	if address == "" {
+		address = "127.0.0.1:0"
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &testBroker{
+		Server:   mochi.New(&mochi.Options{InlineClient: true, Logger: silent()}),
+		address:  listener.Addr().String(),
+		messages: make(chan packets.Packet, 1000),
+	}
+	if config != nil {
+		listener = tls.NewListener(listener, config)
+	}
+	if err := b.AddHook(new(allowAll), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.AddListener(listeners.NewNet("test", listener)); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Serve(); err != nil {
+		t.Fatal(err)
+	}
+	err = b.Subscribe("ota/#", 1, func(_ *mochi.Client, _ packets.Subscription, p packets.Packet) { b.messages <- p })
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.close = sync.OnceFunc(func() { b.Server.Close() })
+	t.Cleanup(b.close)
+	return b
+}
+
+// expect waits for a message with this topic that match accepts; nil accepts any.
+func (b *testBroker) expect(t *testing.T, topic string, match func(payload string) bool) packets.Packet {
+	t.Helper()
+	timeout := time.After(patience)
+	for {
+		select {
+		case p := <-b.messages:
+			if p.TopicName == topic && (match == nil || match(string(p.Payload))) {
+				return p
+			}
+		case <-timeout:
+			t.Fatalf("nothing came on %s", topic)
+		}
+	}
+}
+
+// throwOut ends a client's connection without a word, as a broker does when another client takes its ID over.
+func (b *testBroker) throwOut(id string) bool {
+	client, ok := b.Clients.Get(id)
+	if ok {
+		client.Stop(errors.New("taken over"))
+	}
+	return ok
+}
+
+// A fakeAgent has a status that a test sets, and keeps the wakes it gets.
+type fakeAgent struct {
+	wakes chan agent.Wake
+
+	mu      sync.Mutex
+	status  agent.Status
+	changed chan struct{}
+}
+
+func newFakeAgent() *fakeAgent {
+	return &fakeAgent{wakes: make(chan agent.Wake, 1000), changed: make(chan struct{}),
+		status: agent.Status{Schema: agent.StatusSchema, Seq: 1}}
+}
+
+func (a *fakeAgent) Status() agent.Status {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.status
+}
+
+func (a *fakeAgent) Changed() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.changed
+}
+
+func (a *fakeAgent) Wake(w agent.Wake) { a.wakes <- w }
+
+func (a *fakeAgent) set(change func(*agent.Status)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.status.Seq++
+	change(&a.status)
+	close(a.changed)
+	a.changed = make(chan struct{})
+}
+
+func (a *fakeAgent) woken(t *testing.T) agent.Wake {
+	t.Helper()
+	select {
+	case w := <-a.wakes:
+		return w
+	case <-time.After(patience):
+		t.Fatal("no wake came")
+		return agent.Wake{}
+	}
+}
+
+func testConfig(url string) Config {
+	return Config{Broker: url, Device: agent.Device{ID: "board-1", Group: "beta"},
+		Now: time.Now, Random: func() float64 { return 0.5 }}
+}
+
+// A running client reports each pause between two sessions on pauses, instead of waiting for it.
+type running struct {
+	agent  *fakeAgent
+	pauses chan time.Duration
+	stop   func() // ends Run and waits for it
+}
+
+func start(t *testing.T, cfg Config, log *slog.Logger) running {
+	t.Helper()
+	a := newFakeAgent()
+	c, err := New(cfg, a, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := running{agent: a, pauses: make(chan time.Duration, 1000)}
+	c.waited = func(ctx context.Context, d time.Duration) error {
+		r.pauses <- d
+		return pause(ctx, time.Millisecond) // a broker that restarts needs a moment
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	var once sync.Once
+	r.stop = func() {
+		once.Do(func() {
+			cancel()
+			select {
+			case err := <-done:
+				if !errors.Is(err, context.Canceled) {
+					t.Errorf("Run ended with %v", err)
+				}
+			case <-time.After(patience):
+				t.Error("Run does not end")
+			}
+		})
+	}
+	t.Cleanup(r.stop)
+	return r
+}
+
+// A hostileBroker accepts connections and answers CONNECT and SUBSCRIBE as it should; then act does what it likes.
+func hostileBroker(t *testing.T, act func(net.Conn)) (address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sessions sync.WaitGroup
+	t.Cleanup(func() { listener.Close(); sessions.Wait() })
+	sessions.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			sessions.Go(func() {
+				defer conn.Close()
+				if readPacket(conn) != nil {
+					return
+				}
+				conn.Write([]byte{0x20, 2, 0, 0})
+				if readPacket(conn) != nil {
+					return
+				}
+				act(conn)
+				io.Copy(io.Discard, conn) // until the client hangs up
+			})
+		}
+	})
+	return listener.Addr().String()
+}
+
+// readPacket skips one packet of less than 16 KiB.
+func readPacket(conn net.Conn) error {
+	head := make([]byte, 2)
+	if _, err := io.ReadFull(conn, head); err != nil {
+		return err
+	}
+	length := int64(head[1] & 0x7f)
+	if head[1]&0x80 != 0 {
+		more := make([]byte, 1)
+		if _, err := io.ReadFull(conn, more); err != nil {
+			return err
+		}
+		length |= int64(more[0]) << 7
+	}
+	_, err := io.CopyN(io.Discard, conn, length)
+	return err
+}

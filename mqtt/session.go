@@ -1,0 +1,230 @@
+package mqtt
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+
+	"github.com/ota-agent/ota-agent/agent"
+)
+
+// Bounds of a session.
+const (
+	// ackTimeout bounds the wait for the broker's answer to one packet.
+	ackTimeout = 20 * time.Second
+	// pingTimeout is how long a ping may stay unanswered.
+	pingTimeout = 15 * time.Second
+	// farewellTimeout bounds the last words of a session that this side ends.
+	farewellTimeout = time.Second
+	// quiesceMillis is how long Disconnect may take to send its packet.
+	quiesceMillis = 250
+	// subscribed and published at QoS 1: within a connection nothing is lost, and duplicates do no harm.
+	qos = 1
+	// subscriptionRefused is a SUBACK's return code (MQTT 3.1.1, 3.9.3).
+	subscriptionRefused = 0x80
+)
+
+// errLost stands for a connection whose end the library could not explain.
+var errLost = errors.New("connection lost")
+
+// A session is one connection to the broker, on a library client of its own: one that is used twice keeps
+// state of the first time.
+type session struct {
+	*Client
+	paho paho.Client
+	// lost gets why the connection ended, once.
+	lost chan error
+}
+
+// session connects, subscribes and reports until the connection or ctx ends.
+func (c *Client) session(ctx context.Context) (outcome, error) {
+	// The library's goroutines end with the connection, and the connection with life: not with ctx, after
+	// which there is still a farewell to send.
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	s := &session{Client: c, lost: make(chan error, 1)}
+	options, err := s.options(ctx, life)
+	if err != nil {
+		return outcome{}, err
+	}
+	s.paho = paho.NewClient(options)
+	defer s.paho.Disconnect(quiesceMillis)
+	if err := s.open(ctx); err != nil {
+		return outcome{}, err
+	}
+	begun := time.Now()
+	c.log.Info("mqtt session", "client_id", c.cfg.ClientID)
+	err = s.report(ctx)
+	if ctx.Err() != nil {
+		s.farewell()
+	}
+	return outcome{lived: max(time.Since(begun), 1), closed: closedByBroker(err)}, err
+}
+
+func (s *session) options(ctx, life context.Context) (*paho.ClientOptions, error) {
+	password, err := s.password()
+	if err != nil {
+		return nil, err
+	}
+	o := paho.NewClientOptions()
+	o.AddBroker("tcp://" + s.broker.address) // only a name: dial makes the connection
+	o.SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return s.connect(ctx, life) })
+	o.SetProtocolVersion(4) // or a refusal is tried again as MQTT 3.1
+	o.SetClientID(s.cfg.ClientID)
+	o.SetUsername(s.cfg.Username)
+	o.SetPassword(password)
+	o.SetCleanSession(true)
+	o.SetStore(paho.NewMemoryStore())
+	o.SetAutoReconnect(false) // it would not subscribe again
+	o.SetConnectRetry(false)  // it has no jitter
+	o.SetOrderMatters(false)  // or a handler that waits would stop the pings
+	o.SetConnectTimeout(connectTimeout)
+	o.SetWriteTimeout(writeTimeout)
+	o.SetKeepAlive(s.cfg.KeepAlive)
+	o.SetPingTimeout(pingTimeout)
+	o.SetWill(s.cfg.deviceTopic("online"), "0", qos, true)
+	o.SetConnectionLostHandler(func(_ paho.Client, err error) { s.end(err) })
+	return o, nil
+}
+
+// connect opens a guarded connection, which is closed when life ends at the latest.
+func (s *session) connect(ctx, life context.Context) (net.Conn, error) {
+	conn, err := s.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	g := newGuard(conn, len(s.cfg.wakeTopics()))
+	context.AfterFunc(life, func() { g.Close() })
+	return g, nil
+}
+
+func (s *session) end(err error) {
+	if err == nil {
+		err = errLost
+	}
+	select {
+	case s.lost <- err:
+	default: // the first reason is the one that counts
+	}
+}
+
+// open connects, subscribes and says that the device is online.
+func (s *session) open(ctx context.Context) error {
+	if err := s.wait(ctx, s.paho.Connect(), connectTimeout+ackTimeout); err != nil {
+		return fmt.Errorf("mqtt connect: %w", err)
+	}
+	filters := make(map[string]byte)
+	for _, topic := range s.cfg.wakeTopics() {
+		filters[topic] = qos
+	}
+	token := s.paho.SubscribeMultiple(filters, func(_ paho.Client, m paho.Message) {
+		s.agent.Wake(ParseWake(m.Payload()))
+	})
+	if err := s.wait(ctx, token, ackTimeout); err != nil {
+		return fmt.Errorf("mqtt subscribe: %w", err)
+	}
+	if subscription, ok := token.(*paho.SubscribeToken); ok {
+		for topic, code := range subscription.Result() {
+			if code == subscriptionRefused {
+				s.log.Warn("the mqtt broker refused a subscription", "topic", topic,
+					"hint", "allow this client to subscribe to it; until then only polls find new releases")
+			}
+		}
+	}
+	return s.publish(ctx, "online", []byte("1"))
+}
+
+// report publishes the status whenever it says something new.
+func (s *session) report(ctx context.Context) error {
+	var told report
+	for {
+		changed := s.agent.Changed() // before Status, or a change between the two is missed
+		status := s.agent.Status()
+		wait, due, err := told.due(status, time.Now())
+		if err != nil {
+			return fmt.Errorf("status document: %w", err)
+		}
+		if due && wait == 0 {
+			if err := s.publishStatus(ctx, status); err != nil {
+				return err
+			}
+			if err := told.published(status, time.Now()); err != nil {
+				return fmt.Errorf("status document: %w", err)
+			}
+			continue
+		}
+		if err := s.idle(ctx, changed, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// idle waits for the next change or, where wait is not 0, until the last one is due: changes in between are then
+// coalesced, unless they are news.
+func (s *session) idle(ctx context.Context, changed <-chan struct{}, wait time.Duration) error {
+	var due <-chan time.Time
+	if wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-changed:
+		return nil
+	case <-due:
+		return nil
+	case err := <-s.lost:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *session) publishStatus(ctx context.Context, status agent.Status) error {
+	document, err := json.Marshal(status)
+	if err != nil {
+		return fmt.Errorf("status document: %w", err)
+	}
+	return s.publish(ctx, "status", document)
+}
+
+// publish sends a retained message below the device's topic and waits for its acknowledgement.
+func (s *session) publish(ctx context.Context, name string, payload []byte) error {
+	token := s.paho.Publish(s.cfg.deviceTopic(name), qos, true, payload)
+	if err := s.wait(ctx, token, ackTimeout); err != nil {
+		return fmt.Errorf("mqtt publish %s: %w", name, err)
+	}
+	return nil
+}
+
+// farewell says what the last will would: an orderly end cancels the will.
+func (s *session) farewell() {
+	ctx, cancel := context.WithTimeout(context.Background(), farewellTimeout)
+	defer cancel()
+	if err := s.publish(ctx, "online", []byte("0")); err != nil {
+		s.log.Debug("mqtt farewell", "err", err)
+	}
+}
+
+// wait waits for a token, which by itself may never complete.
+func (s *session) wait(ctx context.Context, token paho.Token, most time.Duration) error {
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-token.Done():
+		return token.Error()
+	case err := <-s.lost:
+		s.end(err) // whoever waits next must see it too
+		return err
+	case <-timer.C:
+		return fmt.Errorf("no answer within %s", most)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
