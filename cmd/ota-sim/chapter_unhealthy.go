@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+
+	"github.com/ota-agent/ota-agent/agent"
+)
+
+// unhealthy: system 4 boots, but its health page says no.
+func (s *story) unhealthy(ctx context.Context) error {
+	s.show.prose(`System 4 is signed, whole, and boots, but its main service crashes. The agent sees that it is not
+		healthy, goes back to system 3, and remembers the release by its hash.`)
+	v4, err := s.publisher.system("4", brokenSystem, 16<<20)
+	if err != nil {
+		return err
+	}
+	s.mirror.behave(conduct{})
+	boots := len(s.board.history())
+	if err := s.wake(ctx, wakeDevice); err != nil {
+		return err
+	}
+	status, err := s.await(ctx, "waiting for system 4 to be rejected", func(st agent.Status) bool {
+		c := component(st, system)
+		return c.Phase == agent.Idle && c.Running.Version == "3" && rejection(c, v4) != nil
+	})
+	if err != nil {
+		return err
+	}
+	if history := s.board.history()[boots:]; len(history) == 2 {
+		same(s.checks, "boot of the trial", "slot B, one-shot try, system 4", describeBoot(history[0])+", system "+history[0].System.Version)
+		same(s.checks, "boot after it", "slot A, primary, system 3", describeBoot(history[1])+", system "+history[1].System.Version)
+	} else {
+		same(s.checks, "boots of the trial and back", 2, len(history))
+	}
+	same(s.checks, "remembered with the reason", agent.ReasonUnhealthy, rejection(component(status, system), v4).Last.Reason)
+	return s.notAgain(ctx, v4)
+}
+
+// notAgain: the repository still names system 4, and the next check leaves it alone.
+func (s *story) notAgain(ctx context.Context, v4 published) error {
+	s.show.prose(`The repository still names system 4. At the next check the device leaves it alone.`)
+	mark, boots := s.mirror.mark(), len(s.board.history())
+	if _, err := s.check(ctx, "the check after the rejection"); err != nil {
+		return err
+	}
+	status, err := s.await(ctx, "waiting for the device to say why it does nothing", func(st agent.Status) bool {
+		c := component(st, system)
+		return c.Phase == agent.Idle && c.Waiting != nil
+	})
+	if err != nil {
+		return err
+	}
+	waiting := component(status, system).Waiting
+	s.show.say("status", "%s", waiting.Text)
+	same(s.checks, "why nothing is done", agent.ReasonRejected, waiting.Reason)
+	same(s.checks, "requests for system 4's image at that check", 0, len(s.imageRequests(mark, v4)))
+	same(s.checks, "boots since", 0, len(s.board.history())-boots)
+	return nil
+}
+
+// rejection is what the device remembers of a release; nil for nothing.
+func rejection(c agent.ComponentStatus, r published) *agent.Rejection {
+	for i, x := range c.Rejected {
+		if x.ID == r.SHA256 {
+			return &c.Rejected[i]
+		}
+	}
+	return nil
+}

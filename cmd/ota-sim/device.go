@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ota-agent/ota-agent/agent"
+)
+
+// A device is the agent as someone sees it who stands in front of the board: its status document and its command to
+// check, over the agent's socket. It survives the board's reboots.
+type device struct {
+	show *show
+	http *http.Client
+
+	mu      sync.Mutex
+	latest  *agent.Status // nil while no agent answers
+	changed chan struct{} // closed and replaced at each change
+}
+
+const (
+	// reconnectEvery is the pause before the socket is tried again while the board boots.
+	reconnectEvery = 50 * time.Millisecond
+	// statusBytesMax bounds one status document.
+	statusBytesMax = 1 << 20
+)
+
+func newDevice(show *show, socket string) *device {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}
+	return &device{show: show, changed: make(chan struct{}), http: &http.Client{Transport: &http.Transport{DialContext: dial}}}
+}
+
+// follow keeps up with the agent's status until ctx ends.
+func (d *device) follow(ctx context.Context) {
+	for ctx.Err() == nil {
+		_ = d.watch(ctx) // it ends with every reboot of the board
+		d.put(nil)
+		select {
+		case <-ctx.Done():
+		case <-time.After(reconnectEvery):
+		}
+	}
+}
+
+// watch reads status documents, one a line, until the agent goes away.
+func (d *device) watch(ctx context.Context) error {
+	body, err := d.call(ctx, http.MethodGet, "/v1/watch")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = body.Close() }()
+	documents := bufio.NewScanner(body)
+	documents.Buffer(nil, statusBytesMax)
+	for documents.Scan() {
+		var s agent.Status
+		if err := json.Unmarshal(documents.Bytes(), &s); err != nil {
+			return fmt.Errorf("status document: %w", err)
+		}
+		d.put(&s)
+	}
+	return documents.Err()
+}
+
+// check asks the agent for a refresh and waits for its end.
+func (d *device) check(ctx context.Context) (agent.Status, error) {
+	var s agent.Status
+	body, err := d.call(ctx, http.MethodPost, "/v1/check")
+	if err != nil {
+		return s, err
+	}
+	defer func() { _ = body.Close() }()
+	if err := json.NewDecoder(io.LimitReader(body, statusBytesMax)).Decode(&s); err != nil {
+		return s, fmt.Errorf("status document: %w", err)
+	}
+	return s, nil
+}
+
+func (d *device) call(ctx context.Context, method, path string) (io.ReadCloser, error) {
+	r, err := http.NewRequestWithContext(ctx, method, "http://agent"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := d.http.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(answer.Body, 1024))
+		return nil, errors.Join(fmt.Errorf("%s %s: %s: %s", method, path, answer.Status, text), answer.Body.Close())
+	}
+	return answer.Body, nil
+}
+
+// put takes a new status document, or nil when the agent is gone, and moves the bar.
+func (d *device) put(s *agent.Status) {
+	d.mu.Lock()
+	d.latest = s
+	close(d.changed)
+	d.changed = make(chan struct{})
+	d.mu.Unlock()
+	var running *agent.Progress
+	what := ""
+	if s != nil {
+		for _, c := range s.Components {
+			if c.Progress != nil && c.Release != nil {
+				running, what = c.Progress, c.Name+" "+c.Release.Version
+			}
+		}
+	}
+	d.show.progress(what, running)
+}
+
+func (d *device) peek() (*agent.Status, <-chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.latest, d.changed
+}
+
+// until waits for a status document that has what is looked for.
+func (d *device) until(ctx context.Context, has func(agent.Status) bool) (agent.Status, error) {
+	for {
+		s, changed := d.peek()
+		if s != nil && has(*s) {
+			return *s, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return agent.Status{}, fmt.Errorf("%w; the device's last word: %s", context.Cause(ctx), describe(s))
+		}
+	}
+}
+
+// describe is a status document in one line.
+func describe(s *agent.Status) string {
+	if s == nil {
+		return "the agent does not answer"
+	}
+	var parts []string
+	for _, c := range s.Components {
+		part := fmt.Sprintf("%s %s is %s", c.Name, c.Running.Version, c.Phase)
+		if c.Release != nil {
+			part += " with " + c.Release.Version
+		}
+		if c.Waiting != nil {
+			part += ", waiting (" + c.Waiting.Text + ")"
+		}
+		if c.Problem != nil {
+			part += ", problem: " + c.Problem.Text
+		}
+		parts = append(parts, part)
+	}
+	if p := s.Repository.LastProblem; p != nil {
+		parts = append(parts, "repository: "+p.Text)
+	}
+	return strings.Join(parts, "; ")
+}
+
+// component finds one component's status; the zero value where there is none.
+func component(s agent.Status, name string) agent.ComponentStatus {
+	for _, c := range s.Components {
+		if c.Name == name {
+			return c
+		}
+	}
+	return agent.ComponentStatus{}
+}
+
+// runs tells whether a component is at rest with a version that it has confirmed.
+func runs(name, version string) func(agent.Status) bool {
+	return func(s agent.Status) bool {
+		c := component(s, name)
+		return c.Phase == agent.Idle && c.Running.Version == version && c.Last != nil &&
+			c.Last.Verdict == "confirmed" && c.Last.Release.Version == version
+	}
+}
