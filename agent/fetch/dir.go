@@ -1,0 +1,184 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/ota-agent/ota-agent/agent"
+)
+
+// A directory is one mirror on a medium that may be pulled at any moment. It is only ever read, and nothing
+// outside it is: not by "..", not by a symbolic link, not by a device file.
+type directory struct{ path string }
+
+func newDirectory(u *url.URL) (*directory, error) {
+	if u.Host != "" && u.Host != "localhost" || u.RawQuery != "" || !filepath.IsAbs(u.Path) {
+		return nil, fmt.Errorf("%s: want file:///DIRECTORY", safeURL(u))
+	}
+	return &directory{path: filepath.Clean(u.Path)}, nil
+}
+
+func (d *directory) String() string { return "file://" + d.path }
+func (d *directory) local() bool    { return true }
+
+func (d *directory) metadata(ctx context.Context, name string, bytesMax int64) ([]byte, error) {
+	if !encoded(name) {
+		return nil, malformedName(name)
+	}
+	// The file has the name under which a web server would find it.
+	path, err := url.PathUnescape(name)
+	if err != nil {
+		return nil, malformedName(name)
+	}
+	f, size, err := d.open(path)
+	if err != nil {
+		return nil, err
+	}
+	src := &medium{dir: d, file: f, name: path, ctx: ctx}
+	defer src.Close()
+	if size > bytesMax {
+		return nil, problem(agent.ReasonTooLarge, src.where(), "the file has %d bytes, at most %d are allowed", size, bytesMax)
+	}
+	b := make([]byte, size+1)
+	n, err := io.ReadFull(src, b)
+	switch {
+	case err == nil:
+		return nil, problem(agent.ReasonTooLarge, src.where(), "the file grows while it is read")
+	case err != io.EOF && err != io.ErrUnexpectedEOF:
+		return nil, err
+	}
+	return b[:n:n], nil
+}
+
+// image starts over unless the name carries the hash: a medium has nothing that proves a file to be the same.
+func (d *directory) image(ctx context.Context, r agent.ImageRequest) (*body, string, int64, error) {
+	if err := checkImageName(r.Name); err != nil {
+		return nil, "", 0, err
+	}
+	f, size, err := d.open(r.Name)
+	if err != nil {
+		return nil, "", 0, err
+	}
+	src := &medium{dir: d, file: f, name: r.Name, ctx: ctx}
+	if size != r.Length {
+		src.Close()
+		return nil, "", 0, otherLength(src.where(), size, r.Length)
+	}
+	from := int64(0)
+	if addressed(r.Name) {
+		from = r.From
+	}
+	if _, err := f.Seek(from, io.SeekStart); err != nil {
+		src.Close()
+		return nil, "", 0, d.broken(src.where(), err)
+	}
+	return &body{src: src, where: src.where, left: r.Length - from}, "", from, nil
+}
+
+// open opens a regular file for reading. ErrAbsent comes only from a directory that is there and holds files.
+func (d *directory) open(name string) (*os.File, int64, error) {
+	where := d.String() + "/" + clip(name, 200)
+	root, err := os.OpenRoot(d.path)
+	if err != nil {
+		return nil, 0, d.gone(err)
+	}
+	defer root.Close()
+	// Without O_NONBLOCK a named pipe would block the open for ever.
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil, 0, d.absent(where, root)
+	}
+	if err != nil {
+		return nil, 0, d.broken(where, err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, 0, d.broken(where, err)
+	}
+	if !info.Mode().IsRegular() {
+		f.Close()
+		return nil, 0, problem(agent.ReasonBadAnswer, where, "not a regular file (%s)", info.Mode().Type())
+	}
+	return f, info.Size(), nil
+}
+
+// absent makes sure that there is a medium at all: an empty directory is a mount point without one.
+func (d *directory) absent(where string, root *os.Root) error {
+	dir, err := root.Open(".")
+	if err != nil {
+		return d.gone(err)
+	}
+	defer dir.Close()
+	if _, err := dir.ReadDir(1); err != nil {
+		return d.gone(fmt.Errorf("the directory is empty: %w", err))
+	}
+	if err := d.check(); err != nil {
+		return err
+	}
+	return fmt.Errorf("%s: %w", where, agent.ErrAbsent)
+}
+
+// check says whether the directory is still there.
+func (d *directory) check() error {
+	info, err := os.Stat(d.path)
+	if err == nil && !info.IsDir() {
+		err = syscall.ENOTDIR
+	}
+	if err != nil {
+		return d.gone(err)
+	}
+	return nil
+}
+
+func (d *directory) gone(err error) error {
+	return because(problem(agent.ReasonNoMedium, d.String(), "the directory can't be read; is the medium there and mounted?"), err)
+}
+
+// broken tells a bad file from a medium that was pulled.
+func (d *directory) broken(where string, err error) error {
+	if gone := d.check(); gone != nil {
+		return gone
+	}
+	if errors.Is(err, syscall.EIO) || errors.Is(err, syscall.ENODEV) || errors.Is(err, syscall.ENXIO) || errors.Is(err, syscall.ESTALE) {
+		return d.gone(err)
+	}
+	return because(problem(agent.ReasonBadAnswer, where, "the file can't be read"), err)
+}
+
+// A medium is an open file of a directory.
+type medium struct {
+	dir  *directory
+	file *os.File
+	name string
+	ctx  context.Context
+}
+
+func (m *medium) where() string { return m.dir.String() + "/" + clip(m.name, 200) }
+
+// Read looks after the directory when the file ends: a medium that was pulled may show as a short file.
+func (m *medium) Read(p []byte) (int, error) {
+	if err := m.ctx.Err(); err != nil {
+		return 0, &interruption{where: m.where(), err: err}
+	}
+	n, err := m.file.Read(p)
+	if err == io.EOF {
+		if gone := m.dir.check(); gone != nil {
+			return n, gone
+		}
+		return n, io.EOF
+	}
+	if err != nil {
+		return n, m.dir.broken(m.where(), err)
+	}
+	return n, nil
+}
+
+func (m *medium) Close() error { return m.file.Close() }

@@ -1,0 +1,23 @@
+// Package fetch is the agent's way to its repository: HTTP, HTTPS or a directory, each perhaps with mirrors.
+//
+// It trusts nobody and verifies nothing. What it promises is about cost and clarity: every answer is bounded in
+// bytes and in time, whoever is at the other end; a failure is never taken for absence; and each failure names
+// the hosts it met, without passwords and query strings, under a reason that agent.Backoff knows.
+//
+// # Resuming
+//
+// Image asks for the bytes after those that are already durable. It sends If-Range where it has a strong
+// validator. Where it has none it asks for a range only if the file's name carries its hash (TUF 5.7.3): such a
+// file never changes under its name. Anything else starts over from byte 0. None of this is trusted: a byte
+// that is wrong all the same is found by the hash over the whole image, and the caller then drops what it has.
+//
+// # Mirrors
+//
+// Metadata and images have one ordered list each. Any failure leads on to the next mirror, and the mirror that
+// failed rests for a while; afterwards the order is the configured one again. Absence leads on to the next
+// mirror too, with one exception: the next root file, which is absent nearly always. There the first mirror
+// that answers decides, so that a poll with nothing new costs the same two requests with five mirrors as with
+// one. A stale or hostile mirror can thus hide a new root, but no more than it could do by repeating an old
+// timestamp: the trusted timestamp's expiry ends both, and a refused refresh (MetadataRefused) begins with
+// another mirror next time.
+package fetch

@@ -1,0 +1,34 @@
+package fetch
+
+import "time"
+
+// A pace judges how fast a body comes: never silent for longer than idle, and never below bytesMin in a whole
+// window. Only time spent waiting for the network is put in: a slow disk, or our own bandwidth cap, is not the
+// server's fault. Together with a length the minimum rate is a deadline.
+type pace struct {
+	idle, window time.Duration
+	bytesMin     int64 // within a window
+
+	spent time.Duration // of this window
+	got   int64         // in this window
+}
+
+// patience is how long the next read may take.
+func (p *pace) patience() time.Duration {
+	if p.got >= p.bytesMin {
+		return p.idle
+	}
+	return min(p.idle, p.window-p.spent)
+}
+
+// note takes what a read brought and whether it ended a window with too little.
+func (p *pace) note(elapsed time.Duration, bytes int) (slow bool) {
+	p.spent += elapsed
+	p.got += int64(bytes)
+	if p.spent < p.window {
+		return false
+	}
+	slow = p.got < p.bytesMin
+	p.spent, p.got = 0, 0
+	return slow
+}

@@ -1,0 +1,163 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+
+	"github.com/ota-agent/ota-agent/agent"
+)
+
+// A Repository is an agent.Repository. It is safe for concurrent use.
+type Repository struct {
+	metadata, targets mirrors
+	wire              *wire
+	throttle          *throttle
+}
+
+var _ agent.Repository = (*Repository)(nil)
+
+// Counters count since New.
+type Counters struct {
+	// Requests sent, each redirect included; a directory sends none.
+	Requests int64
+	// BodyBytes received over the network, whatever became of them.
+	BodyBytes int64
+}
+
+// New fails where c is out of bounds or a key file can't be used. It does not touch the network.
+func New(c Config) (*Repository, error) { return build(c, nil) }
+
+func build(c Config, dial dialer) (*Repository, error) {
+	c, err := c.complete()
+	if err != nil {
+		return nil, fmt.Errorf("repository: %w", err)
+	}
+	r := &Repository{throttle: newThrottle(c.BandwidthMax)}
+	r.metadata.log, r.targets.log = c.Log, c.Log
+	hosts := map[string]bool{}
+	if r.wire, err = newWire(c, hosts, dial); err != nil {
+		return nil, fmt.Errorf("repository: %w", err)
+	}
+	for _, l := range []struct {
+		name string
+		urls []string
+		to   *mirrors
+	}{{"metadata", c.Metadata, &r.metadata}, {"targets", c.Targets, &r.targets}} {
+		for _, s := range l.urls {
+			src, err := r.source(s, hosts)
+			if err != nil {
+				return nil, fmt.Errorf("repository: %s: %w", l.name, err)
+			}
+			l.to.list = append(l.to.list, &mirror{source: src})
+		}
+	}
+	return r, nil
+}
+
+// source makes a mirror of a base URL. An error never shows the URL whole: it may hold a password.
+func (r *Repository) source(s string, hosts map[string]bool) (source, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return nil, errors.New("not a URL; want http://, https:// or file:///")
+	}
+	switch {
+	case u.Scheme == "file":
+		return newDirectory(u)
+	case (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "":
+		hosts[u.Host] = true
+		return &server{base: u, wire: r.wire, throttle: r.throttle}, nil
+	}
+	return nil, fmt.Errorf("%s: want http://HOST…, https://HOST… or file:///DIRECTORY", scrub(safeURL(u)))
+}
+
+// Metadata reads one metadata file. See agent.Repository and the package comment on mirrors.
+func (r *Repository) Metadata(ctx context.Context, name string, bytesMax int64) ([]byte, error) {
+	var b []byte
+	err := r.metadata.each(ctx, nextRoot(name), func(m *mirror) (err error) {
+		if b, err = m.metadata(ctx, name, max(bytesMax, 0)); err == nil {
+			r.metadata.served(m)
+		}
+		return err
+	})
+	return b, err
+}
+
+// Image opens an image. Nothing is asked for where nothing is missing; a From beyond Length starts over.
+func (r *Repository) Image(ctx context.Context, q agent.ImageRequest) (agent.ImageBody, error) {
+	if q.Length < 0 || q.From < 0 {
+		return agent.ImageBody{}, problem(agent.ReasonMalformed, "", "image %s: %d bytes from %d can't be asked for",
+			clip(q.Name, 80), q.Length, q.From)
+	}
+	if q.From > q.Length {
+		q.From, q.Validator = 0, ""
+	}
+	if q.From == q.Length {
+		return agent.ImageBody{ReadCloser: &body{src: nothing{}, exact: true}, From: q.From, Validator: q.Validator}, nil
+	}
+	var opened agent.ImageBody
+	err := r.targets.each(ctx, false, func(m *mirror) error {
+		b, validator, from, err := m.image(ctx, q)
+		if err != nil {
+			return err
+		}
+		r.targets.answered(m)
+		b.done = func(err error) {
+			if err == nil {
+				r.targets.served(m)
+				return
+			}
+			r.targets.failed(m, err)
+			r.wire.CloseIdleConnections()
+		}
+		opened = agent.ImageBody{ReadCloser: b, From: from, Validator: validator}
+		return nil
+	})
+	return opened, err
+}
+
+// nothing is the body of an image that is all there.
+type nothing struct{}
+
+func (nothing) Read([]byte) (int, error) { return 0, io.EOF }
+func (nothing) Close() error             { return nil }
+
+// Local is true where every mirror is a directory.
+func (r *Repository) Local() bool {
+	for _, l := range []*mirrors{&r.metadata, &r.targets} {
+		for _, m := range l.list {
+			if !m.local() {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// MetadataRefused says that what Metadata returned last did not verify: another mirror comes first for a while.
+func (r *Repository) MetadataRefused() { r.metadata.refused() }
+
+// ImageRefused says that the image opened last had wrong bytes: another mirror comes first for a while.
+func (r *Repository) ImageRefused() { r.targets.refused() }
+
+// SetBandwidth changes the cap, in bytes per second, of everything under way and to come; 0 lifts it.
+func (r *Repository) SetBandwidth(bytesPerSecond int64) error {
+	if err := checkBandwidth(bytesPerSecond); err != nil {
+		return err
+	}
+	r.throttle.set(bytesPerSecond)
+	return nil
+}
+
+// Counters may be read at any time.
+func (r *Repository) Counters() Counters {
+	return Counters{Requests: r.wire.requests.Load(), BodyBytes: r.wire.bodyBytes.Load()}
+}
+
+// Close drops idle connections. Bodies that are open go on.
+func (r *Repository) Close() error {
+	r.wire.CloseIdleConnections()
+	return nil
+}

@@ -1,0 +1,143 @@
+package fetch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/ota-agent/ota-agent/agent"
+)
+
+// A server is one mirror over HTTP or HTTPS.
+type server struct {
+	base     *url.URL
+	wire     *wire
+	throttle *throttle
+}
+
+func (s *server) String() string { return safeURL(s.base) }
+func (s *server) local() bool    { return false }
+
+// An answer is a response whose status and encoding were checked.
+type answer struct {
+	*http.Response
+	trip   *trip
+	stream *stream
+}
+
+func (a *answer) close() { a.stream.Close() }
+
+// get sends one request. The caller closes the answer.
+func (s *server) get(ctx context.Context, u *url.URL, header http.Header) (*answer, error) {
+	c := &s.wire.cfg
+	header.Set("User-Agent", c.UserAgent)
+	header.Set("Accept-Encoding", "identity")
+	t := newTrip(ctx, u, c.DialTimeout+c.TLSTimeout+c.HeaderTimeout)
+	resp, err := t.send(s.wire, u, header)
+	if err != nil {
+		t.end(context.Canceled)
+		s.tidy(err)
+		return nil, err
+	}
+	a := &answer{Response: resp, trip: t, stream: newStream(t, resp.Body, s.throttle, s.pace())}
+	err = checkStatus(resp, t.where(), c.Now())
+	if err == nil {
+		err = checkEncoding(resp, t.where())
+	}
+	if err != nil {
+		a.drain()
+		a.close()
+		return nil, err
+	}
+	return a, nil
+}
+
+func (s *server) pace() pace {
+	c := &s.wire.cfg
+	return pace{idle: c.IdleTimeout, window: c.RateWindow, bytesMin: int64(float64(c.RateMin) * c.RateWindow.Seconds())}
+}
+
+const (
+	drainBytesMax = 4 << 10
+	drainTimeout  = 5 * time.Second
+)
+
+// drain reads the short body of a refusal, so that the connection can be used again: the next root is absent
+// nearly always, and the timestamp comes after it.
+func (a *answer) drain() {
+	if a.ContentLength > drainBytesMax {
+		return
+	}
+	a.stream.pace = pace{idle: drainTimeout, window: drainTimeout, bytesMin: drainBytesMax}
+	io.CopyN(io.Discard, a.stream, drainBytesMax+1)
+}
+
+// tidy drops old connections after a failure of the link: the next attempt shall not inherit them.
+func (s *server) tidy(err error) {
+	if p, ok := errors.AsType[*agent.Problem](err); ok {
+		switch p.Reason {
+		case agent.ReasonUnreachable, agent.ReasonTLS, agent.ReasonTooSlow, agent.ReasonCut, agent.ReasonCaptivePortal:
+			s.wire.CloseIdleConnections()
+		}
+	}
+}
+
+func (s *server) metadata(ctx context.Context, name string, bytesMax int64) ([]byte, error) {
+	u, err := metadataURL(s.base, name)
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.get(ctx, u, http.Header{})
+	if err != nil {
+		return nil, err
+	}
+	defer a.close()
+	b, err := a.readMetadata(bytesMax)
+	s.tidy(err)
+	return b, err
+}
+
+// pageSniff is how much of a body is looked at to recognise a web page.
+const pageSniff = 512
+
+// growMax bounds what a mere announcement makes us reserve.
+const growMax = 32 << 20
+
+// readMetadata reads at most bytesMax+1 bytes, and none where the header says that there are more.
+func (a *answer) readMetadata(bytesMax int64) ([]byte, error) {
+	where := a.trip.where()
+	if a.StatusCode != http.StatusOK {
+		return nil, problem(agent.ReasonBadAnswer, where, "status %d where no range was asked for", a.StatusCode)
+	}
+	if a.ContentLength > bytesMax {
+		if isPage(a.Header) {
+			return nil, captivePortal(where)
+		}
+		return nil, problem(agent.ReasonTooLarge, where, "the file has %d bytes, at most %d are allowed", a.ContentLength, bytesMax)
+	}
+	body := io.LimitReader(a.stream, bytesMax+1)
+	var b bytes.Buffer
+	if a.ContentLength > 0 {
+		b.Grow(int(min(a.ContentLength, growMax)) + bytes.MinRead)
+	}
+	if _, err := io.CopyN(&b, body, pageSniff); err != nil && err != io.EOF {
+		return nil, err
+	}
+	if looksLikePage(a.Header, b.Bytes()) {
+		return nil, captivePortal(where)
+	}
+	if _, err := b.ReadFrom(body); err != nil {
+		return nil, err
+	}
+	if int64(b.Len()) > bytesMax {
+		return nil, problem(agent.ReasonTooLarge, where, "the file has more than the %d bytes that are allowed", bytesMax)
+	}
+	return b.Bytes(), nil
+}
+
+// crossed says whether a redirect led to another host.
+func (a *answer) crossed(host string) bool { return a.Request.URL.Host != host }

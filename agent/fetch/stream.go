@@ -1,0 +1,62 @@
+package fetch
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// A stream is a body under way: it ends when it stalls or creeps, and it keeps to the bandwidth cap.
+type stream struct {
+	trip     *trip
+	src      io.ReadCloser
+	throttle *throttle
+	pace     pace
+	timer    *time.Timer
+	err      error // sticky
+}
+
+func newStream(t *trip, src io.ReadCloser, th *throttle, p pace) *stream {
+	s := &stream{trip: t, src: src, throttle: th, pace: p}
+	s.timer = time.AfterFunc(time.Hour, func() { t.end(errStalled) })
+	s.timer.Stop()
+	return s
+}
+
+// Read fails with a *Problem (too_slow or cut), or with the caller's own cancellation.
+func (s *stream) Read(p []byte) (int, error) {
+	if s.err != nil {
+		return 0, s.err
+	}
+	if s.err = s.trip.interrupted(); s.err != nil {
+		return 0, s.err
+	}
+	p = p[:s.throttle.chunk(len(p))]
+	s.timer.Reset(s.pace.patience())
+	begun := time.Now()
+	n, err := s.src.Read(p)
+	elapsed := time.Since(begun)
+	s.timer.Stop()
+	if slow := s.pace.note(elapsed, n); slow && err == nil {
+		s.trip.end(errStalled)
+		err = context.Cause(s.trip.ctx)
+	}
+	switch {
+	case err == io.EOF:
+		s.err = io.EOF
+	case err != nil:
+		s.err = s.trip.explainBody(err, s.pace)
+	default:
+		if err := s.throttle.wait(s.trip.ctx, n); err != nil {
+			s.err = s.trip.explainBody(err, s.pace)
+		}
+	}
+	return n, s.err
+}
+
+// Close ends the request, also when bytes are still to come.
+func (s *stream) Close() error {
+	s.timer.Stop()
+	s.trip.end(context.Canceled)
+	return s.src.Close()
+}

@@ -1,0 +1,119 @@
+package fetch
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// transport is net/http's, bounded. Its Client gets no overall time-out: that would kill a long download.
+func (w *wire) transport(t *tls.Config) *http.Transport {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	return &http.Transport{
+		Proxy:                  w.proxy,
+		DialContext:            w.dial,
+		OnProxyConnectResponse: refusedByProxy,
+		TLSClientConfig:        t,
+		TLSHandshakeTimeout:    w.cfg.TLSTimeout,
+		ResponseHeaderTimeout:  w.cfg.HeaderTimeout,
+		MaxResponseHeaderBytes: headerBytesMax,
+		DisableCompression:     true, // a range and a length mean nothing on what was unpacked
+		MaxIdleConnsPerHost:    2,
+		IdleConnTimeout:        30 * time.Second, // the next poll is hours away
+		Protocols:              &protocols,
+		HTTP2: &http.HTTP2Config{
+			SendPingTimeout:               15 * time.Second,
+			PingTimeout:                   15 * time.Second,
+			MaxReceiveBufferPerConnection: 1 << 20,
+			MaxReceiveBufferPerStream:     512 << 10,
+		},
+	}
+}
+
+// keyFiles are the PEM files of a connection; each may be empty.
+type keyFiles struct{ ca, cert, key string }
+
+// stamp changes when a file does.
+func (k keyFiles) stamp() string {
+	var b strings.Builder
+	for _, path := range []string{k.ca, k.cert, k.key} {
+		if path == "" {
+			continue
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			b.WriteString("none;")
+			continue
+		}
+		inode := uint64(0)
+		if s, ok := info.Sys().(*syscall.Stat_t); ok {
+			inode = uint64(s.Ino)
+		}
+		fmt.Fprintf(&b, "%d %d %d;", info.Size(), info.ModTime().UnixNano(), inode)
+	}
+	return b.String()
+}
+
+// config reads the files. now is the effective time: a device without a clock still judges certificates.
+func (k keyFiles) config(now func() time.Time) (*tls.Config, error) {
+	c := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		Time:               now,
+		ClientSessionCache: newSessionCache(),
+	}
+	if k.ca != "" {
+		pem, err := readPEM(k.ca)
+		if err != nil {
+			return nil, fmt.Errorf("ca: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("ca: %s holds no certificate in PEM", k.ca)
+		}
+	}
+	if k.cert != "" {
+		cert, err := readPEM(k.cert)
+		if err != nil {
+			return nil, fmt.Errorf("cert: %w", err)
+		}
+		key, err := readPEM(k.key)
+		if err != nil {
+			return nil, fmt.Errorf("key: %w", err)
+		}
+		pair, err := tls.X509KeyPair(cert, key)
+		if err != nil {
+			return nil, fmt.Errorf("cert %s, key %s: %w", k.cert, k.key, err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}
+
+// newSessionCache lets sessions be resumed, which spares a cellular link the certificates.
+func newSessionCache() tls.ClientSessionCache { return tls.NewLRUClientSessionCache(8) }
+
+func readPEM(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var b bytes.Buffer
+	if _, err := io.Copy(&b, io.LimitReader(f, pemBytesMax+1)); err != nil {
+		return nil, err
+	}
+	if b.Len() > pemBytesMax {
+		return nil, fmt.Errorf("%s: %w", path, errors.New("over 4 MiB, which is no PEM file of keys"))
+	}
+	return b.Bytes(), nil
+}
