@@ -16,17 +16,15 @@ import (
 const checksMax = 64
 
 // health judges the running release: the hook's own verb, each executable of the directory of checks in name order,
-// and the HTTP check; the first that fails speaks for all. Only a check that came to an end by itself and said no is a
-// verdict, Unhealthy. HookBusy (exit code 75, a service that does not answer yet, a check that was killed or could
-// not be run now) and HookTimeout are not: the agent asks again until the trial's deadline.
+// and the HTTP check; the first that fails speaks for all.
 func (r *Runner) health(ctx context.Context, j agent.Job) error {
 	if _, err := r.hook(ctx, agent.VerbHealth, j); err != nil {
-		return verdict(err)
+		return err
 	}
 	c := r.component(j.Component)
 	if c.ChecksDir != "" {
 		if err := r.runChecks(ctx, c.ChecksDir, j); err != nil {
-			return verdict(err)
+			return err
 		}
 	}
 	if c.HealthHTTP == "" {
@@ -43,7 +41,9 @@ func (r *Runner) health(ctx context.Context, j agent.Job) error {
 	return problem(reason, err, "component %s: %v", j.Component, err)
 }
 
-// verdict sorts the ways a check can fail.
+// verdict sorts the ways a check can fail. Only one that came to an end by itself and said no is a verdict, Unhealthy.
+// HookBusy (exit code 75, a service that does not answer yet, a check that was killed or could not be run now) and
+// HookTimeout are not: the agent asks again until the trial's deadline.
 func verdict(err error) error {
 	var p *agent.Problem
 	if !errors.As(err, &p) {

@@ -54,6 +54,14 @@ func (r *Runner) status(ctx context.Context, j agent.Job) (report, error) {
 
 // Do runs a verb other than status and install.
 func (r *Runner) Do(ctx context.Context, verb agent.Verb, j agent.Job) error {
+	err := r.do(ctx, verb, j)
+	if verb == agent.VerbHealth {
+		return verdict(err)
+	}
+	return err
+}
+
+func (r *Runner) do(ctx context.Context, verb agent.Verb, j agent.Job) error {
 	done, err := r.turn(ctx, j.Component)
 	if err != nil {
 		return err
