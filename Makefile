@@ -1,0 +1,73 @@
+# Two commands are enough to begin: `make demo` and `make test`. `make help` lists the rest.
+GO      ?= go
+GOFLAGS ?=
+BIN     := bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+TESTSUM := $(BIN)/testsum
+# The race detector needs a C compiler.
+RACE    := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
+CROSS   := amd64 arm64 arm:7 386
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check build fmt vet static race tidy cross fuzz clean
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build ## watch a device update itself: six chapters, no root, no network
+	@$(BIN)/ota-sim demo --agent $(BIN)/ota-agent
+
+test: $(TESTSUM) ## run all tests
+	@$(GO) test -json ./... 2>&1 | $(TESTSUM)
+
+check: fmt vet static tidy cross race ## all that must hold before a commit lands
+
+build: ## build the three programs into bin/
+	@mkdir -p $(BIN)
+	@$(BUILD) -o $(BIN)/ ./cmd/...
+
+fmt: ## gofmt changes nothing
+	@files=$$(git ls-files '*.go' | xargs gofmt -l); if [ -n "$$files" ]; then echo "gofmt would change:"; echo "$$files"; exit 1; fi
+
+vet: ## go vet
+	@$(GO) vet ./...
+	@$(GO) -C tools vet ./...
+
+static: ## staticcheck, pinned in tools/go.mod
+	@$(GO) -C tools build -o ../$(BIN)/staticcheck honnef.co/go/tools/cmd/staticcheck
+	@$(BIN)/staticcheck ./...
+
+tidy: ## go.mod and go.sum hold what is linked, no more
+	@$(GO) mod tidy -diff
+	@$(GO) -C tools mod tidy -diff
+
+race: $(TESTSUM) ## the tests with the race detector, and the agent's own packages on a 32-bit CPU
+	@$(GO) test $(RACE) -json ./... 2>&1 | $(TESTSUM)
+	@CGO_ENABLED=0 GOARCH=386 $(GO) test -json ./verifier/... ./agent/... ./storage/... ./release/... 2>&1 | $(TESTSUM)
+
+cross: ## the agent as a static binary for each CPU, with its size
+	@mkdir -p $(BIN)/cross
+	@for t in $(CROSS); do \
+	  arch=$${t%%:*}; arm=; [ "$$t" = "$$arch" ] || arm=$${t#*:}; \
+	  GOOS=linux GOARCH=$$arch GOARM=$$arm $(BUILD) -o $(BIN)/cross/ota-agent-$$arch$$arm ./cmd/ota-agent; \
+	done
+	@OTA_CROSS=$(CURDIR)/$(BIN)/cross $(GO) test -count=1 -run 'TestCross' ./cmd/ota-agent
+
+FUZZTIME ?= 10s
+fuzz: ## each fuzz target for FUZZTIME (default 10s)
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p | tail -n 2; \
+	  done; \
+	done
+
+clean: ## remove what make built
+	@rm -rf $(BIN)
+
+$(TESTSUM): tools/testsum/main.go tools/go.mod
+	@mkdir -p $(BIN)
+	@$(GO) -C tools build -o ../$(TESTSUM) ./testsum

@@ -1,0 +1,223 @@
+package agent
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ota-agent/ota-agent/verifier"
+)
+
+var (
+	testNow   = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	releaseV2 = testRelease('2')
+	releaseV3 = testRelease('3')
+)
+
+func testRelease(b byte) *Release {
+	return &Release{Target: verifier.Target{Path: "board/stable/rootfs.img", Name: "board/stable/rootfs.img", Length: 3,
+		SHA256: slices.Repeat([]byte{b}, 32)}}
+}
+
+// world enumerates records and facts over small domains: every combination that makes a difference to the machine.
+func world(visit func(Record, Facts)) {
+	bools := []bool{false, true}
+	for _, phase := range []Phase{Idle, Fetching, Staged, Writing, Switched, Trial, Confirming, Rejecting, "from-the-future"} {
+		for _, acted := range bools {
+			for _, reboot := range bools {
+				for _, boot := range []string{"boot-1", "boot-2"} {
+					for _, lost := range []int{0, LostBootsMax - 1} {
+						r := Record{Schema: RecordSchema, Component: "rootfs", Phase: phase, Acted: acted, Reboot: reboot, BootID: boot, LostBoots: lost}
+						if phase != Idle {
+							r.Release, r.TargetSlot = releaseV2, "B"
+						}
+						worldOfFacts(func(f Facts) { visit(r, f) })
+					}
+				}
+			}
+		}
+	}
+}
+
+func worldOfFacts(visit func(Facts)) {
+	bools := []bool{false, true}
+	slots := []*Slots{nil}
+	for _, booted := range []string{"A", "B"} {
+		for _, primary := range []string{"A", "B"} {
+			for _, good := range bools {
+				slots = append(slots, &Slots{Booted: booted, Primary: primary, Slots: map[string]Slot{"A": {Good: true}, "B": {Good: good}}})
+			}
+		}
+	}
+	offers := []Offer{{}, {Known: true}, {Known: true, Release: releaseV2}, {Known: true, Release: releaseV3},
+		{Known: true, Release: releaseV2, Problem: &Problem{Reason: ReasonWrongHardware}}}
+	closed := &Waiting{Reason: ReasonPaused}
+	for _, s := range slots {
+		for _, o := range offers {
+			for bits := range 1 << 8 {
+				is := func(n int) bool { return bits&(1<<n) != 0 }
+				f := Facts{Component: &Component{Name: "rootfs", Hook: "/hook"}, BootID: "boot-1", Now: testNow, Slots: s, Offer: o,
+					Fresh: is(0), Reached: is(1), Healthy: is(2), HealthyFor: time.Second, HealthIn: time.Second}
+				if is(3) {
+					f.Backoff = time.Second
+				}
+				if is(4) {
+					f.InstallGate, f.FetchGate = closed, closed
+				}
+				if is(5) {
+					f.TrialAge = defaultTrialDeadline
+				}
+				if is(6) {
+					f.Busy = "app"
+				}
+				if is(7) {
+					f.HealthIn = 0
+				}
+				visit(f)
+			}
+		}
+	}
+}
+
+// TestMachineKeepsItsPromises checks, in every combination, what may never come out of the machine.
+func TestMachineKeepsItsPromises(t *testing.T) {
+	n := 0
+	world(func(r Record, f Facts) {
+		n++
+		a := Next(r, f)
+		if why := broken(r, f, a); why != "" {
+			t.Fatalf("%s\nrecord %+v\nfacts %+v\nslots %+v\naction %+v", why, r, f, f.Slots, a)
+		}
+		if again := Next(r, f); !reflect.DeepEqual(a, again) {
+			t.Fatalf("the same record and facts gave %v and then %v", a.Kind, again.Kind)
+		}
+	})
+	t.Logf("%d combinations", n)
+}
+
+// broken names the promise that an action breaks, or is empty.
+func broken(r Record, f Facts, a Action) string {
+	booted, primary, good := "", "", false
+	if f.Slots != nil {
+		booted, primary, good = f.Slots.Booted, f.Slots.Primary, f.Slots.Slots["B"].Good
+	}
+	switch {
+	case a.Kind == Install && (booted == "" || booted == r.TargetSlot):
+		return "writes to a slot that is booted, or that may be"
+	case a.Kind == Order && a.Slot == booted:
+		return "orders the booted slot to be written"
+	case a.Kind == Try && !(f.Fresh && f.Offer.Known && f.Offer.Problem == nil && f.Offer.id() == r.Release.ID()):
+		return "tries without a fresh refresh that names this release"
+	case a.Kind == Approve && !(f.Healthy && f.Reached && booted == r.TargetSlot && f.BootID == r.BootID):
+		return "approves without health, reachability, or in another boot or slot"
+	case a.Kind == Confirm && !(booted == r.TargetSlot && f.BootID == r.BootID):
+		return "confirms a slot that is not booted, or in a boot that did not prove it"
+	case a.Kind == Finish && !(booted == r.TargetSlot && primary == r.TargetSlot && good):
+		return "finishes before status shows booted = primary = good"
+	case a.Kind == Condemn && !(r.Phase == Trial && f.TrialAge >= defaultTrialDeadline || r.LostBoots >= LostBootsMax-1 && r.Acted && r.Reboot):
+		return "condemns without a deadline passed or enough lost boots"
+	case a.Kind == TakeUp && (f.Offer.Problem != nil || f.FetchGate != nil):
+		return "takes up a release that is refused or gated"
+	case (a.Kind == Fetch || a.Kind == Install || a.Kind == Try) && f.InstallGate != nil && r.Phase != Writing:
+		return "goes through a closed gate"
+	case a.Kind == Restart && !(r.Reboot && r.Acted && f.BootID == r.BootID):
+		return "reboots without having acted in this boot"
+	}
+	return ""
+}
+
+// TestStepIsTotal checks that every action, ended well or badly, leads to a record that the machine knows, and that
+// steps of a failure on the network or of the disk never count against the release.
+func TestStepIsTotal(t *testing.T) {
+	phases := []Phase{Idle, Fetching, Staged, Writing, Switched, Trial, Confirming, Rejecting}
+	innocent := []Reason{ReasonUnreachable, ReasonExpired, ReasonHashMismatch, ReasonDiskFull, ReasonHookTimeout, ReasonHookBusy,
+		ReasonHookMissing, ReasonRollback, ReasonMalformed}
+	n := 0
+	world(func(r Record, f Facts) {
+		n++
+		a := Next(r, f)
+		before := ""
+		if n%97 == 0 { // a look at every one would take half a minute
+			before = fmt.Sprintf("%+v", r)
+		}
+		next := Step(r, a, nil)
+		if !slices.Contains(phases, next.Phase) && next.Phase != r.Phase {
+			t.Fatalf("%s led to phase %q", a.Kind, next.Phase)
+		}
+		if next.Phase != Idle && next.Release == nil && !a.Pure() {
+			t.Fatalf("%s led to %s without a release", a.Kind, next.Phase)
+		}
+		if !a.Pure() && a.Kind != Wait {
+			for _, reason := range innocent {
+				failed := Step(r, a, &Problem{Reason: reason})
+				if len(failed.Rejected) > len(r.Rejected) || failed.Phase == Rejecting && r.Phase != Rejecting {
+					t.Fatalf("%s that failed with %s counted against the release", a.Kind, reason)
+				}
+			}
+		}
+		if before != "" && fmt.Sprintf("%+v", r) != before {
+			t.Fatalf("Step changed the record it was given")
+		}
+	})
+}
+
+// TestPureStepsComeToRest follows pure actions from every combination: they end within the bound.
+func TestPureStepsComeToRest(t *testing.T) {
+	world(func(r Record, f Facts) {
+		path := []string{string(r.Phase)}
+		for range passesMax {
+			a := Next(r, f)
+			if !a.Pure() {
+				return
+			}
+			r = Step(r, a, nil)
+			path = append(path, string(a.Kind)+" "+string(r.Phase))
+		}
+		t.Fatalf("no rest: %s", strings.Join(path, " → "))
+	})
+}
+
+// TestStateDiagram compares the diagram in ARCHITECTURE.md with what the machine does. Run it with
+// OTA_WRITE_DIAGRAM=1 to print the lines that belong there.
+func TestStateDiagram(t *testing.T) {
+	seen := map[string]bool{}
+	verdicts := []*Problem{nil, {Reason: ReasonUnhealthy}, {Reason: ReasonHookRefused}, {Reason: ReasonHashMismatch}}
+	world(func(r Record, f Facts) {
+		if r.Phase == "from-the-future" {
+			return
+		}
+		a := Next(r, f)
+		for _, p := range verdicts {
+			if p != nil && a.Pure() {
+				continue
+			}
+			if to := Step(r, a, p); to.Phase != r.Phase {
+				label := string(a.Kind)
+				if p != nil {
+					label += " (" + string(p.Reason) + ")"
+				}
+				seen[fmt.Sprintf("    %s --> %s: %s", r.Phase, to.Phase, label)] = true
+			}
+		}
+	})
+	var lines []string
+	for line := range seen {
+		lines = append(lines, line)
+	}
+	slices.Sort(lines)
+	diagram := strings.Join(lines, "\n")
+	if os.Getenv("OTA_WRITE_DIAGRAM") != "" {
+		fmt.Println(diagram)
+	}
+	text, err := os.ReadFile("../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), diagram+"\n") {
+		t.Errorf("the state diagram in ARCHITECTURE.md is not what the machine does; it should hold:\n%s", diagram)
+	}
+}
