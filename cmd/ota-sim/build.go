@@ -26,19 +26,20 @@ const (
 // appVersions are the versions of the application that the story needs.
 func appVersions() []string { return []string{"1.0", "1.1"} }
 
-// build makes the programs in dir; agent names a ready ota-agent, or is empty.
-func build(ctx context.Context, dir, agent string) (binaries, error) {
+// build makes the programs that the options do not name, in dir.
+func build(ctx context.Context, dir string, o demoOptions) (binaries, error) {
 	tree, err := sourceTree()
 	if err != nil {
 		return binaries{}, err
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return binaries{}, err
+	b := binaries{agent: filepath.Join(dir, "ota-agent"), self: o.Self, apps: map[string]string{}, tree: tree}
+	if b.self == "" {
+		if b.self, err = os.Executable(); err != nil {
+			return b, err
+		}
 	}
-	b := binaries{agent: filepath.Join(dir, "ota-agent"), self: self, apps: map[string]string{}, tree: tree}
-	if agent != "" {
-		if b.agent, err = filepath.Abs(agent); err != nil {
+	if o.Agent != "" {
+		if b.agent, err = filepath.Abs(o.Agent); err != nil {
 			return b, err
 		}
 		if _, err := os.Stat(b.agent); err != nil {

@@ -101,13 +101,16 @@ func (s *story) refused(ctx context.Context, what string, reason agent.Reason) e
 }
 
 func (s *story) endless(ctx context.Context) error {
-	before, _ := s.device.peek()
+	before, err := s.device.client.Status(ctx)
+	if err != nil {
+		return err
+	}
 	if err := s.refused(ctx, "an endless file", agent.ReasonTooLarge); err != nil {
 		return err
 	}
-	after, _ := s.device.peek()
-	if before == nil || after == nil {
-		return nil
+	after, err := s.device.client.Status(ctx)
+	if err != nil {
+		return err
 	}
 	within(s.checks, "bytes that the agent took of it", 1, endlessTakenMax,
 		after.Counters.BytesFetched-before.Counters.BytesFetched, bytesExact)

@@ -13,7 +13,10 @@ func (s *story) nothingNew(ctx context.Context) error {
 	s.show.prose(`Most checks of a device's life find nothing new. Such a check asks for a newer root and for the
 		timestamp, and writes nothing.`)
 	pid := s.board.pid(agentService)
-	before, err := s.atRest(ctx)
+	if err := s.atRest(ctx); err != nil {
+		return err
+	}
+	before, err := s.device.client.Status(ctx)
 	if err != nil {
 		return err
 	}
@@ -43,9 +46,9 @@ func (s *story) nothingNew(ctx context.Context) error {
 	return nil
 }
 
-// atRest waits until the agent has nothing to do and has told so.
-func (s *story) atRest(ctx context.Context) (agent.Status, error) {
-	return s.await(ctx, "waiting for the device to rest", func(st agent.Status) bool {
+// atRest waits until the agent has nothing to do.
+func (s *story) atRest(ctx context.Context) error {
+	_, err := s.await(ctx, "waiting for the device to rest", func(st agent.Status) bool {
 		for _, c := range st.Components {
 			if c.Phase != agent.Idle {
 				return false
@@ -53,6 +56,7 @@ func (s *story) atRest(ctx context.Context) (agent.Status, error) {
 		}
 		return true
 	})
+	return err
 }
 
 func (s *story) seeNothing(requests []request, before, after agent.Counters) {

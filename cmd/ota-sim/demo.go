@@ -14,6 +14,7 @@ import (
 // demoOptions are the flags of "ota-sim demo".
 type demoOptions struct {
 	Agent string // path of the ota-agent binary; empty: built from this source tree
+	Self  string // path of this program, for the board's button; empty: what is running
 	Dir   string // where to work; empty: a temporary directory
 	Keep  bool
 	Seed  uint64
@@ -60,7 +61,7 @@ func demo(ctx context.Context, o demoOptions, show *show) (err error) {
 		}
 		show.say("demo", "kept: %s (flash/ is the board's, agent.log the agent's, publisher/ the repository)", dir)
 	}()
-	b, err := build(ctx, dir, o.Agent)
+	b, err := build(ctx, dir, o)
 	if err != nil {
 		return err
 	}
@@ -87,8 +88,10 @@ func (s *story) sum(err error, took time.Duration) error {
 		s.seeWhole(took)
 	}
 	s.show.progress("", nil)
-	s.show.title("Expected and seen")
-	s.show.table(s.checks.all())
+	if list := s.checks.all(); len(list) > 0 {
+		s.show.title("Expected and seen")
+		s.show.table(list)
+	}
 	if err != nil {
 		s.showTail()
 		return err

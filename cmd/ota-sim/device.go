@@ -1,105 +1,48 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/agent/local"
 )
 
 // A device is the agent as someone sees it who stands in front of the board: its status document and its command to
 // check, over the agent's socket. It survives the board's reboots.
 type device struct {
-	show *show
-	http *http.Client
+	show   *show
+	client *local.Client
 
 	mu      sync.Mutex
 	latest  *agent.Status // nil while no agent answers
 	changed chan struct{} // closed and replaced at each change
 }
 
-const (
-	// reconnectEvery is the pause before the socket is tried again while the board boots.
-	reconnectEvery = 50 * time.Millisecond
-	// statusBytesMax bounds one status document.
-	statusBytesMax = 1 << 20
-)
+// reconnectEvery is the pause before the socket is tried again while the board boots.
+const reconnectEvery = 50 * time.Millisecond
 
 func newDevice(show *show, socket string) *device {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", socket)
-	}
-	return &device{show: show, changed: make(chan struct{}), http: &http.Client{Transport: &http.Transport{DialContext: dial}}}
+	return &device{show: show, client: local.NewClient(socket), changed: make(chan struct{})}
 }
 
 // follow keeps up with the agent's status until ctx ends.
 func (d *device) follow(ctx context.Context) {
 	for ctx.Err() == nil {
-		_ = d.watch(ctx) // it ends with every reboot of the board
+		// The watch ends with every reboot of the board; why does not matter.
+		_ = d.client.Watch(ctx, func(s agent.Status) error {
+			d.put(&s)
+			return nil
+		})
 		d.put(nil)
 		select {
 		case <-ctx.Done():
 		case <-time.After(reconnectEvery):
 		}
 	}
-}
-
-// watch reads status documents, one a line, until the agent goes away.
-func (d *device) watch(ctx context.Context) error {
-	body, err := d.call(ctx, http.MethodGet, "/v1/watch")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = body.Close() }()
-	documents := bufio.NewScanner(body)
-	documents.Buffer(nil, statusBytesMax)
-	for documents.Scan() {
-		var s agent.Status
-		if err := json.Unmarshal(documents.Bytes(), &s); err != nil {
-			return fmt.Errorf("status document: %w", err)
-		}
-		d.put(&s)
-	}
-	return documents.Err()
-}
-
-// check asks the agent for a refresh and waits for its end.
-func (d *device) check(ctx context.Context) (agent.Status, error) {
-	var s agent.Status
-	body, err := d.call(ctx, http.MethodPost, "/v1/check")
-	if err != nil {
-		return s, err
-	}
-	defer func() { _ = body.Close() }()
-	if err := json.NewDecoder(io.LimitReader(body, statusBytesMax)).Decode(&s); err != nil {
-		return s, fmt.Errorf("status document: %w", err)
-	}
-	return s, nil
-}
-
-func (d *device) call(ctx context.Context, method, path string) (io.ReadCloser, error) {
-	r, err := http.NewRequestWithContext(ctx, method, "http://agent"+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := d.http.Do(r)
-	if err != nil {
-		return nil, err
-	}
-	if answer.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(answer.Body, 1024))
-		return nil, errors.Join(fmt.Errorf("%s %s: %s: %s", method, path, answer.Status, text), answer.Body.Close())
-	}
-	return answer.Body, nil
 }
 
 // put takes a new status document, or nil when the agent is gone, and moves the bar.

@@ -175,9 +175,11 @@ func (c *countedWriter) Write(p []byte) (int, error) {
 				return done, err
 			}
 		}
+		// Counted first: whoever has received a byte finds it in the log.
+		c.note(func(r *request) { r.Bytes += int64(len(chunk)) })
 		n, err := c.ResponseWriter.Write(chunk)
 		done += n
-		c.note(func(r *request) { r.Bytes += int64(n) })
+		c.note(func(r *request) { r.Bytes -= int64(len(chunk) - n) })
 		if err != nil {
 			return done, err
 		}

@@ -100,7 +100,7 @@ func (s *story) check(ctx context.Context, step string) (agent.Status, error) {
 	if _, err := s.await(ctx, step, func(agent.Status) bool { return true }); err != nil {
 		return agent.Status{}, err
 	}
-	status, err := s.device.check(ctx)
+	status, err := s.device.client.Check(ctx)
 	if err != nil {
 		return status, errors.Join(err, context.Cause(ctx))
 	}
