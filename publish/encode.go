@@ -34,7 +34,11 @@ func canonical(v any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return strict.Canonical(b)
+	whole, err := strict.Parse(b)
+	if err != nil {
+		return nil, err
+	}
+	return whole.Canonical()
 }
 
 // errForeign refuses a file that holds more, or other, than this program writes.

@@ -33,10 +33,3 @@ type Requirement struct {
 	Component     string `json:"component"`
 	RollbackIndex int64  `json:"rollback_index"`
 }
-
-// Parse reads a target's whole custom value (nil or without "ota": the zero Info). A malformed ota object is an
-// error that names the field, what was expected and what came.
-func Parse(custom []byte) (Info, error) { panic("not yet") }
-
-// Custom is the custom value that carries i: {"ota": …}, canonical JSON.
-func (i Info) Custom() ([]byte, error) { panic("not yet") }
