@@ -28,9 +28,9 @@ type Counters struct {
 }
 
 // New fails where c is out of bounds or a key file can't be used. It does not touch the network.
-func New(c Config) (*Repository, error) { return build(c, nil) }
+func New(c Config) (*Repository, error) { return build(c, outside{}) }
 
-func build(c Config, dial dialer) (*Repository, error) {
+func build(c Config, o outside) (*Repository, error) {
 	c, err := c.complete()
 	if err != nil {
 		return nil, fmt.Errorf("repository: %w", err)
@@ -38,7 +38,7 @@ func build(c Config, dial dialer) (*Repository, error) {
 	r := &Repository{throttle: newThrottle(c.BandwidthMax)}
 	r.metadata.log, r.targets.log = c.Log, c.Log
 	hosts := map[string]bool{}
-	if r.wire, err = newWire(c, hosts, dial); err != nil {
+	if r.wire, err = newWire(c, hosts, o); err != nil {
 		return nil, fmt.Errorf("repository: %w", err)
 	}
 	for _, l := range []struct {

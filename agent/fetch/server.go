@@ -36,7 +36,7 @@ func (s *server) get(ctx context.Context, u *url.URL, header http.Header) (*answ
 	c := &s.wire.cfg
 	header.Set("User-Agent", c.UserAgent)
 	header.Set("Accept-Encoding", "identity")
-	t := newTrip(ctx, u, c.DialTimeout+c.TLSTimeout+c.HeaderTimeout)
+	t := newTrip(ctx, u, c.DialTimeout+c.TLSTimeout+c.HeaderTimeout, s.wire.addresses)
 	resp, err := t.send(s.wire, u, header)
 	if err != nil {
 		t.end(context.Canceled)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -38,11 +39,12 @@ type trip struct {
 	handshake error    // of TLS, if one failed
 }
 
-func newTrip(parent context.Context, u *url.URL, patience time.Duration) *trip {
+func newTrip(parent context.Context, u *url.URL, patience time.Duration, addresses func() ([]netip.Addr, bool)) *trip {
 	t := &trip{parent: parent, patience: patience, hops: []string{safeURL(u)}}
 	ctx, end := context.WithCancelCause(parent)
 	t.end = end
 	t.ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(i httptrace.GotConnInfo) { t.watchAddress(i.Conn, addresses) },
 		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
 			t.mu.Lock()
 			defer t.mu.Unlock()
@@ -110,7 +112,10 @@ func (t *trip) explainHead(err error) error {
 		return interrupted
 	}
 	if p, ok := errors.AsType[*agent.Problem](err); ok {
-		return p
+		return t.located(p)
+	}
+	if errors.Is(context.Cause(t.ctx), errMoved) {
+		return t.movedProblem()
 	}
 	if errors.Is(context.Cause(t.ctx), errNoAnswer) {
 		return problem(agent.ReasonUnreachable, t.where(), "no answer within %v", t.patience)
@@ -132,11 +137,27 @@ func (t *trip) explainBody(err error, pace pace) error {
 	if interrupted := t.interrupted(); interrupted != nil {
 		return interrupted
 	}
+	if errors.Is(context.Cause(t.ctx), errMoved) {
+		return t.movedProblem()
+	}
 	if errors.Is(context.Cause(t.ctx), errStalled) {
 		return problem(agent.ReasonTooSlow, t.where(), "the body stalled: %v without a byte, or fewer than %d bytes in %v",
 			pace.idle, pace.bytesMin, pace.window)
 	}
 	return because(problem(agent.ReasonCut, t.where(), "the body ended early"), err)
+}
+
+// located puts the hosts in front of a Problem that was made further down, where they are not known.
+func (t *trip) located(p *agent.Problem) error {
+	where := t.where()
+	if strings.HasPrefix(p.Text, where) {
+		return p
+	}
+	return problem(p.Reason, where, "%s", p.Text)
+}
+
+func (t *trip) movedProblem() error {
+	return problem(agent.ReasonUnreachable, t.where(), "%v while the request was under way; the next one goes out from the new one", errMoved)
 }
 
 // An interruption is the caller's context being done.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -18,33 +19,44 @@ import (
 // A wire holds the connections: one transport for the configured hosts, one without our certificate for hosts
 // that a redirect leads to. Both are made anew when a key file changes.
 type wire struct {
-	dial  dialer
-	proxy func(*http.Request) (*url.URL, error)
-	files keyFiles
-	hosts map[string]bool
-	cfg   Config // complete
+	dial      dialer
+	addresses func() ([]netip.Addr, bool)
+	proxy     func(*http.Request) (*url.URL, error)
+	files     keyFiles
+	hosts     map[string]bool
+	cfg       Config // complete
 
 	requests, bodyBytes atomic.Int64
 
 	mu           sync.Mutex
-	stamp        string
+	stamp        string // of the key files
+	moved        string // the device's addresses at the last request
 	own, foreign *http.Transport
 }
 
-// A dialer connects; it is a port for tests.
+// outside is what tests put in place of the operating system; nil fields stand for it.
+type outside struct {
+	dial      dialer
+	addresses func() ([]netip.Addr, bool)
+}
+
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 // newWire fails where a key file can't be used.
-func newWire(c Config, hosts map[string]bool, dial dialer) (*wire, error) {
+func newWire(c Config, hosts map[string]bool, o outside) (*wire, error) {
 	proxy, err := proxyFor(c.Proxy)
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{dial: dial, proxy: proxy, files: keyFiles{c.CA, c.Cert, c.Key}, hosts: hosts, cfg: c}
+	w := &wire{dial: o.dial, addresses: o.addresses, proxy: proxy, files: keyFiles{c.CA, c.Cert, c.Key}, hosts: hosts, cfg: c}
+	if w.addresses == nil {
+		w.addresses = ownAddresses
+	}
 	if w.dial == nil {
 		// Both address families are tried side by side (RFC 6555); the probes notice a peer that is gone.
 		d := &net.Dialer{Timeout: c.DialTimeout, KeepAliveConfig: net.KeepAliveConfig{
-			Enable: true, Idle: 15 * time.Second, Interval: 10 * time.Second, Count: 3}}
+			Enable: true, Idle: 15 * time.Second, Interval: 10 * time.Second, Count: 3},
+			ControlContext: controlStray}
 		w.dial = d.DialContext
 	}
 	w.stamp = w.files.stamp()
@@ -93,13 +105,30 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	t := foreign
 	if w.hosts[r.URL.Host] {
 		t = own
+	} else if w.stray(r) {
+		r = r.WithContext(context.WithValue(r.Context(), strayKey{}, true))
 	}
+	w.dropMoved()
 	w.requests.Add(1)
 	resp, err := t.RoundTrip(r)
 	if err == nil {
 		resp.Body = &counted{resp.Body, &w.bodyBytes}
 	}
 	return resp, err
+}
+
+// stray says whether this device itself will connect to a host that nobody configured.
+func (w *wire) stray(r *http.Request) bool {
+	for host := range w.hosts {
+		if isLoopbackHost(host) {
+			return false
+		}
+	}
+	if w.proxy == nil {
+		return true
+	}
+	proxy, err := w.proxy(r)
+	return err == nil && proxy == nil
 }
 
 // transports reads changed key files first. Where they don't fit together (a rotation half done), the old ones

@@ -1,0 +1,90 @@
+package fetch
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ota-agent/ota-agent/agent"
+)
+
+// A story is what a server does with one request. The connection closes when it returns.
+type story func(conn net.Conn, r *http.Request)
+
+// A scene is a network in memory with one server, inside a synctest bubble: minutes take no time, and a write
+// returns only when it was read, so that sent counts what the client took.
+type scene struct {
+	repo *Repository
+	sent atomic.Int64
+	// dials and asked count connections and requests.
+	dials, asked atomic.Int64
+	serving      sync.WaitGroup
+}
+
+// play runs body with a repository whose mirrors are all the one server.
+func play(t *testing.T, tell story, body func(t *testing.T, s *scene)) {
+	t.Helper()
+	playWith(t, Config{Metadata: []string{"http://repo.example/metadata"}, Targets: []string{"http://repo.example/targets"}}, tell, body)
+}
+
+func playWith(t *testing.T, c Config, tell story, body func(t *testing.T, s *scene)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := &scene{}
+		c.Now, c.Proxy = time.Now, "direct"
+		repo, err := build(c, outside{dial: func(context.Context, string, string) (net.Conn, error) {
+			client, server := net.Pipe()
+			s.dials.Add(1)
+			s.serving.Go(func() { s.serve(&tallied{Conn: server, sent: &s.sent}, tell) })
+			return client, nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.repo = repo
+		body(t, s)
+		repo.Close()
+		s.serving.Wait()
+	})
+}
+
+// serve tells the story to the first request of a connection.
+func (s *scene) serve(conn net.Conn, tell story) {
+	defer conn.Close()
+	r, err := http.ReadRequest(bufio.NewReader(conn))
+	if err != nil {
+		return
+	}
+	s.asked.Add(1)
+	tell(conn, r)
+}
+
+type tallied struct {
+	net.Conn
+	sent *atomic.Int64
+}
+
+func (c *tallied) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.sent.Add(int64(n))
+	return n, err
+}
+
+// say writes text, and ignores that the client may have left.
+func say(w io.Writer, text string) { io.WriteString(w, text) }
+
+// reasonOf is the reason of a Problem, "" for any other error.
+func reasonOf(err error) agent.Reason {
+	if p, ok := errors.AsType[*agent.Problem](err); ok {
+		return p.Reason
+	}
+	return ""
+}
