@@ -344,7 +344,11 @@ func TestClientBoundsItsAnswers(t *testing.T) {
 	if _, err := NewClient(path).Status(testContext(t)); err == nil || errors.As(err, &syntax) {
 		t.Errorf("an endless answer: %v", err)
 	}
-	if err := NewClient(path).Watch(testContext(t), func(agent.Status) error { return nil }); err == nil {
+	err = NewClient(path).Watch(testContext(t), func(agent.Status) error {
 		t.Error("an endless document in a watch was taken")
+		return nil
+	})
+	if err == nil {
+		t.Error("a watch of an endless document ended well")
 	}
 }
