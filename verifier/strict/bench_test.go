@@ -96,3 +96,17 @@ func BenchmarkLookup(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkHostile is the worst that was found: every object out of order, as deep as it goes, around much text.
+func BenchmarkHostile(b *testing.B) {
+	inner := "[" + strings.Repeat(`{"b":0,"a":1},`, 1<<20) + "0]"
+	const depth = DepthMax - 2
+	file := []byte(strings.Repeat(`{"b":`, depth) + inner + strings.Repeat(`,"a":0}`, depth))
+	b.SetBytes(int64(len(file)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := WriteCanonical(io.Discard, file); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

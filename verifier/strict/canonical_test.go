@@ -102,8 +102,11 @@ func TestA3_CanonicalBytesAreNotCopied(t *testing.T) {
 	if string(got) != `{"a":[1,"é\\\""],"b":{"c":null}}` {
 		t.Errorf("got %q", got)
 	}
-	if cap(got) != len(got) {
-		t.Error("an append to the result would overwrite the document")
+	a, _ := d.Signed.Lookup("a")
+	for _, part := range [][]byte{got, d.Signed.Raw(), a.Raw()} {
+		if cap(part) != len(part) {
+			t.Errorf("an append to %s would overwrite the document", part)
+		}
 	}
 }
 
@@ -203,6 +206,15 @@ func TestWriteCanonicalStreamsInChunks(t *testing.T) {
 	var got sizes
 	if err := WriteCanonical(&got, []byte(many)); err != nil || got.largest > 2*chunkBytes {
 		t.Errorf("small tokens were gathered to %d bytes, %v", got.largest, err)
+	}
+}
+
+// Only the objects around the place that is written take memory.
+func TestWriteCanonicalForgetsFinishedObjects(t *testing.T) {
+	v := parse(t, `[`+strings.Repeat(`{"b":{"d":1,"c":2},"a":0},`, 1000)+`0]`)
+	c := canonical{w: io.Discard}
+	if err := c.value(v); err != nil || len(c.entries) != 0 || cap(c.entries) > 16 {
+		t.Errorf("%d members are left, in room for %d (%v)", len(c.entries), cap(c.entries), err)
 	}
 }
 

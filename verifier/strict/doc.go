@@ -18,7 +18,7 @@
 // The caller bounds the length of its input. Depth is at most DepthMax. Time is linear in the length while
 // names come in ascending order; where they don't, there is a factor of log n for sorting n names, and the
 // canonical form costs one scan for each level of depth. Memory is nothing beyond the input in the first case,
-// and at most 64 bytes a name in the second. No input makes this package panic.
+// and about a hundred bytes a name in the second. No input makes this package panic.
 //
 // # Decisions
 //

@@ -48,7 +48,8 @@ func TestErrorsFromCallbacksCarryTheirPath(t *testing.T) {
 func TestRefuseDescribesWhatCame(t *testing.T) {
 	for raw, want := range map[string]string{
 		`null`: "null", `true`: "true", `false`: "false", `[1]`: "an array", `{"a":1}`: "an object", `"a\nb"`: `the string "a\nb"`,
-		`-1.5e3`: "the number -1.5e3", strings.Repeat("7", 100): "the number " + strings.Repeat("7", excerptMax) + "...",
+		`"` + strings.Repeat("é", 100) + `"`: `the string "` + strings.Repeat("é", excerptMax/2) + `"...`,
+		`-1.5e3`:                             "the number -1.5e3", strings.Repeat("7", 100): "the number " + strings.Repeat("7", excerptMax) + "...",
 	} {
 		var e *Error
 		if err := parse(t, raw).Refuse("x"); !errors.As(err, &e) || e.Got != want {

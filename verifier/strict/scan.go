@@ -193,7 +193,6 @@ func (s *scanner) member(depth int, key []byte) bool {
 	case "signatures":
 		s.envelope.Signatures = s.taken(start)
 	}
-	s.integers = false
 	return true
 }
 

@@ -51,12 +51,12 @@ func (v Value) Bytes() ([]byte, error) {
 // Int returns an integer. A fraction or an exponent is refused, also where it would change nothing, and so is
 // what does not fit into 64 bits with a sign.
 func (v Value) Int() (int64, error) {
-	if v.Kind() != Number || bytes.ContainsAny(v.raw, ".eE") {
+	if v.Kind() != Number {
 		return 0, v.Refuse("an integer")
 	}
 	n, err := strconv.ParseInt(string(v.raw), 10, 64)
 	if err != nil {
-		return 0, v.Refuse("an integer of at most 64 bits")
+		return 0, v.Refuse("an integer of at most 64 bits, without fraction or exponent")
 	}
 	return n, nil
 }
@@ -96,7 +96,7 @@ const timeLayout = "2006-01-02T15:04:05Z"
 // Time returns a time written exactly as YYYY-MM-DDTHH:MM:SSZ, on a day that the calendar has.
 func (v Value) Time() (time.Time, error) {
 	text, err := v.Bytes()
-	if err != nil || len(text) != len(timeLayout) {
+	if err != nil {
 		return time.Time{}, v.Refuse("a time as YYYY-MM-DDTHH:MM:SSZ")
 	}
 	t, err := time.Parse(timeLayout, string(text))
