@@ -8,8 +8,9 @@ type Document struct {
 	Signatures Value
 }
 
-// ParseDocument validates raw as a whole, in one pass, and splits it. Members beside signed and signatures
-// are allowed and ignored. An error is an *Error. The Document refers to raw.
+// ParseDocument validates raw as a whole, in one pass (two where member names don't ascend), and splits it.
+// Members beside signed and signatures are allowed and ignored. An error is an *Error. The Document refers
+// to raw.
 func ParseDocument(raw []byte) (Document, error) {
 	whole, d, err := validate(raw, true)
 	if err != nil {
