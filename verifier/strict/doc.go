@@ -6,10 +6,10 @@
 // space may follow the document. It keeps what a decoder into structs loses: unknown fields, nulls, and
 // integers of any size.
 //
-// There is no tree. Parse and ParseDocument validate the received bytes in one pass, or in two where
-// member names don't ascend; a Value is a part of
-// those bytes, known to be valid, and is read where it lies: its members are found by skipping, not parsed
-// again. So one entry of a file with 100,000 targets costs one scan, and the other entries are never decoded.
+// There is no tree. Parse and ParseDocument validate the received bytes in one pass, or in two where member
+// names don't ascend; a Value is a part of those bytes, known to be valid, and is read where it lies: its
+// members are found by skipping, not parsed again. So one entry of a file with 100,000 targets costs one scan,
+// and the other entries are never decoded.
 //
 // The canonical form is made from the received value, never from something written out again. Bytes that are
 // canonical already, as most signing tools write them, are used without a copy.
