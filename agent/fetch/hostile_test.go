@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
@@ -167,6 +168,7 @@ func TestHostileMetadata(t *testing.T) {
 				if got := reasonOf(err); got != tt.reason {
 					t.Errorf("%d bytes, %v; want reason %s", len(b), err, tt.reason)
 				}
+				synctest.Wait()
 				if sent := s.sent.Load(); sent > tt.bytes || seconds > tt.seconds {
 					t.Errorf("%d bytes taken in %.0f s, want at most %d in %.0f s", sent, seconds, tt.bytes, tt.seconds)
 				}

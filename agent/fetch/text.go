@@ -66,7 +66,7 @@ func scrub(s string) string {
 		}
 		r, size := utf8.DecodeRuneInString(s)
 		switch {
-		case r == '?':
+		case r == '?' && wordEnd(s, "") > 1:
 			b.WriteString("?…")
 			s = s[wordEnd(s, ""):]
 			continue
