@@ -57,10 +57,10 @@ func (s settings) checkIndex(targetPath string, index *int64) error {
 	case !ok:
 		return nil
 	case index == nil:
-		return fmt.Errorf("%s: %w: it has none, an earlier release had %d; devices that run it would refuse this one",
+		return fmt.Errorf("%s: %w: it has none, an earlier release had %d; devices that run it would refuse this one; give --lower-index if that is meant",
 			targetPath, ErrIndex, highest)
 	case *index < highest:
-		return fmt.Errorf("%s: %w: it is %d, an earlier release had %d; devices that run it would refuse this one",
+		return fmt.Errorf("%s: %w: it is %d, an earlier release had %d; devices that run it would refuse this one; give --lower-index if that is meant",
 			targetPath, ErrIndex, *index, highest)
 	}
 	return nil
