@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -37,13 +38,25 @@ func play(t *testing.T, tell story, body func(t *testing.T, s *scene)) {
 
 func playWith(t *testing.T, c Config, tell story, body func(t *testing.T, s *scene)) {
 	t.Helper()
+	playOutside(t, c, nil, tell, body)
+}
+
+// playOutside also says which addresses the device has. Where it does, connections go out from 192.0.2.7.
+func playOutside(t *testing.T, c Config, addresses func() ([]netip.Addr, bool), tell story, body func(t *testing.T, s *scene)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := &scene{}
-		c.Now, c.Proxy = time.Now, "direct"
-		repo, err := build(c, outside{dial: func(context.Context, string, string) (net.Conn, error) {
+		c.Now = time.Now
+		if c.Proxy == "" {
+			c.Proxy = "direct"
+		}
+		repo, err := build(c, outside{addresses: addresses, dial: func(context.Context, string, string) (net.Conn, error) {
 			client, server := net.Pipe()
 			s.dials.Add(1)
 			s.serving.Go(func() { s.serve(&tallied{Conn: server, sent: &s.sent}, tell) })
+			if addresses != nil {
+				return outgoing{client}, nil
+			}
 			return client, nil
 		}})
 		if err != nil {
@@ -87,4 +100,13 @@ func reasonOf(err error) agent.Reason {
 		return p.Reason
 	}
 	return ""
+}
+
+// An outgoing connection says that it goes out from 192.0.2.7.
+type outgoing struct{ net.Conn }
+
+func (outgoing) LocalAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 40000} }
+
+func contextWithStray(t *testing.T) context.Context {
+	return context.WithValue(t.Context(), strayKey{}, true)
 }

@@ -33,14 +33,16 @@ func because(p *agent.Problem, err error) *agent.Problem {
 	return p
 }
 
-// A cause shows an error of a library with its text scrubbed.
+// A cause stands for an error of a library: errors.Is and errors.As find it, but its raw text can't be unwrapped and
+// logged by accident.
 type cause struct {
 	text string
 	err  error
 }
 
-func (c *cause) Error() string { return c.text }
-func (c *cause) Unwrap() error { return c.err }
+func (c *cause) Error() string        { return c.text }
+func (c *cause) Is(target error) bool { return errors.Is(c.err, target) }
+func (c *cause) As(target any) bool   { return errors.As(c.err, target) }
 
 // safeURL is u without user, password, query and fragment.
 func safeURL(u *url.URL) string {
