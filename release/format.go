@@ -44,8 +44,9 @@ func (i Info) Custom() ([]byte, error) {
 		o.Requires = append(o.Requires, requirementJSON(r))
 	}
 	if i.Rollout != nil {
-		if i.Rollout.Duration%time.Second != 0 {
-			return nil, fmt.Errorf("rollout.duration: expected whole seconds, got %s", i.Rollout.Duration)
+		if i.Rollout.Duration%time.Second != 0 || i.Rollout.Start.Nanosecond() != 0 {
+			return nil, fmt.Errorf("custom.ota: rollout: expected whole seconds, got a start at %s and a duration of %s",
+				i.Rollout.Start.Format(time.RFC3339Nano), i.Rollout.Duration)
 		}
 		o.Rollout = &rolloutJSON{
 			Duration: int64(i.Rollout.Duration / time.Second),
