@@ -226,17 +226,28 @@ func (s *Store) apply(p *plan) error {
 }
 
 func (p *plan) run(tx *bbolt.Tx) error {
+	count, err := getCount(tx)
+	if err != nil {
+		return err
+	}
+	before := count
 	for _, w := range p.writes {
 		b := tx.Bucket([]byte(w.bucket))
-		if w.raw == nil {
-			if err := b.Delete(w.key); err != nil {
-				return fmt.Errorf("delete from %s: %w", w.bucket, err)
-			}
-			continue
+		if b.Get(w.key) != nil {
+			count--
 		}
-		if err := b.Put(w.key, w.raw); err != nil {
-			return fmt.Errorf("put into %s: %w", w.bucket, err)
+		if w.raw == nil {
+			err = b.Delete(w.key)
+		} else {
+			count++
+			err = b.Put(w.key, w.raw)
+		}
+		if err != nil {
+			return fmt.Errorf("change %s: %w", w.bucket, err)
 		}
 	}
-	return nil
+	if count == before {
+		return nil
+	}
+	return putCount(tx, count)
 }

@@ -46,19 +46,17 @@ func (s *Store) copyDatabase(name string, o Options) error {
 	if err != nil {
 		return err
 	}
-	return s.disk.do(opCommit, f.name, func() error {
-		to, err := openBolt(s.dir, f, false, o.LockTimeout, o.DatabaseBytesMax)
-		if err != nil {
-			return err
-		}
-		// One transaction: what is left to copy is at most a quarter of the largest database.
-		err = to.counted(func() error { return bbolt.Compact(to.bolt, s.db.bolt, 0) })
-		if err == nil {
-			err = f.sync()
-		}
-		if cerr := to.close(); err == nil {
-			err = cerr
-		}
+	to, err := openBolt(s.dir, f, false, o.LockTimeout, o.DatabaseBytesMax)
+	if err != nil {
 		return err
+	}
+	defer to.close()
+	// One transaction: what is left to copy is at most a quarter of the largest database.
+	err = s.disk.do(opCommit, f.name, func() error {
+		return to.counted(func() error { return bbolt.Compact(to.bolt, s.db.bolt, 0) })
 	})
+	if err != nil {
+		return err
+	}
+	return f.sync()
 }

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ func bucketNames() []string {
 // The keys of buckets that hold one value.
 const (
 	keySchema = "schema"
+	keyCount  = "count" // of the values in all other buckets: a page that lost its last elements has no other sign
 	keyFloor  = "floor"
 	keyState  = "state"
 	keyCopy   = "copy"
@@ -89,43 +91,33 @@ func openBolt(d *dir, f *file, readOnly bool, timeout time.Duration, bytesMax in
 }
 
 // createDatabase makes a new database under a temporary name, whole and durable, and gives it its name then:
-// bbolt's own first writes are not safe against a power cut.
-func createDatabase(d *dir, timeout time.Duration, bytesMax int64) (*database, error) {
+// bbolt's own first writes are not safe against a power cut. It is not open afterwards.
+func createDatabase(d *dir, timeout time.Duration, bytesMax int64) error {
 	temp := databaseName + tempSuffix
 	if err := d.remove(temp); err != nil {
-		return nil, err
+		return err
 	}
 	f, err := d.create(temp)
 	if err != nil {
-		return nil, err
-	}
-	var db *database
-	err = d.disk.do(opCommit, f.name, func() error {
-		db, err = openBolt(d, f, false, timeout, bytesMax)
-		if err == nil {
-			d.disk.bytesWritten.Add(4 * pageSize) // what bbolt begins a file with
-			d.disk.fsyncs.Add(1)
-			err = db.update(putSchema)
-		}
 		return err
-	})
-	if err == nil {
-		err = f.sync()
 	}
-	if err == nil {
-		err = d.rename(temp, d, databaseName)
-	}
-	if err == nil {
-		err = d.sync()
-	}
+	db, err := openBolt(d, f, false, timeout, bytesMax)
 	if err != nil {
-		f.Close()
-		if db != nil {
-			db.close()
-		}
-		return nil, err
+		return err
 	}
-	return db, nil
+	defer db.close()
+	d.disk.bytesWritten.Add(4 * pageSize) // what bbolt begins a file with
+	d.disk.fsyncs.Add(1)
+	if err := d.disk.do(opCommit, f.name, func() error { return db.update(putSchema) }); err != nil {
+		return err
+	}
+	if err := f.sync(); err != nil {
+		return err
+	}
+	if err := d.rename(temp, d, databaseName); err != nil {
+		return err
+	}
+	return d.sync()
 }
 
 func putSchema(tx *bbolt.Tx) error {
@@ -139,10 +131,13 @@ func putSchema(tx *bbolt.Tx) error {
 		return err
 	}
 	key := []byte(keySchema)
-	return tx.Bucket([]byte(bucketStore)).Put(key, seal(bucketStore, key, payload))
+	if err := tx.Bucket([]byte(bucketStore)).Put(key, seal(bucketStore, key, payload)); err != nil {
+		return err
+	}
+	return putCount(tx, 0)
 }
 
-// checkSchema refuses what a newer agent made unreadable; anything but our own database is errDamaged.
+// checkSchema refuses what a newer agent made unreadable; anything but our own database, whole, is errDamaged.
 func (db *database) checkSchema(path string) error {
 	return db.view(func(tx *bbolt.Tx) error {
 		for _, name := range bucketNames() {
@@ -151,20 +146,51 @@ func (db *database) checkSchema(path string) error {
 			}
 		}
 		var s schema
-		key := []byte(keySchema)
-		payload, err := unseal(bucketStore, key, tx.Bucket([]byte(bucketStore)).Get(key))
-		if err == nil {
-			err = json.Unmarshal(payload, &s)
-		}
-		if errors.Is(err, errNewer) || err == nil && s.ReadableBy > schemaVersion {
+		found, err := getJSON(tx, bucketStore, []byte(keySchema), &s)
+		if errors.Is(err, errNewer) || s.ReadableBy > schemaVersion {
 			return refuse(agent.ReasonStore, "open %s: a newer agent wrote it (schema %d, readable from schema %d on), "+
 				"this one knows schema %d; nothing was changed: run that newer agent", path, s.Schema, s.ReadableBy, schemaVersion)
 		}
-		if err != nil {
-			return fmt.Errorf("schema: %w: %w", err, errDamaged)
+		if err != nil || !found {
+			return fmt.Errorf("no schema: %w", errors.Join(err, errDamaged))
 		}
-		return nil
+		return checkCount(tx)
 	})
+}
+
+// checkCount compares the number of values with the number that was committed.
+func checkCount(tx *bbolt.Tx) error {
+	want, err := getCount(tx)
+	if err != nil {
+		return err
+	}
+	got := int64(0)
+	err = tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
+		if string(name) == bucketStore {
+			return nil
+		}
+		return b.ForEach(func(_, _ []byte) error { got++; return nil })
+	})
+	if err == nil && got != want {
+		err = fmt.Errorf("%d values, expected %d: %w", got, want, errDamaged)
+	}
+	return err
+}
+
+func getCount(tx *bbolt.Tx) (int64, error) {
+	payload, err := get(tx, bucketStore, []byte(keyCount))
+	if err == nil && len(payload) != 8 {
+		err = errDamaged
+	}
+	if err != nil {
+		return 0, fmt.Errorf("count of values: %w", err)
+	}
+	return int64(binary.BigEndian.Uint64(payload)), nil
+}
+
+func putCount(tx *bbolt.Tx, n int64) error {
+	key, payload := []byte(keyCount), binary.BigEndian.AppendUint64(nil, uint64(n))
+	return tx.Bucket([]byte(bucketStore)).Put(key, seal(bucketStore, key, payload))
 }
 
 // view reads in one transaction. f copies what it keeps.

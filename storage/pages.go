@@ -29,45 +29,46 @@ const (
 // A metaPage is one of the two roots of the file.
 type metaPage struct{ root, freelist, pages, txid uint64 }
 
-// checkPages reports as errDamaged what bbolt would trip over in a file of size bytes.
-func checkPages(r io.ReaderAt, size int64) error {
-	m, err := newestMeta(r)
+// checkPages reports as errDamaged what bbolt would trip over in a file of size bytes. With oneMeta true, one of
+// the two meta pages is damaged: bbolt goes on from the other one, and the last commit may have been lost.
+func checkPages(r io.ReaderAt, size int64) (oneMeta bool, err error) {
+	m, oneMeta, err := newestMeta(r)
 	if err != nil {
-		return err
+		return oneMeta, err
 	}
 	// What is beyond the end of a mapped file can't be read: a fault, not an error.
 	if m.pages < 4 || m.pages > uint64(size)/pageSize {
-		return fmt.Errorf("file of %d bytes, expected %d pages of %d bytes: %w", size, m.pages, pageSize, errDamaged)
+		return oneMeta, fmt.Errorf("file of %d bytes, expected %d pages of %d bytes: %w", size, m.pages, pageSize, errDamaged)
 	}
 	c := &pageCheck{r: r, pages: m.pages, seen: make([]bool, m.pages)}
 	if err := c.tree(m.root, 0, nil, nil); err != nil {
-		return err
+		return oneMeta, err
 	}
 	if m.freelist == noFreelist {
-		return nil
+		return oneMeta, nil
 	}
-	return c.freelist(m.freelist)
+	return oneMeta, c.freelist(m.freelist)
 }
 
 // newestMeta chooses the root that bbolt will choose.
-func newestMeta(r io.ReaderAt) (metaPage, error) {
+func newestMeta(r io.ReaderAt) (m metaPage, only bool, err error) {
 	var found []metaPage
 	for id := range int64(2) {
 		b := make([]byte, pageSize)
 		if n, err := r.ReadAt(b, id*pageSize); n < pageSize {
-			return metaPage{}, fmt.Errorf("meta page %d: %w", id, damaged(err))
+			return m, false, fmt.Errorf("meta page %d: %w", id, damaged(err))
 		}
 		if m, ok := parseMeta(b[pageHeader:]); ok {
 			found = append(found, m)
 		}
 	}
-	if len(found) == 2 && found[1].txid > found[0].txid {
-		return found[1], nil
+	switch {
+	case len(found) == 0:
+		return m, false, fmt.Errorf("no valid meta page: %w", errDamaged)
+	case len(found) == 2 && found[1].txid > found[0].txid:
+		return found[1], false, nil
 	}
-	if len(found) == 0 {
-		return metaPage{}, fmt.Errorf("no valid meta page: %w", errDamaged)
-	}
-	return found[0], nil
+	return found[0], len(found) == 1, nil
 }
 
 // parseMeta: magic 4, version 4, page size 4, flags 4, root page 8, sequence 8, freelist 8, pages 8, txid 8,

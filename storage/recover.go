@@ -32,8 +32,10 @@ func (s *Store) openDatabase(o Options) error {
 	} else if !isAbsent(err) {
 		return err
 	}
-	s.db, err = createDatabase(s.dir, o.LockTimeout, o.DatabaseBytesMax)
-	return err
+	if err := createDatabase(s.dir, o.LockTimeout, o.DatabaseBytesMax); err != nil {
+		return err
+	}
+	return s.openExisting(o, false)
 }
 
 // openExisting leaves s.db nil unless it returns nil. errDamaged: it is not to be used.
@@ -47,8 +49,9 @@ func (s *Store) openExisting(o Options, readOnly bool) error {
 		return err
 	}
 	size, err := f.size()
+	oneMeta := false
 	if err == nil {
-		err = checkPages(f, size)
+		oneMeta, err = checkPages(f, size)
 	}
 	if err != nil {
 		f.Close()
@@ -63,6 +66,9 @@ func (s *Store) openExisting(o Options, readOnly bool) error {
 		return err
 	}
 	s.db = db
+	if oneMeta {
+		s.note("one of the two root pages of %s was damaged: its last commit may have been lost", pathOf(s.dir, databaseName))
+	}
 	return nil
 }
 
@@ -159,11 +165,17 @@ func (s *Store) createFloors(f verifier.Floors, after uint64) error {
 	if err != nil {
 		return err
 	}
-	s.slots = slots
+	if err := slots.close(); err != nil {
+		return err
+	}
 	if err := s.dir.rename(temp, s.dir, floorsName); err != nil {
 		return err
 	}
-	return s.dir.sync()
+	if err := s.dir.sync(); err != nil {
+		return err
+	}
+	s.slots, _, err = openSlots(s.dir, floorsName, floorsSlot, os.O_RDWR)
+	return err
 }
 
 // spareFloors is the database's copy: a whole slot record, or number 0 where there is none.
@@ -198,6 +210,13 @@ func (s *Store) refuseNewer(err error) error {
 
 func ignoreDamaged(err error) error {
 	if errors.Is(err, errDamaged) {
+		return nil
+	}
+	return err
+}
+
+func ignoreNewer(err error) error {
+	if errors.Is(err, errNewer) {
 		return nil
 	}
 	return err

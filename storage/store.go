@@ -65,11 +65,16 @@ func Open(path string, o Options) (*Store, error) { return open(path, o, &disk{}
 
 func open(path string, o Options, d *disk) (*Store, error) {
 	s := &Store{disk: d}
-	err := s.open(path, o.withDefaults())
-	if err != nil {
-		s.closeAll()
+	opened := false
+	defer func() {
+		if !opened {
+			s.closeAll()
+		}
+	}()
+	if err := s.open(path, o.withDefaults()); err != nil {
 		return nil, problem("open the store in "+path, err)
 	}
+	opened = true
 	return s, nil
 }
 
@@ -218,12 +223,25 @@ func load(tx *bbolt.Tx, st *agent.State) error {
 	if err != nil {
 		return err
 	}
-	_, err = getJSON(tx, bucketTime, []byte(keyFloor), &st.Time)
+	err = single(tx, bucketTime, keyFloor, &st.Time)
 	if err = forgive(st, err, "the time floor was damaged: it begins again at the agent's build time"); err != nil {
 		return fmt.Errorf("time floor: %w", err)
 	}
-	_, err = getJSON(tx, bucketDevice, []byte(keyState), &st.Device)
+	err = single(tx, bucketDevice, keyState, &st.Device)
 	return forgive(st, err, "the device state was damaged: whether the device was paused is forgotten")
+}
+
+// single reads the value of a bucket that has one. A value under any other key is not what was written there,
+// unless it is a newer agent's: a flipped bit in the key must not make the value vanish.
+func single[T any](tx *bbolt.Tx, bucket, key string, v *T) error {
+	err := tx.Bucket([]byte(bucket)).ForEach(func(k, raw []byte) error {
+		_, err := unseal(bucket, k, raw)
+		return ignoreNewer(err)
+	})
+	if err == nil {
+		_, err = getJSON(tx, bucket, []byte(key), v)
+	}
+	return err
 }
 
 // forgive notes damage and goes on without the value; any other error stays one.

@@ -1,0 +1,248 @@
+package storage
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"math/rand/v2"
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/storage/storetest"
+	"github.com/ota-agent/ota-agent/verifier"
+)
+
+// A life is what a device does with its store, and what was acknowledged to it: what must be there after a
+// crash. Its steps are few, and touch every kind of file.
+type life struct {
+	store *Store
+
+	commits   int   // acknowledged
+	pending   int   // begun
+	flushed   int64 // bytes of the image that Flush answered for
+	staged    bool
+	abandoned bool
+}
+
+const lifeCommits = 5
+
+var lifeImage = storetest.Image(300_000, 42)
+
+// lifeDocument is a document of the nth commit: small, large and shrinking in turn.
+func lifeDocument(n int) []byte {
+	return bytes.Repeat([]byte{byte(n)}, []int{100, 70_000, 90_000, 3000, 66_000}[n%5])
+}
+
+// lifeChange is the nth commit: all its parts carry n.
+func lifeChange(n int) agent.Change {
+	return agent.Change{
+		Metadata: verifier.Change{
+			Put: []verifier.Document{
+				{Key: verifier.Key{Role: verifier.Targets}, Bytes: lifeDocument(n)},
+				{Key: verifier.Key{Role: verifier.Root, Version: int64(n)}, Bytes: []byte{byte(n)}},
+			},
+			Floors: &verifier.Floors{RootVersion: int64(n), Timestamp: verifier.Floor{Version: int64(n), Signers: []verifier.KeyHash{{1}}}},
+		},
+		Records: []agent.Record{{Schema: 1, Component: "rootfs", Phase: agent.Fetching, Attempts: n}},
+	}
+}
+
+// run lives on from whatever is there, to the end.
+func (l *life) run(dir string, d *disk) error {
+	s, err := open(dir, Options{}, d)
+	if err != nil {
+		return err
+	}
+	l.store = s
+	st, err := s.Load()
+	if err != nil {
+		return err
+	}
+	for n := st.Records["rootfs"].Attempts + 1; n <= lifeCommits; n++ {
+		l.pending = n
+		if err := s.Commit(lifeChange(n)); err != nil {
+			return err
+		}
+		l.commits = n
+	}
+	if err := l.download(); err != nil {
+		return err
+	}
+	err = s.Images().Keep([]verifier.Target{storetest.Target("image", lifeImage)})
+	if err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+func (l *life) download() error {
+	target := storetest.Target("image", lifeImage)
+	if image, err := l.store.Images().Open(target); err == nil {
+		return image.Close()
+	}
+	part, err := l.store.Images().Partial(target)
+	if err != nil {
+		return err
+	}
+	defer part.Close()
+	if err := part.SetValidator(`"etag"`); err != nil {
+		return err
+	}
+	for part.Size() < target.Length {
+		next := min(part.Size()+110_000, target.Length)
+		if _, err := part.Write(lifeImage[part.Size():next]); err != nil {
+			return err
+		}
+		if err := part.Flush(); err != nil {
+			return err
+		}
+		l.flushed = part.Size()
+	}
+	check := target.Check()
+	if _, err := io.Copy(check, part.Durable()); err != nil {
+		return err
+	}
+	v, err := check.Done()
+	if err != nil {
+		return fmt.Errorf("the durable bytes are not the image's: %w", err)
+	}
+	if err := part.Stage(v); err != nil {
+		return err
+	}
+	l.staged = true
+	return nil
+}
+
+// abandon closes what the dead process had open, as the kernel does.
+func (l *life) abandon() {
+	if l.store != nil {
+		l.store.disk.hook = nil
+		l.store.Close()
+	}
+}
+
+// check opens dir and compares it with what was acknowledged.
+func (l *life) check(t *testing.T, dir string) {
+	t.Helper()
+	s, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatalf("open after the crash: %v", err)
+	}
+	defer s.Close()
+	st, err := s.Load()
+	must(t, err)
+	if st.Recovered != nil {
+		t.Errorf("a crash was taken for damage: %q", st.Recovered)
+	}
+	n := st.Records["rootfs"].Attempts
+	if n != l.commits && n != l.pending {
+		t.Fatalf("commit %d is there, expected %d or %d", n, l.commits, l.pending)
+	}
+	if v := st.Floors.Timestamp.Version; v < int64(n) || v < int64(l.commits) || v > int64(l.pending) || st.Floors.RootVersion != v {
+		t.Errorf("floors %d and %d with commit %d", v, st.Floors.RootVersion, n)
+	}
+	for i := 1; i <= lifeCommits; i++ {
+		_, err := s.Document(verifier.Key{Role: verifier.Root, Version: int64(i)})
+		if (i <= n) != (err == nil) {
+			t.Errorf("root %d with commit %d: %v", i, n, err)
+		}
+	}
+	if n > 0 {
+		got, err := s.Document(verifier.Key{Role: verifier.Targets})
+		must(t, err)
+		wantBytes(t, "targets", got, lifeDocument(n))
+	}
+	l.checkImage(t, s)
+}
+
+func (l *life) checkImage(t *testing.T, s *Store) {
+	t.Helper()
+	target := storetest.Target("image", lifeImage)
+	image, err := s.Images().Open(target)
+	if err == nil {
+		defer image.Close()
+		got, err := io.ReadAll(image)
+		must(t, err)
+		wantBytes(t, "image", got, lifeImage)
+		return
+	}
+	if !errors.Is(err, agent.ErrAbsent) || l.staged {
+		t.Errorf("staged image: %v", err)
+	}
+	part, err := s.Images().Partial(target)
+	must(t, err)
+	defer part.Close()
+	got, err := io.ReadAll(part.Durable())
+	must(t, err)
+	if int64(len(got)) != part.Size() || part.Size() < l.flushed {
+		t.Errorf("partial: %d bytes, size %d, flushed %d", len(got), part.Size(), l.flushed)
+	}
+	wantBytes(t, "partial", got, lifeImage[:part.Size()])
+}
+
+// converge lives on without faults.
+func (l *life) converge(t *testing.T, dir string) {
+	t.Helper()
+	next := life{commits: l.commits, pending: l.pending}
+	if err := next.run(dir, &disk{}); err != nil {
+		t.Errorf("it does not go on: %v", err)
+	}
+	next.commits, next.pending, next.staged = lifeCommits, lifeCommits, true
+	next.check(t, dir)
+}
+
+// Every step that changes the disk, broken in every way; then the process dies, or the power goes.
+func TestEveryStepBroken(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many directories")
+	}
+	dry := newWorld(t, fastDir(t))
+	must(t, (&life{}).run(dry.dir, dry.disk()))
+	if dry.steps < 60 {
+		t.Fatalf("only %d steps", dry.steps)
+	}
+	for _, m := range []mode{failsWithout, failsWith, diesBefore, diesAfter} {
+		for at := 1; at <= dry.steps; at++ {
+			breakStep(t, m, at, syscall.EIO)
+		}
+	}
+	for at := 1; at <= dry.steps; at++ {
+		breakStep(t, failsWithout, at, syscall.ENOSPC)
+	}
+	t.Logf("%d steps", dry.steps)
+}
+
+func breakStep(t *testing.T, m mode, at int, says error) {
+	w := newWorld(t, fastDir(t))
+	w.mode, w.failAt, w.err = m, at, says
+	l := &life{}
+	err := attempt(func() error { return l.run(w.dir, w.disk()) })
+	if w.broken == nil {
+		t.Fatalf("step %d never came", at)
+	}
+	name := fmt.Sprintf("step %d (%v) %s, %v", at, w.broken, m, says)
+	l.abandon()
+	if err == nil && (m == diesBefore || m == diesAfter) {
+		t.Errorf("%s: nobody noticed", name)
+	}
+	h := fnv.New64a()
+	io.WriteString(h, name)
+	seed := h.Sum64()
+	lost, torn := w.powerCut(nil), w.powerCut(rand.New(rand.NewPCG(seed, 0)))
+	for _, end := range []struct{ how, dir string }{
+		{"the power went, nothing unsynced is left", lost}, {"the power went, some of it is left", torn}, {"it restarts", w.dir},
+	} {
+		ok := t.Run(fmt.Sprintf("%s, %s", name, end.how), func(t *testing.T) {
+			l.check(t, end.dir)
+			l.converge(t, end.dir)
+		})
+		if !ok {
+			t.Fatalf("after %s, %s: see above; it said %v", name, end.how, err)
+		}
+		os.RemoveAll(end.dir)
+	}
+}
