@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/agent/local"
+)
+
+// restFor is how long all components must be at rest before check --wait believes it: between a refresh and the
+// first step after it the document still shows the old state.
+const restFor = 3 * time.Second
+
+func (c *cli) checkCommand() *cobra.Command {
+	var wait bool
+	cmd := &cobra.Command{
+		Use: "check", Short: "ask the repository now, and say what came of it", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			client, _, err := c.client()
+			if err != nil {
+				return err
+			}
+			ctx, stop := interruptible()
+			defer stop()
+			s, err := client.Check(ctx)
+			if err != nil {
+				return err
+			}
+			if p := s.Repository.LastProblem; p != nil {
+				return fmt.Errorf("the check failed: %w", p)
+			}
+			if err := c.ui.print("the repository answered; its metadata is good"); err != nil || !wait {
+				return err
+			}
+			return c.awaitRest(ctx, client, s)
+		},
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "go on until no component has anything left to do, and show what happens")
+	return cmd
+}
+
+// errAtRest ends a watch well.
+var errAtRest = errors.New("at rest")
+
+// awaitRest follows the agent until all components have been at rest for a while. A release that was rejected on the
+// way makes it fail; a reboot ends it early.
+func (c *cli) awaitRest(ctx context.Context, client *local.Client, before agent.Status) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	calm := time.AfterFunc(restFor, func() { cancel(errAtRest) })
+	defer calm.Stop()
+	line := newProgressLine(c.ui)
+	latest := before
+	err := client.Watch(ctx, func(s agent.Status) error {
+		latest = s
+		if atRest(s) {
+			calm.Reset(restFor)
+		} else {
+			calm.Stop()
+		}
+		return line.show(s)
+	})
+	if done := line.end(); done != nil {
+		return done
+	}
+	switch {
+	case errors.Is(context.Cause(ctx), errAtRest):
+		return rejectedSince(before, latest)
+	case errors.Is(err, local.ErrNotRunning):
+		return &failure{exitNotRunning, errors.New("the agent went away, perhaps to reboot into the new release"),
+			"ask again after the reboot: ota-agent status"}
+	}
+	return err
+}
+
+// atRest is true while nothing goes on: each component is idle, or waits for something that a check does not bring.
+func atRest(s agent.Status) bool {
+	for _, c := range s.Components {
+		if c.Phase == agent.Idle {
+			continue
+		}
+		if c.Waiting == nil {
+			return false
+		}
+		switch c.Waiting.Reason {
+		case agent.ReasonPaused, agent.ReasonRollout, agent.ReasonRequires, agent.ReasonBackoff, agent.ReasonHeld:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// rejectedSince fails where an update ended in a rejection since before.
+func rejectedSince(before, after agent.Status) error {
+	counts := map[string]int{}
+	for _, c := range before.Components {
+		for _, r := range c.Rejected {
+			counts[c.Name+" "+r.ID] = r.Count
+		}
+	}
+	for _, c := range after.Components {
+		for _, r := range c.Rejected {
+			if r.Count > counts[c.Name+" "+r.ID] {
+				release := agent.ReleaseStatus{Version: r.Version, SHA256: r.ID}
+				return &failure{exitFailed, fmt.Errorf("%s %s was rejected: %s", c.Name, releaseWords(release), r.Last.Text),
+					"the device runs what it ran before; ota-agent retry tries the release once more"}
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// configBytesMax bounds the config file.
+const configBytesMax = 64 << 10
+
+// configFile is the config as it is written. Durations are texts with units. docs and packaging/config.example.toml
+// show each key.
+type configFile struct {
+	Anchor     string          `toml:"anchor"`
+	State      string          `toml:"state"`
+	Socket     string          `toml:"socket"`
+	Device     deviceTable     `toml:"device"`
+	Repository repositoryTable `toml:"repository"`
+	Reboot     rebootTable     `toml:"reboot"`
+	MQTT       *mqttTable      `toml:"mqtt"`
+	Component  []component     `toml:"component"`
+}
+
+type deviceTable struct {
+	ID       string `toml:"id"`
+	Hardware string `toml:"hardware"`
+	Group    string `toml:"group"`
+	Channel  string `toml:"channel"`
+	RTC      string `toml:"rtc"`
+}
+
+type repositoryTable struct {
+	Metadata   string `toml:"metadata"`
+	Targets    string `toml:"targets"`
+	CA         string `toml:"ca"`
+	Poll       string `toml:"poll"`
+	BackoffMin string `toml:"backoff_min"`
+	BackoffMax string `toml:"backoff_max"`
+	RateMin    int64  `toml:"rate_min"`
+	HashPrefix *bool  `toml:"hash_prefix"`
+}
+
+type rebootTable struct {
+	Command []string `toml:"command"`
+	BootID  string   `toml:"boot_id"`
+}
+
+type mqttTable struct {
+	Broker       string `toml:"broker"`
+	Prefix       string `toml:"prefix"`
+	ClientID     string `toml:"client_id"`
+	Username     string `toml:"username"`
+	PasswordFile string `toml:"password_file"`
+	CA           string `toml:"ca"`
+	Cert         string `toml:"cert"`
+	Key          string `toml:"key"`
+	KeepAlive    string `toml:"keep_alive"`
+}
+
+type component struct {
+	Name   string            `toml:"name"`
+	Target string            `toml:"target"`
+	Hook   string            `toml:"hook"`
+	Reboot bool              `toml:"reboot"`
+	Env    map[string]string `toml:"env"`
+	Health healthTable       `toml:"health"`
+}
+
+type healthTable struct {
+	HTTP     string `toml:"http"`
+	Checks   string `toml:"checks"`
+	Every    string `toml:"every"`
+	Settle   string `toml:"settle"`
+	Deadline string `toml:"deadline"`
+}
+
+// A configError is one thing that is wrong with the config, and where.
+type configError struct {
+	what string
+	file string
+	line int // 0: nowhere in particular
+	hint string
+}
+
+func (e *configError) Error() string {
+	if e.line == 0 {
+		return fmt.Sprintf("%s: %s", e.what, e.file)
+	}
+	return fmt.Sprintf("%s: %s:%d", e.what, e.file, e.line)
+}
+
+// fail makes a failure of it.
+func (e *configError) fail() error { return &failure{exitConfig, e, e.hint} }
+
+// readConfig reads and decodes a config file. Its lines go with it, for what is found wrong later.
+func readConfig(path string) (configFile, lines, error) {
+	var c configFile
+	text, err := readBounded(path, configBytesMax)
+	if err != nil {
+		return c, nil, &failure{exitConfig, fmt.Errorf("can't read the config: %w", err),
+			"name the file with --config, and see packaging/config.example.toml"}
+	}
+	at, wrong := schemaOf(c).read(text)
+	if wrong == nil {
+		wrong = decodeConfig(text, &c)
+	}
+	if wrong != nil {
+		wrong.file = path
+		return c, nil, wrong.fail()
+	}
+	return c, at, nil
+}
+
+// decodeConfig decodes what the schema has let through: what is left to go wrong are keys that come twice.
+func decodeConfig(text []byte, c *configFile) *configError {
+	err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(c)
+	if err == nil {
+		return nil
+	}
+	wrong := &configError{what: "the config is not valid: " + err.Error()}
+	var where *toml.DecodeError
+	if errors.As(err, &where) {
+		wrong.line, _ = where.Position()
+	}
+	return wrong
+}
+
+// readBounded reads a file of at most max bytes. Its error names the file.
+func readBounded(path string, max int64) ([]byte, error) {
+	f, err := os.Open(filepath.Clean(path))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, max+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > max {
+		return nil, fmt.Errorf("%s is longer than %d bytes", path, max)
+	}
+	return b, nil
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/agent/fetch"
+	"github.com/ota-agent/ota-agent/agent/local"
+	"github.com/ota-agent/ota-agent/install"
+	"github.com/ota-agent/ota-agent/mqtt"
+)
+
+// Bounds of the config.
+const (
+	// componentsMax keeps the status document far below what its readers accept.
+	componentsMax = 32
+	// rateMinMax is what fetch accepts, in bytes per second.
+	rateMinMax = 1_000_000_000
+	// trialMin and trialMax bound a trial: a release that can't prove itself within a day won't.
+	trialMin = 10 * time.Second
+	trialMax = 24 * time.Hour
+)
+
+func (c *checker) device(t deviceTable) agent.Device {
+	return agent.Device{
+		ID:       c.name("device.id", c.fromFile("device.id", t.ID)),
+		Hardware: c.name("device.hardware", t.Hardware),
+		Channel:  c.name("device.channel", orDefault(t.Channel, "stable")),
+		Group:    c.optional("device.group", t.Group, c.name),
+	}
+}
+
+func (c *checker) repository(t repositoryTable) fetch.Config {
+	cfg := fetch.Config{
+		Metadata: []string{c.url("repository.metadata", t.Metadata, "https", "http", "file")},
+		Targets:  []string{c.url("repository.targets", t.Targets, "https", "http", "file")},
+		CA:       c.optional("repository.ca", t.CA, c.path),
+		RateMin:  t.RateMin,
+	}
+	if c.at["repository.rate_min"] != 0 && (t.RateMin < 1 || t.RateMin > rateMinMax) {
+		c.wrong("repository.rate_min", "want 1 to %d bytes per second, got %d", rateMinMax, t.RateMin)
+	}
+	return cfg
+}
+
+func (c *checker) reboot(t rebootTable) (command []string, bootID string) {
+	command = t.Command
+	if c.at["reboot.command"] == 0 {
+		command = []string{"systemctl", "reboot"}
+	}
+	if len(command) == 0 || command[0] == "" {
+		c.wrong("reboot.command", "want a command and its arguments, got nothing")
+	}
+	return command, c.path("reboot.boot_id", orDefault(t.BootID, defaultBootID))
+}
+
+func componentKey(i int, key string) string { return fmt.Sprintf("component[%d].%s", i, key) }
+
+func (c *checker) component(i int, t component) agent.Component {
+	key := func(k string) string { return componentKey(i, k) }
+	cfg := agent.Component{
+		Name:          c.name(key("name"), t.Name),
+		Target:        c.target(key("target"), t.Target),
+		Hook:          c.path(key("hook"), t.Hook),
+		Reboot:        t.Reboot,
+		TrialDeadline: c.duration(key("health.deadline"), t.Health.Deadline, 10*time.Minute, trialMin, trialMax),
+		TrialSettle:   c.duration(key("health.settle"), t.Health.Settle, 0, 0, trialMax),
+		HealthEvery:   c.duration(key("health.every"), t.Health.Every, 5*time.Second, time.Second, 10*time.Minute),
+	}
+	if cfg.TrialSettle >= cfg.TrialDeadline {
+		c.wrong(key("health.settle"), "want less than deadline (%s), got %s", cfg.TrialDeadline, cfg.TrialSettle)
+	}
+	return cfg
+}
+
+// hook is what the component's hook and health checks need.
+func (c *checker) hook(i int, t component) install.ComponentConfig {
+	for _, name := range slices.Sorted(maps.Keys(t.Env)) {
+		key := componentKey(i, "env."+name)
+		if err := install.CheckEnv(name); err != nil {
+			c.wrong(key, "%v", err)
+		}
+		c.text(key, t.Env[name])
+	}
+	return install.ComponentConfig{
+		Env:       t.Env,
+		ChecksDir: c.optional(componentKey(i, "health.checks"), t.Health.Checks, c.path),
+		HealthHTTP: c.optional(componentKey(i, "health.http"), t.Health.HTTP, func(key, value string) string {
+			return c.url(key, value, "http", "https")
+		}),
+	}
+}
+
+func (c *checker) mqtt(t *mqttTable, d agent.Device) *mqtt.Config {
+	if t == nil {
+		return nil
+	}
+	cfg := &mqtt.Config{
+		Broker: t.Broker, Prefix: orDefault(t.Prefix, "ota"), Device: d,
+		ClientID:     c.text("mqtt.client_id", t.ClientID),
+		Username:     c.text("mqtt.username", t.Username),
+		PasswordFile: c.optional("mqtt.password_file", t.PasswordFile, c.path),
+		CA:           c.optional("mqtt.ca", t.CA, c.path),
+		Cert:         c.optional("mqtt.cert", t.Cert, c.path),
+		Key:          c.optional("mqtt.key", t.Key, c.path),
+		KeepAlive:    c.duration("mqtt.keep_alive", t.KeepAlive, time.Minute, 10*time.Second, 18*time.Hour),
+	}
+	if err := mqtt.ParseBroker(t.Broker); err != nil {
+		c.missing("mqtt.broker", "%v", err)
+	}
+	if err := mqtt.CheckPrefix(cfg.Prefix); err != nil {
+		c.wrong("mqtt.prefix", "%v", err)
+	}
+	if (t.Cert == "") != (t.Key == "") {
+		c.missing("mqtt.cert", "cert and key go together: one of them is missing")
+	}
+	return cfg
+}
+
+func (c *checker) socket(key, value string) string {
+	if err := local.CheckSocketPath(value); err != nil {
+		c.wrong(key, "%v", err)
+	}
+	return c.path(key, value)
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/agent/local"
+)
+
+// The exit codes. docs/exit-codes.md says of each what to do; they never change their meaning.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitConfig      = 3
+	exitAnchor      = 4
+	exitHook        = 5
+	exitRefused     = 6
+	exitUnreachable = 7
+	exitStore       = 8
+	exitLocked      = 9
+	exitNotRunning  = 10
+)
+
+// A failure is an error with its exit code, and what to do about it.
+type failure struct {
+	code int
+	err  error
+	hint string // may be empty
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// exitCode is the code of whatever ended a command.
+func exitCode(err error) int {
+	var f *failure
+	var p *agent.Problem
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &f):
+		return f.code
+	case errors.As(err, &p):
+		return reasonCode(p.Reason)
+	case errors.Is(err, local.ErrNotRunning):
+		return exitNotRunning
+	}
+	return exitFailed
+}
+
+// reasonCode sorts the reasons that can end a command. The others are states to wait in, or belong to one
+// component.
+func reasonCode(r agent.Reason) int {
+	switch r {
+	case agent.ReasonUnsigned, agent.ReasonRollback, agent.ReasonExpired, agent.ReasonClockAhead,
+		agent.ReasonHashMismatch, agent.ReasonLengthMismatch, agent.ReasonVersionMismatch, agent.ReasonMalformed,
+		agent.ReasonUnsupported, agent.ReasonNotListed, agent.ReasonLimit, agent.ReasonTooLarge:
+		return exitRefused
+	case agent.ReasonUnreachable, agent.ReasonTLS, agent.ReasonHTTP, agent.ReasonServerBusy, agent.ReasonTooSlow,
+		agent.ReasonBadAnswer, agent.ReasonCut, agent.ReasonNoMedium, agent.ReasonCaptivePortal:
+		return exitUnreachable
+	case agent.ReasonDiskFull, agent.ReasonReadOnly, agent.ReasonStore:
+		return exitStore
+	case agent.ReasonLocked:
+		return exitLocked
+	case agent.ReasonHookMissing:
+		return exitHook
+	}
+	return exitFailed
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/ota-agent/ota-agent/agent/fetch"
+	"github.com/ota-agent/ota-agent/install"
+	"github.com/ota-agent/ota-agent/verifier"
+)
+
+// preflight finds what would stop the agent later, and at the worst moment: a bad trust anchor, a hook that can't run, a
+// CA file that can't be read. It returns the anchor's bytes and changes nothing.
+func preflight(s settings) (anchor []byte, err error) {
+	if anchor, err = readAnchor(s); err != nil {
+		return nil, err
+	}
+	for i, c := range s.agent.Components {
+		if err := install.Check(c.Hook); err != nil {
+			return nil, s.wrong(exitHook, componentKey(i, "hook"), err, "")
+		}
+		if dir := s.hooks[c.Name].ChecksDir; dir != "" {
+			if err := install.CheckDir(dir); err != nil {
+				return nil, s.wrong(exitHook, componentKey(i, "health.checks"), err, "")
+			}
+		}
+		if c.Reboot && filepath.IsAbs(s.reboot[0]) {
+			if err := install.Check(s.reboot[0]); err != nil {
+				return nil, s.wrong(exitHook, "reboot.command", fmt.Errorf("reboot command: %w", err), "")
+			}
+		}
+	}
+	probe := s.fetch
+	probe.Now = time.Now // nothing is fetched
+	if r, err := fetch.New(probe); err != nil {
+		return nil, s.wrong(exitConfig, "repository", err, "")
+	} else if err := r.Close(); err != nil {
+		return nil, err
+	}
+	return anchor, nil
+}
+
+// readAnchor reads root.json and checks that it is signed by its own threshold.
+func readAnchor(s settings) ([]byte, error) {
+	const hint = "the device's image must hold the publisher's root.json, readable for the agent; anchor in the config names it"
+	anchor, err := readBounded(s.anchor, verifier.DefaultLimits().RootBytes)
+	if err != nil {
+		return nil, s.wrong(exitAnchor, "anchor", fmt.Errorf("can't read the trust anchor: %w", err), hint)
+	}
+	if _, err := verifier.Begin(anchor, verifier.Floors{}, time.Time{}, s.agent.Limits); err != nil {
+		why := err
+		var refused *verifier.MetadataError
+		if errors.As(err, &refused) {
+			why = refused
+		}
+		return nil, s.wrong(exitAnchor, "anchor", fmt.Errorf("the trust anchor %s is no good: %w", s.anchor, why),
+			"put the publisher's root.json there again: it is damaged or not a TUF root")
+	}
+	return anchor, nil
+}

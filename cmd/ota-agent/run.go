@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/agent/fetch"
+	"github.com/ota-agent/ota-agent/agent/local"
+	"github.com/ota-agent/ota-agent/install"
+	"github.com/ota-agent/ota-agent/mqtt"
+	"github.com/ota-agent/ota-agent/storage"
+)
+
+// memorySoftLimit makes the garbage collector work harder before the heap gets there. It is no cap: a very large
+// targets file may pass it for a moment. GOMEMLIMIT overrides it.
+const memorySoftLimit = 48 << 20
+
+func (c *cli) runCommand() *cobra.Command {
+	var verbose bool
+	cmd := &cobra.Command{
+		Use: "run", Short: "run the agent, in the foreground", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+			defer stop()
+			limitMemory()
+			return runAgent(ctx, c.config, newLog(c.ui.err, verbose))
+		},
+	}
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log each hook run and refused detail")
+	return cmd
+}
+
+// runAgent wires the agent to its adapters and runs it until ctx ends, which is no error.
+func runAgent(ctx context.Context, config string, log *slog.Logger) error {
+	s, err := loadSettings(config)
+	if err != nil {
+		return err
+	}
+	if s.agent.Anchor, err = preflight(s); err != nil {
+		return err
+	}
+	sys, err := newSystem(s)
+	if err != nil {
+		return err
+	}
+	store, err := storage.Open(s.state, storage.Options{})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+
+	clock := &effectiveTime{system: sys}
+	s.fetch.Now, s.fetch.Log = clock.now, log
+	repository, err := fetch.New(s.fetch)
+	if err != nil {
+		return s.wrong(exitConfig, "repository", err, "")
+	}
+	defer repository.Close()
+
+	a, err := agent.New(s.agent, agent.Ports{
+		Store: store, Images: store.Images(), Repository: repository, System: sys,
+		Installer: install.New(install.Config{Components: s.hooks, RunDir: s.hookDir(), Environ: os.Environ(), Log: log}),
+		Counters:  counters(store, repository),
+		Random:    rand.Float64,
+	}, log)
+	if err != nil {
+		return err
+	}
+	clock.agent.Store(a)
+	return serve(ctx, s, a, clock, log)
+}
+
+// serve runs the agent and all that speaks for it. What ends first ends the rest.
+func serve(ctx context.Context, s settings, a *agent.Agent, clock *effectiveTime, log *slog.Logger) error {
+	notify, err := newNotifier(a, log)
+	if err != nil {
+		return err
+	}
+	broker, err := newBroker(s, a, clock, log)
+	if err != nil {
+		return err
+	}
+	// The store's lock is held: nobody else listens, but for a process that does not belong there.
+	socket, err := local.Listen(s.socket)
+	if err != nil {
+		return s.wrong(exitConfig, "socket", err, "the directory of the socket must be writable for the agent")
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var all errgroup.Group
+	start := func(run func(context.Context) error) {
+		all.Go(func() error {
+			defer stop()
+			return run(ctx)
+		})
+	}
+	log.Info("started", "version", s.agent.Version, "device", s.agent.Device.ID, "components", len(s.agent.Components))
+	start(a.Run)
+	start(func(ctx context.Context) error { return local.Serve(ctx, socket, a, log) })
+	start(func(ctx context.Context) error { notify.run(ctx); return nil })
+	if broker != nil {
+		start(func(ctx context.Context) error { _ = broker.Run(ctx); return nil }) // it ends with ctx alone
+	}
+	if err := all.Wait(); err != nil {
+		return fmt.Errorf("the agent stopped: %w", err)
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// newBroker is the way to the broker, or nil where the config names none: polling alone suffices.
+func newBroker(s settings, a *agent.Agent, clock *effectiveTime, log *slog.Logger) (*mqtt.Client, error) {
+	if s.mqtt == nil {
+		return nil, nil
+	}
+	s.mqtt.Now, s.mqtt.Random = clock.now, rand.Float64
+	client, err := mqtt.New(*s.mqtt, a, log)
+	if err != nil {
+		return nil, s.wrong(exitConfig, "mqtt", err, "")
+	}
+	return client, nil
+}
+
+// counters adds up what the adapters counted.
+func counters(store *storage.Store, repository *fetch.Repository) func() agent.Counters {
+	return func() agent.Counters {
+		n, wire := store.Counters(), repository.Counters()
+		n.Requests, n.BytesFetched = wire.Requests, wire.BodyBytes
+		return n
+	}
+}
+
+func limitMemory() {
+	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
+		debug.SetMemoryLimit(memorySoftLimit)
+	}
+}
+
+func newLog(w io.Writer, verbose bool) *slog.Logger {
+	level := slog.LevelInfo
+	if verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/agent/local"
+)
+
+func (c *cli) statusCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "status", Short: "show what this device runs and what the agent is doing", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			s, err := c.status()
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return c.printJSON(s)
+			}
+			return c.ui.print("%s", statusTable(s))
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the status document as JSON")
+	return cmd
+}
+
+// status asks the agent or, where it does not run, looks into its store.
+func (c *cli) status() (agent.Status, error) {
+	client, s, err := c.client()
+	if err != nil {
+		return agent.Status{}, err
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	status, err := client.Status(ctx)
+	if !errors.Is(err, local.ErrNotRunning) {
+		return status, err
+	}
+	status, err = storedStatus(s)
+	switch {
+	case errors.Is(err, agent.ErrAbsent):
+		return status, &failure{exitNotRunning, local.ErrNotRunning, "it has never run here; start it: systemctl start ota-agent, or ota-agent run"}
+	case err != nil:
+		return status, err
+	}
+	c.ui.note("the agent is not running; this is what its store holds")
+	return status, nil
+}
+
+// interruptible ends with the user's patience.
+func interruptible() (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+}
+
+func (c *cli) printJSON(s agent.Status) error {
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return fmt.Errorf("status document: %w", err)
+	}
+	return c.ui.print("%s", text)
+}
+
+// statusTable is the document for people: a block for the device, then one for each component.
+func statusTable(s agent.Status) string {
+	var rows []row
+	add := func(name, format string, args ...any) { rows = append(rows, row{name, fmt.Sprintf(format, args...)}) }
+	add("device", "%s (%s)", s.Device.ID, deviceWords(s.Device))
+	if s.BootID != "" {
+		add("agent", "%s, boot %s", s.Agent, s.BootID)
+		add("time", "%s (%s)", timeWords(s.Time.Effective), s.Time.Source)
+	}
+	add("repository", "%s", s.Repository.URL)
+	if s.BootID != "" {
+		add("  last good", "%s, next check in %s", timeWords(s.Repository.LastSuccess), durationWords(s.Repository.NextIn))
+	}
+	for _, r := range s.Repository.Roles {
+		add("  "+r.Role, "version %d, expires %s", r.Version, timeWords(r.Expires))
+	}
+	if p := s.Repository.LastProblem; p != nil {
+		add("  problem", "%s (%s)", p.Text, p.Reason)
+	}
+	if s.Paused {
+		add("paused", "yes; ota-agent resume ends this")
+	}
+	for _, text := range s.Recovered {
+		add("repaired", "%s", text)
+	}
+	for _, c := range s.Components {
+		rows = append(rows, row{})
+		rows = append(rows, componentRows(c)...)
+	}
+	return align(rows)
+}
+
+func deviceWords(d agent.Device) string {
+	words := d.Hardware + ", " + d.Channel
+	if d.Group != "" {
+		words += ", group " + d.Group
+	}
+	return words
+}
+
+func componentRows(c agent.ComponentStatus) []row {
+	var rows []row
+	add := func(name, format string, args ...any) { rows = append(rows, row{name, fmt.Sprintf(format, args...)}) }
+	add("component", "%s", c.Name)
+	running := releaseWords(c.Running)
+	if c.Booted != "" {
+		running += fmt.Sprintf(" in slot %s (primary %s)", c.Booted, c.Primary)
+	}
+	add("  running", "%s", running)
+	doing := string(c.Phase)
+	if c.Release != nil {
+		doing += " " + releaseWords(*c.Release)
+	}
+	if c.Slot != "" {
+		doing += " in slot " + c.Slot
+	}
+	add("  phase", "%s", doing)
+	if p := c.Progress; p != nil && c.Phase == agent.Fetching {
+		add("  progress", "%s", progressWords(*p))
+	}
+	if w := c.Waiting; w != nil {
+		left := ""
+		if w.Left > 0 {
+			left = ", " + durationWords(w.Left) + " left"
+		}
+		add("  waiting", "%s (%s%s)", w.Text, w.Reason, left)
+	}
+	if c.Problem != nil {
+		add("  problem", "%s (%s), attempt %d", c.Problem.Text, c.Problem.Reason, c.Attempts)
+	}
+	if c.Last != nil {
+		add("  last", "%s %s", releaseWords(c.Last.Release), c.Last.Verdict)
+	}
+	for _, r := range c.Rejected {
+		add("  rejected", "%s: %s (%s)", releaseWords(agent.ReleaseStatus{Version: r.Version, SHA256: r.ID}), r.Last.Text, r.Last.Reason)
+	}
+	return rows
+}
+
+func progressWords(p agent.Progress) string {
+	words := fmt.Sprintf("%s of %s (%s), %s/s", bytesWords(p.Done), bytesWords(p.Total), percent(p), bytesWords(p.Rate))
+	if p.Left > 0 {
+		words += ", " + durationWords(p.Left) + " left"
+	}
+	if p.ResumedFrom > 0 {
+		words += ", resumed from " + bytesWords(p.ResumedFrom)
+	}
+	return words
+}
+
+// A row is a name and a text; the zero row is an empty line.
+type row struct{ name, text string }
+
+// align puts the texts below each other. Names are ASCII; texts are cleaned, since much of them comes from outside.
+func align(rows []row) string {
+	width := 0
+	for _, r := range rows {
+		width = max(width, len(r.name))
+	}
+	lines := make([]string, len(rows))
+	for i, r := range rows {
+		if r != (row{}) {
+			lines[i] = fmt.Sprintf("%-*s  %s", width, plain(r.name), plain(r.text))
+		}
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/storage"
+)
+
+// storedStatus is as much of the status document as the store alone can tell: intent and memory, but nothing of what
+// is booted or under way.
+func storedStatus(s settings) (agent.Status, error) {
+	store, err := storage.OpenReadOnly(s.state, storage.Options{})
+	if err != nil {
+		return agent.Status{}, err
+	}
+	defer store.Close()
+	state, err := store.Load()
+	if err != nil {
+		return agent.Status{}, fmt.Errorf("read the store: %w", err)
+	}
+	status := agent.Status{
+		Schema: agent.StatusSchema, Agent: s.agent.Version, Device: s.agent.Device, Paused: state.Device.Paused,
+		Repository: agent.RepositoryStatus{URL: s.agent.RepositoryURL}, Recovered: state.Recovered,
+	}
+	for _, r := range state.Records {
+		status.Components = append(status.Components, storedComponent(r))
+	}
+	for _, c := range s.agent.Components {
+		if _, ok := state.Records[c.Name]; !ok {
+			status.Components = append(status.Components, agent.ComponentStatus{Name: c.Name, Phase: agent.Idle})
+		}
+	}
+	slices.SortFunc(status.Components, func(a, b agent.ComponentStatus) int { return strings.Compare(a.Name, b.Name) })
+	return status, nil
+}
+
+func storedComponent(r agent.Record) agent.ComponentStatus {
+	c := agent.ComponentStatus{Name: r.Component, Phase: r.Phase, Slot: r.TargetSlot, Attempts: r.Attempts, Rejected: r.Rejected}
+	if r.Confirmed != nil {
+		c.Running = storedRelease(*r.Confirmed)
+	}
+	if r.Release != nil {
+		release := storedRelease(*r.Release)
+		c.Release = &release
+	}
+	return c
+}
+
+func storedRelease(r agent.Release) agent.ReleaseStatus {
+	return agent.ReleaseStatus{Version: r.Info().Version, SHA256: r.SHA256(), Length: r.Target.Length}
+}

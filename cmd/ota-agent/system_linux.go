@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/install"
+)
+
+// bootIDBytesMax bounds the file that holds the boot ID: a UUID has 36 bytes.
+const bootIDBytesMax = 128
+
+// system is this machine, as agent.System.
+type system struct {
+	bootID string
+	reboot []string
+}
+
+var _ agent.System = system{}
+
+// newSystem reads the boot ID once: it can't change while a process lives.
+func newSystem(s settings) (system, error) {
+	b, err := readBounded(s.bootID, bootIDBytesMax)
+	id := strings.TrimSpace(string(b))
+	if err == nil && id == "" {
+		err = fmt.Errorf("%s is empty", s.bootID)
+	}
+	if err != nil {
+		return system{}, s.wrong(exitConfig, "reboot.boot_id", fmt.Errorf("can't read the boot ID: %w", err),
+			"without it a trial can't be told from the boot before it; is /proc mounted?")
+	}
+	return system{bootID: id, reboot: s.reboot}, nil
+}
+
+func (s system) BootID() string { return s.bootID }
+
+// Uptime counts on through a suspend, which Go's monotonic clock does not.
+func (s system) Uptime() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		panic("clock_gettime(CLOCK_BOOTTIME): " + err.Error()) // there since Linux 2.6.39
+	}
+	return time.Duration(t.Nano())
+}
+
+// Clock asks the kernel, which knows of any NTP daemon, whether the clock is synchronised. Where it may not be asked
+// the clock is not believed.
+func (s system) Clock() (now time.Time, synchronised bool) {
+	var t unix.Timex // no modes: a reading
+	state, err := unix.Adjtimex(&t)
+	return time.Now(), err == nil && state != unix.TIME_ERROR && t.Status&unix.STA_UNSYNC == 0
+}
+
+func (s system) Reboot(ctx context.Context) error { return install.Reboot(ctx, s.reboot) }
