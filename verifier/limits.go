@@ -1,10 +1,78 @@
 package verifier
 
-// Limits bound what a refresh may cost. Zero fields take the value of DefaultLimits.
+import "math"
+
+// VersionMax is the highest version that metadata may carry: one below the largest int64, so that the next
+// root's version can always be asked for.
+const VersionMax = math.MaxInt64 - 1
+
+// Limits bound what a refresh may cost. Zero fields take the value of DefaultLimits; negative ones admit nothing.
 type Limits struct {
-	// RootRotations: new roots accepted in one refresh (TUF 5.3.3).
+	// RootRotations: new roots accepted from the repository in one refresh (TUF 5.3.3). When the bound is
+	// reached the refresh goes on with the last one, says so in RootBoundReached, and the next refresh continues
+	// from there.
 	RootRotations int
+	// RootBytes, TimestampBytes: longest file accepted of a role whose length nothing states, in bytes
+	// (TUF 5.3.3, 5.4.1). They bound what a mirror without any key can make a device read.
+	RootBytes      int64
+	TimestampBytes int64
+	// SnapshotBytes, TargetsBytes: the same for files whose length the timestamp or the snapshot leaves out
+	// (TUF 5.5.1, 5.6.1). TargetsBytes holds for each delegated role too.
+	SnapshotBytes int64
+	TargetsBytes  int64
+	// StatedBytes: longest file accepted where signed metadata does state the length. It bounds memory against
+	// a stolen timestamp or snapshot key: a device holds one such file at a time.
+	StatedBytes int64
+	// Signatures in one document, and key IDs in one role. More are refused before any is looked at, which bounds
+	// the time for a forged file; real files carry a dozen.
+	Signatures int
+	// Keys in one document's key map. It bounds memory; a file with a key for each of its delegations has many.
+	Keys int
+	// SearchRoles: delegated roles that one search visits (TUF 5.6.7.1).
+	SearchRoles int
+	// ReceiptBytes: from this length on, in bytes, a Receipt is kept beside the top-level targets file, so that a
+	// refresh which finds it unchanged does not read it.
+	ReceiptBytes int64
+	// PlainTargetNames: targets are kept under their plain path even though the repository uses consistent
+	// snapshots (a layout of some object stores). Length and hashes are checked all the same.
+	PlainTargetNames bool
 }
 
-// DefaultLimits admit every real repository that was measured, and a 100,000-target file.
-func DefaultLimits() Limits { panic("not yet") }
+// DefaultLimits admit every real repository that was measured, and a 100,000-target file when the snapshot states
+// its length.
+func DefaultLimits() Limits {
+	return Limits{
+		RootRotations:  256,
+		RootBytes:      512_000,
+		TimestampBytes: 16_384,
+		SnapshotBytes:  2_000_000,
+		TargetsBytes:   5_000_000,
+		StatedBytes:    64 << 20,
+		Signatures:     256,
+		Keys:           16_384,
+		SearchRoles:    32,
+		ReceiptBytes:   64 << 10,
+	}
+}
+
+// withDefaults fills the zero fields.
+func (l Limits) withDefaults() Limits {
+	d := DefaultLimits()
+	fill(&l.RootRotations, d.RootRotations)
+	fill(&l.RootBytes, d.RootBytes)
+	fill(&l.TimestampBytes, d.TimestampBytes)
+	fill(&l.SnapshotBytes, d.SnapshotBytes)
+	fill(&l.TargetsBytes, d.TargetsBytes)
+	fill(&l.StatedBytes, d.StatedBytes)
+	fill(&l.Signatures, d.Signatures)
+	fill(&l.Keys, d.Keys)
+	fill(&l.SearchRoles, d.SearchRoles)
+	fill(&l.ReceiptBytes, d.ReceiptBytes)
+	return l
+}
+
+func fill[T int | int64](field *T, value T) {
+	if *field == 0 {
+		*field = value
+	}
+}

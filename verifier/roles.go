@@ -1,0 +1,180 @@
+package verifier
+
+import (
+	"crypto/sha256"
+	"time"
+
+	"github.com/ota-agent/ota-agent/verifier/strict"
+)
+
+// A rootRole is a root file as read (TUF 4.3).
+type rootRole struct {
+	*document
+	consistent bool
+	grants     map[string]signers
+}
+
+// readRoot reads a root. It must grant each of the four top-level roles; others, such as the optional mirrors
+// role of old, are tolerated.
+func readRoot(raw []byte, limits Limits) (*rootRole, *MetadataError) {
+	r := &rootRole{}
+	var keys keyMap
+	var grants map[string]grant
+	d, refusal := readDocument(Root, Root, raw, limits, func(name string, v strict.Value) (err error) {
+		switch name {
+		case "consistent_snapshot":
+			r.consistent, err = v.Bool()
+		case "keys":
+			keys, err = readKeyMap(v, limits)
+		case "roles":
+			grants, err = readRootGrants(v, limits)
+		}
+		return err
+	})
+	if refusal != nil {
+		return nil, refusal
+	}
+	if keys == nil {
+		return nil, missing("keys").of(Root, d.version)
+	}
+	r.document, r.grants = d, map[string]signers{}
+	for _, role := range []string{Root, Timestamp, Snapshot, Targets} {
+		g, ok := grants[role]
+		if !ok {
+			return nil, refuse(ErrMalformed, "4.3", "a role "+role, "none").of(Root, d.version)
+		}
+		r.grants[role] = keys.signers(g)
+	}
+	return r, nil
+}
+
+func readRootGrants(v strict.Value, limits Limits) (map[string]grant, error) {
+	grants := map[string]grant{}
+	err := v.Object(func(name []byte, v strict.Value) error {
+		if !isTopLevel(string(name)) {
+			return nil
+		}
+		var g grant
+		err := v.Object(func(name []byte, v strict.Value) error {
+			_, err := g.readField(string(name), v, limits)
+			return err
+		})
+		if err == nil {
+			err = g.complete()
+		}
+		grants[string(name)] = g
+		return err
+	})
+	return grants, err
+}
+
+// sum identifies the root by what is signed, whoever signed it.
+func (r *rootRole) sum() [32]byte { return sha256.Sum256(r.message.bytes) }
+
+// holds reports whether a floor's keys would still meet the threshold of a top-level role; no floor always holds.
+func (r *rootRole) holds(role string, f Floor) bool {
+	return f.Version == 0 || r.grants[role].met(f.Signers)
+}
+
+// fileVersion is the version in front of a file's name: none without consistent snapshots (TUF 6.2).
+func (r *rootRole) fileVersion(version int64) int64 {
+	if r.consistent {
+		return version
+	}
+	return 0
+}
+
+// A timestampRole is a timestamp file as read (TUF 4.6).
+type timestampRole struct {
+	*document
+	by       []KeyHash
+	snapshot meta
+	signedAt time.Time // zero where there is none
+}
+
+func readTimestamp(raw []byte, limits Limits) (*timestampRole, *MetadataError) {
+	t := &timestampRole{}
+	var metas map[string]meta
+	d, refusal := readDocument(Timestamp, Timestamp, raw, limits, func(name string, v strict.Value) (err error) {
+		switch name {
+		case "meta":
+			metas, err = readMetaMap(v)
+		case "signed_at":
+			// Not of the specification: to other publishers the name may mean anything.
+			if at, err := v.Time(); err == nil {
+				t.signedAt = at
+			}
+		}
+		return err
+	})
+	if refusal != nil {
+		return nil, refusal
+	}
+	snapshot, ok := metas["snapshot.json"]
+	if !ok || len(metas) != 1 {
+		return nil, refuse(ErrMalformed, "4.6", "meta with snapshot.json and nothing else",
+			countText(len(metas), "entry", "entries")).of(Timestamp, d.version)
+	}
+	t.document, t.snapshot = d, snapshot
+	return t, nil
+}
+
+// A snapshotRole is a snapshot file as read (TUF 4.4).
+type snapshotRole struct {
+	*document
+	by   []KeyHash
+	meta map[string]meta // by file name: "targets.json"
+}
+
+func readSnapshot(raw []byte, limits Limits) (*snapshotRole, *MetadataError) {
+	s := &snapshotRole{}
+	d, refusal := readDocument(Snapshot, Snapshot, raw, limits, func(name string, v strict.Value) (err error) {
+		if name == "meta" {
+			s.meta, err = readMetaMap(v)
+		}
+		return err
+	})
+	if refusal != nil {
+		return nil, refusal
+	}
+	if _, ok := s.meta["targets.json"]; !ok {
+		return nil, refuse(ErrMalformed, "4.4", "meta with targets.json",
+			countText(len(s.meta), "other entry", "other entries")).of(Snapshot, d.version)
+	}
+	s.document = d
+	return s, nil
+}
+
+// A targetsRole is a targets file as read, of the top-level role or a delegated one (TUF 4.5). The targets
+// themselves stay unread until one is looked up.
+type targetsRole struct {
+	*document
+	by          []KeyHash
+	targets     strict.Value
+	delegations delegations
+}
+
+func readTargets(role string, raw []byte, limits Limits) (*targetsRole, *MetadataError) {
+	t := &targetsRole{}
+	d, refusal := readDocument(role, Targets, raw, limits, func(name string, v strict.Value) (err error) {
+		switch name {
+		case "targets":
+			if t.targets = v; v.Kind() != strict.Object {
+				err = v.Refuse("an object")
+			}
+		case "delegations":
+			if !v.IsNull() {
+				t.delegations, err = readDelegations(v, limits)
+			}
+		}
+		return err
+	})
+	if refusal != nil {
+		return nil, refusal
+	}
+	if t.targets.Kind() == strict.Absent {
+		return nil, missing("targets").of(role, d.version)
+	}
+	t.document = d
+	return t, nil
+}

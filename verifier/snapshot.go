@@ -1,0 +1,85 @@
+package verifier
+
+import "fmt"
+
+// beginSnapshot goes on with the stored snapshot if it is the one that the timestamp means, bytes and all, and asks
+// the repository otherwise. An expired one is asked for again: its publisher may have renewed it.
+func (r *Refresh) beginSnapshot() error {
+	want := r.timestamp.snapshot
+	if r.snapshot != nil && r.snapshot.version == want.version && want.matches(r.snapshot.raw, "5.5.2") == nil &&
+		r.snapshot.expiry(r.now, "5.5.6") == nil {
+		r.fresh = true
+		return r.beginTargets()
+	}
+	bytesMax, refusal := want.bytesMax(r.limits.SnapshotBytes, r.limits.StatedBytes, "5.5.1")
+	if refusal != nil {
+		return refusal.of(Snapshot, want.version)
+	}
+	key := Key{Role: Snapshot}
+	name := FileName(Snapshot, r.root.fileVersion(want.version))
+	r.ask(Request{Remote, key, name, bytesMax}, r.remoteSnapshot)
+	return nil
+}
+
+func (r *Refresh) remoteSnapshot(a Answer) (Change, error) {
+	raw, err := r.required(a, "5.5.1")
+	if err != nil {
+		return Change{}, err
+	}
+	next, refusal := r.checkSnapshot(raw)
+	if refusal != nil {
+		return Change{}, refusal.of(Snapshot, r.timestamp.snapshot.version)
+	}
+	r.snapshot, r.fresh = next, true
+	r.floors.Snapshot = r.floors.Snapshot.raised(next.version, next.by)
+	change := Change{Put: []Document{{Key: Key{Role: Snapshot}, Bytes: raw}}}
+	return r.raise(change), r.beginTargets()
+}
+
+// checkSnapshot is TUF 5.5.2 to 5.5.6.
+func (r *Refresh) checkSnapshot(raw []byte) (*snapshotRole, *MetadataError) {
+	want := r.timestamp.snapshot
+	if refusal := want.matches(raw, "5.5.2"); refusal != nil {
+		return nil, refusal
+	}
+	next, refusal := readSnapshot(raw, r.limits)
+	if refusal != nil {
+		return nil, refusal
+	}
+	if next.by, refusal = next.verify(r.root.grants[Snapshot], "5.5.3"); refusal != nil {
+		return nil, refusal
+	}
+	if refusal := sameVersion(next.version, want.version, "5.5.4"); refusal != nil {
+		return nil, refusal
+	}
+	if refusal := r.targetsRollback(next); refusal != nil {
+		return nil, refusal
+	}
+	return next, next.expiry(r.now, "5.5.6")
+}
+
+// targetsRollback is TUF 5.5.5: every file that the baseline lists is still listed, and none is older.
+func (r *Refresh) targetsRollback(next *snapshotRole) *MetadataError {
+	if r.snapshot == nil {
+		return nil
+	}
+	for name, trusted := range r.snapshot.meta {
+		got, ok := next.meta[name]
+		if !ok {
+			return refuse(ErrRollback, "5.5.5", excerpt(name)+" at "+versionText(trusted.version), "no entry")
+		}
+		if refusal := noRollback(got.version, trusted.version, "5.5.5"); refusal != nil {
+			refusal.Want = excerpt(name) + " at " + refusal.Want
+			return refusal
+		}
+	}
+	return nil
+}
+
+// sameVersion refuses a file that is not the version that was announced.
+func sameVersion(got, want int64, section string) *MetadataError {
+	if got == want {
+		return nil
+	}
+	return refuse(ErrVersionMismatch, section, fmt.Sprintf("version %d", want), fmt.Sprint(got))
+}
