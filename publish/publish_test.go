@@ -26,7 +26,7 @@ func cheap() Options {
 func newRepo(t *testing.T, o Options) *Repo {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "publisher")
-	if _, err := Init(dir, o); err != nil {
+	if _, err := initialise(dir, o, unsynced()); err != nil {
 		t.Fatal(err)
 	}
 	return reopen(t, dir)
@@ -34,7 +34,7 @@ func newRepo(t *testing.T, o Options) *Repo {
 
 func reopen(t *testing.T, dir string) *Repo {
 	t.Helper()
-	r, err := Open(dir, Access{Passphrase: FixedPassphrase(secret)})
+	r, err := open(dir, Access{Passphrase: FixedPassphrase(secret)}, unsynced())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,9 @@ func (r *Repo) publishRoot(now time.Time) (string, error) {
 	if err := sign(r.keys, &d, r.root.Signed.signing(roleRoot), d.Signed.signing(roleRoot)); err != nil {
 		return "", fmt.Errorf("%w; add what is missing with \"ota-repo sign root\"", err)
 	}
+	if err := writeStaged(r, roleRoot, d); err != nil {
+		return "", err
+	}
 	path, err := putVersion(r, roleRoot, d.Signed.Version, d)
 	if err != nil {
 		return "", err

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -102,12 +103,39 @@ func (r *Repo) publishTargets(now time.Time) (images []string, path string, err 
 	if err := r.rememberIndexes(d.Signed.Targets); err != nil {
 		return nil, "", err
 	}
+	// Kept before it is written: should this run die in between, the next one writes the same and not a second
+	// content of this version.
+	if err := writeStaged(r, roleTargets, d); err != nil {
+		return nil, "", err
+	}
 	images = newImages(r.targets.Signed.Targets, d.Signed.Targets)
-	if path, err = putVersion(r, roleTargets, d.Signed.Version, d); err != nil {
+	if path, err = r.putTargets(d); err != nil {
 		return nil, "", err
 	}
 	r.targets = d
 	return images, path, nil
+}
+
+// putTargets writes a targets version. Where a run that died wrote it, and another key has signed since, the file that
+// is there stays: it may have been uploaded.
+func (r *Repo) putTargets(d document[targetsSigned]) (string, error) {
+	version := d.Signed.Version
+	there, _, err := readVersion[targetsSigned](r, roleTargets, version)
+	if err != nil {
+		return putVersion(r, roleTargets, version, d)
+	}
+	mine, err := canonical(d.Signed)
+	if err != nil {
+		return "", err
+	}
+	theirs, err := canonical(there.Signed)
+	if err != nil {
+		return "", err
+	}
+	if !bytes.Equal(mine, theirs) || checkSigned(there, r.root.Signed.signing(roleTargets)) != nil {
+		return putVersion(r, roleTargets, version, d)
+	}
+	return upload("metadata", fileName(roleTargets, version)), nil
 }
 
 // mustRenewTargets reports whether the published targets would spoil a snapshot made now.
