@@ -44,6 +44,20 @@ func playWith(t *testing.T, c Config, tell story, body func(t *testing.T, s *sce
 // playOutside also says which addresses the device has. Where it does, connections go out from 192.0.2.7.
 func playOutside(t *testing.T, c Config, addresses func() ([]netip.Addr, bool), tell story, body func(t *testing.T, s *scene)) {
 	t.Helper()
+	playConn(t, c, addresses, func(s *scene, conn net.Conn) { s.serve(conn, tell) }, body)
+}
+
+// playRaw leaves the connection to serve, from its first byte.
+func playRaw(t *testing.T, c Config, serve func(net.Conn), body func(t *testing.T, s *scene)) {
+	t.Helper()
+	playConn(t, c, nil, func(_ *scene, conn net.Conn) {
+		defer conn.Close()
+		serve(conn)
+	}, body)
+}
+
+func playConn(t *testing.T, c Config, addresses func() ([]netip.Addr, bool), serve func(*scene, net.Conn), body func(t *testing.T, s *scene)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := &scene{}
 		c.Now = time.Now
@@ -53,7 +67,7 @@ func playOutside(t *testing.T, c Config, addresses func() ([]netip.Addr, bool), 
 		repo, err := build(c, outside{addresses: addresses, dial: func(context.Context, string, string) (net.Conn, error) {
 			client, server := net.Pipe()
 			s.dials.Add(1)
-			s.serving.Go(func() { s.serve(&tallied{Conn: server, sent: &s.sent}, tell) })
+			s.serving.Go(func() { serve(s, &tallied{Conn: server, sent: &s.sent}) })
 			if addresses != nil {
 				return outgoing{client}, nil
 			}

@@ -173,7 +173,8 @@ func isTLS(err error) bool {
 	if errors.Is(err, http.ErrSchemeMismatch) {
 		return true
 	}
-	if _, ok := errors.AsType[tls.AlertError](err); ok {
+	// An alert, which a TLS 1.3 server may also send after the handshake. Its type is private to crypto/tls.
+	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "remote error" || op.Op == "local error") {
 		return true
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
