@@ -3,8 +3,7 @@ package verifier
 import (
 	"crypto/sha256"
 	"crypto/sha512"
-	"encoding/hex"
-	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -26,16 +25,6 @@ type receipt struct {
 	signers []KeyHash
 }
 
-// receiptJSON is a receipt as it is stored.
-type receiptJSON struct {
-	Version int64    `json:"version"`
-	Expires string   `json:"expires"`
-	Length  int64    `json:"length"`
-	SHA256  string   `json:"sha256"`
-	SHA512  string   `json:"sha512,omitempty"`
-	Signers []string `json:"signers"`
-}
-
 // newReceipt notes what was verified of a targets file under the entry m.
 func newReceipt(t *targetsRole, m meta) *receipt {
 	sum := sha256.Sum256(t.raw)
@@ -47,13 +36,21 @@ func newReceipt(t *targetsRole, m meta) *receipt {
 	return r
 }
 
-func (r *receipt) encode() ([]byte, error) {
-	note := receiptJSON{Version: r.version, Expires: r.expires.UTC().Format(time.RFC3339), Length: r.length,
-		SHA256: hex.EncodeToString(r.sha256), SHA512: hex.EncodeToString(r.sha512), Signers: []string{}}
-	for _, key := range r.signers {
-		note.Signers = append(note.Signers, hex.EncodeToString(key[:]))
+// encode writes the receipt as JSON. It holds nothing that needs escaping.
+func (r *receipt) encode() []byte {
+	out := fmt.Appendf(nil, `{"version":%d,"expires":"%s","length":%d,"sha256":"%x"`,
+		r.version, r.expires.UTC().Format(time.RFC3339), r.length, r.sha256)
+	if r.sha512 != nil {
+		out = fmt.Appendf(out, `,"sha512":"%x"`, r.sha512)
 	}
-	return json.Marshal(note)
+	out = append(out, `,"signers":[`...)
+	for i, key := range r.signers {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = fmt.Appendf(out, `"%x"`, key)
+	}
+	return append(out, "]}"...)
 }
 
 // readReceipt reads a stored receipt.

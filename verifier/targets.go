@@ -130,27 +130,22 @@ func (l *loader) takeRemote(a Answer) (Change, error) {
 	if refusal != nil {
 		return Change{}, refusal
 	}
-	change, err := l.keep(t)
-	if err != nil {
-		return Change{}, err
-	}
-	return change, l.done(t)
+	return l.keep(t), l.done(t)
 }
 
 // keep stores the file, and a receipt beside it if it is the top-level role's and large.
-func (l *loader) keep(t *targetsRole) (Change, error) {
+func (l *loader) keep(t *targetsRole) Change {
 	change := Change{Put: []Document{{Key: Key{Role: t.role}, Bytes: t.raw}}}
 	if t.role != Targets {
-		return change, nil
+		return change
 	}
 	key := Key{Role: Targets, Kind: Receipt}
 	if int64(len(t.raw)) < l.refresh.limits.ReceiptBytes {
 		if l.receipted {
 			change.Drop = []Key{key}
 		}
-		return change, nil
+		return change
 	}
-	note, err := newReceipt(t, l.wanted.meta).encode()
-	change.Put = append(change.Put, Document{Key: key, Bytes: note})
-	return change, err
+	change.Put = append(change.Put, Document{Key: key, Bytes: newReceipt(t, l.wanted.meta).encode()})
+	return change
 }
