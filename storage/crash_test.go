@@ -197,6 +197,7 @@ func (l *life) converge(t *testing.T, dir string) {
 
 // Every step that changes the disk, broken in every way; then the process dies, or the power goes.
 func TestEveryStepBroken(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("many directories")
 	}

@@ -188,7 +188,7 @@ func TestImageOfTheWrongSizeIsAbsent(t *testing.T) {
 
 func TestNamesThatAreNoIDs(t *testing.T) {
 	s := openT(t, fastDir(t))
-	for _, bad := range []verifier.Target{{}, {SHA256: []byte{1}}, {SHA256: make([]byte, 33)}, {SHA512: make([]byte, 32 + 1)},
+	for _, bad := range []verifier.Target{{}, {SHA256: []byte{1}}, {SHA256: make([]byte, 33)}, {SHA512: make([]byte, 32+1)},
 		{SHA256: make([]byte, 32), Length: -1}} {
 		_, err := s.Images().Partial(bad)
 		wantReason(t, err, agent.ReasonMalformed)

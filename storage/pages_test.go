@@ -160,6 +160,7 @@ func seedDocument(i int) []byte { return bytes.Repeat([]byte{byte(i)}, 20+60*i*i
 
 // Whatever one bit becomes: nothing panics, and what is read is what was written, or is known to be lost.
 func TestEveryByteFlipped(t *testing.T) {
+	t.Parallel()
 	dir, good := seedDatabase(t)
 	path := filepath.Join(dir, databaseName)
 	opened, caught := 0, 0

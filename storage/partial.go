@@ -122,9 +122,14 @@ func (p *partial) open() (err error) {
 	return p.allocate()
 }
 
-// allocate reserves the image's blocks, so that no later write finds the disk full.
+// allocate reserves the image's blocks, so that no later write finds the disk full. Where they are reserved it
+// changes nothing.
 func (p *partial) allocate() error {
-	err := p.f.allocate(p.target.Length)
+	st, err := p.images.partial.stat(p.id)
+	if err != nil || int64(st.Blocks)*512 >= p.target.Length {
+		return err
+	}
+	err = p.f.allocate(p.target.Length)
 	if errors.Is(err, errNoAllocate) {
 		return nil
 	}
