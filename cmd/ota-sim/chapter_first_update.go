@@ -45,7 +45,7 @@ func (s *story) firstUpdate(ctx context.Context) error {
 func (s *story) seeFirstUpdate(ctx context.Context, mark int, v2 published, status agent.Status) error {
 	sameBytes(s.checks, "image bytes sent by the server", v2.Length, bodyBytes(s.imageRequests(mark, v2)))
 	last := s.lastBoot()
-	same(s.checks, "second boot", "slot B, one-shot try", describeBoot(last))
+	same(s.checks, "second boot", "slot B, one-shot try, system 2", describeBoot(last))
 	same(s.checks, "slot B's bytes are the published ones", short(v2.SHA256), short(hashFirst(s.board.paths.slot("B"), v2.Length)))
 	same(s.checks, "slot A still holds a way back", "system 1", "system "+s.slotVersion("A"))
 	env, err := readBootEnv(s.board.paths.bootEnv())
@@ -82,8 +82,9 @@ func (s *story) reported(ctx context.Context, has func(agent.Status) bool) (agen
 }
 
 func describeBoot(b boot) string {
+	why := "primary"
 	if b.Try {
-		return "slot " + b.Slot + ", one-shot try"
+		why = "one-shot try"
 	}
-	return "slot " + b.Slot + ", primary"
+	return "slot " + b.Slot + ", " + why + ", system " + b.System.Version
 }

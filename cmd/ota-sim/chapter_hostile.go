@@ -70,7 +70,7 @@ func (s *story) tampered(ctx context.Context, v5 published) error {
 	problem := component(status, system).Problem
 	s.show.say("status", "%s", problem.Text)
 	same(s.checks, "a tampered image", agent.ReasonHashMismatch, problem.Reason)
-	within(s.checks, "image bytes that it sent for that", v5.Length, 100*v5.Length, bodyBytes(s.imageRequests(mark, v5)), bytesExact)
+	atLeast(s.checks, "bytes of it that the server sent", v5.Length, bodyBytes(s.imageRequests(mark, v5)))
 	staged, err := os.ReadDir(s.board.paths.images())
 	if err != nil {
 		return err
@@ -113,7 +113,7 @@ func (s *story) endless(ctx context.Context) error {
 		return err
 	}
 	within(s.checks, "bytes that the agent took of it", 1, endlessTakenMax,
-		after.Counters.BytesFetched-before.Counters.BytesFetched, bytesExact)
+		after.Counters.BytesFetched-before.Counters.BytesFetched)
 	return nil
 }
 
@@ -130,7 +130,7 @@ func (s *story) honestAgain(ctx context.Context, v5 published) error {
 		return err
 	}
 	last := s.lastBoot()
-	same(s.checks, "confirmed", "slot B, one-shot try, system 5", describeBoot(last)+", system "+last.System.Version)
+	same(s.checks, "the last boot", "slot B, one-shot try, system 5", describeBoot(last))
 	sameBytes(s.checks, "image bytes sent by the server", v5.Length, bodyBytes(s.imageRequests(mark, v5)))
 	return nil
 }

@@ -30,6 +30,7 @@ func (s *story) nothingNew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	same(s.checks, "checks, by the agent's count", 1, after.Repository.Checks-before.Repository.Checks)
 	same(s.checks, "the check", "succeeds", succeeds(after))
 	later, err := readTree(s.board.paths.state())
 	if err != nil {

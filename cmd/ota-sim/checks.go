@@ -49,9 +49,14 @@ func sameBytes(c *checks, what string, expected, seen int64) {
 	c.add(what, bytesExact(expected), bytesExact(seen), expected == seen)
 }
 
-// within checks that a number lies between low and high, both included.
-func within(c *checks, what string, low, high, seen int64, format func(int64) string) {
-	c.add(what, format(low)+" … "+format(high), format(seen), low <= seen && seen <= high)
+// atLeast is for bytes of which there may be more.
+func atLeast(c *checks, what string, low, seen int64) {
+	c.add(what, "at least "+bytesExact(low), bytesExact(seen), low <= seen)
+}
+
+// within checks that a number of bytes lies between low and high, both included.
+func within(c *checks, what string, low, high, seen int64) {
+	c.add(what, bytesExact(low)+" … "+bytesExact(high), bytesExact(seen), low <= seen && seen <= high)
 }
 
 func (c *checks) all() []check {

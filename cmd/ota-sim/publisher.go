@@ -28,6 +28,7 @@ type publisher struct {
 // A published release, as the publisher knows it.
 type published struct {
 	Version string
+	Target  string // its target path
 	// File is the publisher's own copy.
 	File   string
 	SHA256 string // hex
@@ -117,7 +118,7 @@ func (p *publisher) publish(target, what, version, file string) (published, erro
 		return published{}, fmt.Errorf("publish %s: %w", what, err)
 	}
 	p.show.say("publisher", "%s: %s, SHA-256 %s…, signed into %s", what, mib(added.Length), short(added.SHA256), metadataNames(files))
-	return published{Version: version, File: file, SHA256: added.SHA256, Length: added.Length}, nil
+	return published{Version: version, Target: target, File: file, SHA256: added.SHA256, Length: added.Length}, nil
 }
 
 // metadataNames are the metadata files among the uploads.

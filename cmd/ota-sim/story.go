@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -151,16 +149,4 @@ func (s *story) slotVersion(slot string) string {
 func (s *story) lastBoot() boot {
 	history := s.board.history()
 	return history[len(history)-1]
-}
-
-// partialBytes is how much of a release's image lies in the agent's partial directory; 0 when there is none.
-func (s *story) partialBytes(r published) (int64, error) {
-	info, err := os.Stat(filepath.Join(s.board.paths.partial(), r.SHA256))
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
 }
