@@ -39,19 +39,20 @@ func usage(err error) error { return usageError{err} }
 func usagef(format string, args ...any) error { return usage(fmt.Errorf(format, args...)) }
 
 func exitCode(err error) int {
-	if errors.As(err, new(usageError)) || isUnknownCommand(err) {
+	if errors.As(err, new(usageError)) {
 		return exitUsage
 	}
+	// The first class that fits counts: a gap in a rotation wraps the missing signatures that it consists of.
 	for _, class := range []struct {
 		code int
 		errs []error
 	}{
 		{exitBusy, []error{publish.ErrLocked}},
-		{exitKeys, []error{publish.ErrPassphrase, publish.ErrKeyFile, publish.ErrThreshold, errNoPassphrase}},
 		{exitRefused, []error{
 			publish.ErrIndex, publish.ErrHardware, publish.ErrCycle, publish.ErrTargetPath, publish.ErrNotListed,
 			publish.ErrGap, publish.ErrClock, publish.ErrExpired,
 		}},
+		{exitKeys, []error{publish.ErrPassphrase, publish.ErrKeyFile, publish.ErrThreshold, errNoPassphrase}},
 	} {
 		for _, e := range class.errs {
 			if errors.Is(err, e) {
@@ -61,9 +62,6 @@ func exitCode(err error) int {
 	}
 	return exitFailed
 }
-
-// isUnknownCommand recognises the one usage error that cobra makes without asking anybody.
-func isUnknownCommand(err error) bool { return strings.HasPrefix(err.Error(), "unknown command ") }
 
 // args demands exactly the named arguments.
 func args(names ...string) cobra.PositionalArgs {
@@ -77,7 +75,7 @@ func args(names ...string) cobra.PositionalArgs {
 
 func noArgs(_ *cobra.Command, given []string) error {
 	if len(given) > 0 {
-		return usagef("unknown argument %q", given[0])
+		return usagef("unknown command or argument %q", given[0])
 	}
 	return nil
 }
