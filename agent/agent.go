@@ -105,6 +105,29 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 }
 
+// Turn takes every step that can be taken now in the caller's goroutine, and returns how long nothing more happens
+// by itself; 0: there is more to do. It is Run without its goroutines, for a caller who must know exactly what
+// happens when: the simulation that crashes the agent at every step.
+func (a *Agent) Turn(ctx context.Context) (time.Duration, error) {
+	for len(a.wakes) > 0 {
+		a.engine.wake(<-a.wakes)
+	}
+	tasks, err := a.engine.advance()
+	if err != nil {
+		return 0, err
+	}
+	for _, t := range tasks {
+		if err := a.engine.finish(t, t.run(ctx)); err != nil {
+			return 0, err
+		}
+	}
+	a.publish()
+	if len(tasks) > 0 {
+		return 0, nil
+	}
+	return a.engine.deadline(), nil
+}
+
 // An end is a task and what came of it.
 type end struct {
 	task    *task

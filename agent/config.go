@@ -21,6 +21,9 @@ type Config struct {
 	Poll time.Duration
 	// BackoffMin and BackoffMax bound the wait after a failure; default 30 s and 24 h.
 	BackoffMin, BackoffMax time.Duration
+	// FlushBytes is how much of a download a power cut can cost; default 4 MiB: small beside an image, large beside
+	// what a flush costs.
+	FlushBytes int64
 	// Limits bound what a refresh may cost; zero fields take the verifier's defaults.
 	Limits verifier.Limits
 	// Version is the agent's own, for the status document.
@@ -53,6 +56,7 @@ const (
 	defaultBackoffMax    = 24 * time.Hour
 	defaultTrialDeadline = 10 * time.Minute
 	defaultHealthEvery   = 5 * time.Second
+	defaultFlushBytes    = 4 << 20
 )
 
 // withDefaults fills in what is zero.
@@ -60,12 +64,13 @@ func (c Config) withDefaults() Config {
 	c.Poll = orElse(c.Poll, defaultPoll)
 	c.BackoffMin = orElse(c.BackoffMin, defaultBackoffMin)
 	c.BackoffMax = orElse(c.BackoffMax, defaultBackoffMax)
+	c.FlushBytes = orElse(c.FlushBytes, defaultFlushBytes)
 	return c
 }
 
-func orElse(d, fallback time.Duration) time.Duration {
-	if d > 0 {
-		return d
+func orElse[T ~int64](v, fallback T) T {
+	if v > 0 {
+		return v
 	}
 	return fallback
 }

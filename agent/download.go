@@ -10,13 +10,8 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// Bounds of a download.
-const (
-	// copyBytes is the buffer between the network and the disk: larger ones gain nothing.
-	copyBytes = 128 << 10
-	// flushBytes is how much of a download a power cut can cost: small beside an image, large beside a flush.
-	flushBytes = 4 << 20
-)
+// copyBytes is the buffer between the network and the disk: larger ones gain nothing.
+const copyBytes = 128 << 10
 
 // A download brings one image from the repository to the image store: it resumes after the last durable byte,
 // hashes as it goes, and shows nothing under a final name before length and hashes are right.
@@ -24,6 +19,8 @@ type download struct {
 	repo   Repository
 	images Images
 	target verifier.Target
+	// flushBytes is how often what was written is made durable.
+	flushBytes int64
 	// progress is told of the bytes present; it must not block.
 	progress func(done, resumedFrom int64)
 }
@@ -112,7 +109,7 @@ func (d download) stream(ctx context.Context, part Partial, check io.Writer, bod
 		if err == nil {
 			err = ctx.Err()
 		}
-		if done-flushed >= flushBytes || err != nil {
+		if done-flushed >= d.flushBytes || err != nil {
 			if ferr := part.Flush(); ferr != nil {
 				return ferr
 			}

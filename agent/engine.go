@@ -110,7 +110,7 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 	for _, c := range e.live {
 		r := book.record(c.name)
 		c.trialFrom, c.healthAt = up, up
-		if r.Attempts > 0 {
+		if r.Attempts > 0 && (r.Phase == Writing || r.Phase == Switched) {
 			c.notBefore = up + Backoff(ReasonBackoff, r.Attempts, e.cfg.BackoffMin, e.cfg.BackoffMax, p.Random())
 		}
 		if r.Phase != Idle {

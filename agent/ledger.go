@@ -74,7 +74,7 @@ func (l *ledger) put(r Record, raise bool) error {
 		return l.failed
 	}
 	c := Change{}
-	if !reflect.DeepEqual(l.state.Records[r.Component], r) {
+	if !reflect.DeepEqual(l.recordLocked(r.Component), r) {
 		c.Records = []Record{r}
 	}
 	if raise && r.Confirmed != nil {
@@ -92,11 +92,14 @@ func (l *ledger) put(r Record, raise bool) error {
 func (l *ledger) record(component string) Record {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r, ok := l.state.Records[component]
-	if !ok {
-		return Record{Schema: RecordSchema, Component: component, Phase: Idle}
+	return l.recordLocked(component)
+}
+
+func (l *ledger) recordLocked(component string) Record {
+	if r, ok := l.state.Records[component]; ok {
+		return r
 	}
-	return r
+	return Record{Schema: RecordSchema, Component: component, Phase: Idle}
 }
 
 func (l *ledger) records() map[string]Record {

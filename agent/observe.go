@@ -190,8 +190,8 @@ func (e *engine) deadline() time.Duration {
 		if c.waiting != nil && c.waiting.Left > 0 {
 			wait = min(wait, time.Duration(c.waiting.Left)*time.Second)
 		}
-		if e.book.record(c.name).Phase == Trial {
-			wait = min(wait, max(time.Millisecond, c.healthAt-up))
+		if e.book.record(c.name).Phase == Trial && c.healthAt > up {
+			wait = min(wait, c.healthAt-up)
 		}
 	}
 	return max(0, wait)
