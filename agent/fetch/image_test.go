@@ -147,7 +147,7 @@ func TestImageAnswers(t *testing.T) {
 			respond(c, "200 OK", "", imageBytes-1, img[1:])
 		}, asked: 1, reason: agent.ReasonBadAnswer},
 		{name: "a whole file that is larger", validator: `"v1"`, tell: func(c net.Conn, _ *http.Request) {
-			respond(c, "200 OK", "", 1<<40, nil)
+			respond(c, "200 OK", "", 1<<30, nil)
 			flood(c, "a")
 		}, asked: 1, reason: agent.ReasonTooLarge},
 		{name: "an endless file", validator: `"v1"`, tell: func(c net.Conn, _ *http.Request) {

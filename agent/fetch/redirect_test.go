@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -130,8 +131,7 @@ func TestHalfClosed(t *testing.T) {
 // TestAddressGone is rauc#1912: a new IP address orphans the connection for minutes. The request ends within one
 // look, and idle connections are dropped before the next.
 func TestAddressGone(t *testing.T) {
-	own := []netip.Addr{netip.MustParseAddr("192.0.2.7")}
-	known := true
+	ours := []netip.Addr{netip.MustParseAddr("192.0.2.7")}
 	tell := func(c net.Conn, _ *http.Request) {
 		say(c, head200+"Content-Length: 1000\r\n\r\n{")
 		c.Read(make([]byte, 1))
@@ -139,18 +139,24 @@ func TestAddressGone(t *testing.T) {
 	c := Config{Metadata: []string{"http://repo.example"}, Targets: []string{"http://repo.example"}}
 	for _, tt := range []struct {
 		name   string
-		change func()
+		change func() ([]netip.Addr, bool) // what is so after 7 s
 		after  time.Duration
 		reason agent.Reason
 	}{
-		{"address gone", func() { own = nil }, 10 * time.Second, agent.ReasonUnreachable},
-		{"address stays", func() {}, 60 * time.Second, agent.ReasonTooSlow},
-		{"addresses can't be read", func() { known = false }, 60 * time.Second, agent.ReasonTooSlow},
+		{"address gone", func() ([]netip.Addr, bool) { return nil, true }, 10 * time.Second, agent.ReasonUnreachable},
+		{"address stays", func() ([]netip.Addr, bool) { return ours, true }, 60 * time.Second, agent.ReasonTooSlow},
+		{"addresses can't be read", func() ([]netip.Addr, bool) { return nil, false }, 60 * time.Second, agent.ReasonTooSlow},
 	} {
-		own, known = []netip.Addr{netip.MustParseAddr("192.0.2.7")}, true
-		playOutside(t, c, func() ([]netip.Addr, bool) { return own, known }, tell, func(t *testing.T, s *scene) {
+		var changed atomic.Bool
+		addresses := func() ([]netip.Addr, bool) {
+			if changed.Load() {
+				return tt.change()
+			}
+			return ours, true
+		}
+		playOutside(t, c, addresses, tell, func(t *testing.T, s *scene) {
 			begun := time.Now()
-			time.AfterFunc(7*time.Second, tt.change)
+			time.AfterFunc(7*time.Second, func() { changed.Store(true) })
 			_, err := s.repo.Metadata(t.Context(), "timestamp.json", 2000)
 			if reasonOf(err) != tt.reason || time.Since(begun) != tt.after {
 				t.Errorf("%s: after %v %v, want reason %s after %v", tt.name, time.Since(begun), err, tt.reason, tt.after)
