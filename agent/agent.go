@@ -89,6 +89,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.engine.plan.now = true
 		case c := <-a.commands:
 			err := a.engine.command(c.Command)
+			a.publish() // before the answer: whoever waits for it looks at the status next
 			c.answer <- err
 			if err := a.engine.book.failure(); err != nil {
 				return err
@@ -98,6 +99,7 @@ func (a *Agent) Run(ctx context.Context) error {
 				return err
 			}
 			if x.task.of == nil && !a.engine.plan.now {
+				a.publish() // before the answer, likewise
 				waiting = answerAll(waiting, x.outcome.refreshed.problem)
 			}
 		}

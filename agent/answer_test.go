@@ -1,0 +1,67 @@
+package agent_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/verifier"
+)
+
+// An emptyDevice stores nothing, runs nothing and reaches nothing.
+type emptyDevice struct{ agent.Store }
+
+func (emptyDevice) Load() (agent.State, error)                     { return agent.State{}, nil }
+func (emptyDevice) Commit(agent.Change) error                      { return nil }
+func (emptyDevice) BootID() string                                 { return "boot" }
+func (emptyDevice) Uptime() time.Duration                          { return time.Minute }
+func (emptyDevice) Clock() (time.Time, bool)                       { return time.Unix(1_800_000_000, 0), true }
+func (emptyDevice) Reboot(context.Context) error                   { return nil }
+func (emptyDevice) Local() bool                                    { return true }
+func (emptyDevice) Keep([]verifier.Target) error                   { return nil }
+func (emptyDevice) Partial(verifier.Target) (agent.Partial, error) { return nil, agent.ErrAbsent }
+func (emptyDevice) Open(verifier.Target) (agent.Image, error)      { return nil, agent.ErrAbsent }
+func (emptyDevice) Document(verifier.Key) ([]byte, error)          { return nil, agent.ErrAbsent }
+func (emptyDevice) Metadata(context.Context, string, int64) ([]byte, error) {
+	return nil, agent.ErrAbsent
+}
+func (emptyDevice) Image(context.Context, agent.ImageRequest) (agent.ImageBody, error) {
+	return agent.ImageBody{}, agent.ErrAbsent
+}
+
+// Whoever has asked for something and got the answer finds its outcome in the status document: the local API answers
+// a check and a command with that document.
+func TestStatusIsRenewedBeforeTheAnswer(t *testing.T) {
+	d := emptyDevice{}
+	a, err := agent.New(agent.Config{Anchor: []byte("not a root")},
+		agent.Ports{Store: d, Images: d, Repository: d, System: d, Random: func() float64 { return 1 }},
+		slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- a.Run(ctx) }()
+	const rounds = 200 // the order of two goroutines is chance
+	for i := range uint64(rounds) {
+		if err := a.Check(ctx); err == nil {
+			t.Fatal("a check against an anchor that is none succeeded")
+		}
+		if n := a.Status().Repository.Checks; n != i+1 {
+			t.Fatalf("after check %d the status document counts %d", i+1, n)
+		}
+		name := []string{"pause", "resume"}[i%2]
+		if err := a.Command(ctx, agent.Command{Name: name}); err != nil {
+			t.Fatal(err)
+		}
+		if a.Status().Paused != (name == "pause") {
+			t.Fatalf("after %s the status document says paused: %v", name, a.Status().Paused)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
