@@ -24,12 +24,11 @@ type Refresh struct {
 	loaded    bool   // whether the stored timestamp and snapshot were asked for
 	floors    Floors // as they are to be
 	durable   Floors // as they were last committed
+	voided    bool   // whether a rotation made the timestamp floor void
 	timestamp *timestampRole
 	snapshot  *snapshotRole // the trusted one, or the baseline until there is one
-	fresh     bool          // whether snapshot is the current one, not only a baseline
 	targets   *targetsRole  // nil when only its receipt was read
 	receipt   *receipt      // of the stored targets file
-	signedAt  time.Time
 }
 
 // Begin starts a refresh. anchor is the root.json shipped with the device, trusted by its place; it must meet its
@@ -63,7 +62,12 @@ func (r *Refresh) Supply(a Answer) (Change, error) { return r.supply(a) }
 
 // SignedAt is the newest publisher's time in the trusted timestamp (the extra signed field "signed_at"), or
 // zero. It can only be as new as the timestamp role's keys say. It is there also when the refresh failed later.
-func (r *Refresh) SignedAt() time.Time { return r.signedAt }
+func (r *Refresh) SignedAt() time.Time {
+	if r.timestamp == nil || r.timestamp.by == nil {
+		return time.Time{}
+	}
+	return r.timestamp.signedAt
+}
 
 // RootBoundReached reports whether the chain of new roots was cut at Limits.RootRotations: there may be newer
 // roots, which the next refresh goes on to.
@@ -81,8 +85,8 @@ type RoleInfo struct {
 	Length int64
 }
 
-// Trusted lists the top-level roles that are trusted at this point, root first. After a failed refresh it shows how
-// far that came.
+// Trusted lists the top-level roles that are trusted at this point, root first: stored ones until newer ones were
+// accepted. After a failed refresh it shows how far that came.
 func (r *Refresh) Trusted() []RoleInfo {
 	trusted := []RoleInfo{r.root.info()}
 	if r.timestamp != nil {

@@ -131,6 +131,7 @@ func (r *Refresh) adopt(root *rootRole) []Key {
 	if root.version < r.passed {
 		return nil
 	}
+	r.voided = r.voided || !root.holds(Timestamp, r.floors.Timestamp)
 	r.floors.void(root)
 	r.floors.RootVersion, r.floors.RootSHA256 = root.version, root.sum()
 	return r.judge()
@@ -140,19 +141,20 @@ func (r *Refresh) adopt(root *rootRole) []Key {
 // longer verifies, both are worthless, with what they remember of targets and delegated roles. A root that
 // merely adds keys drops nothing.
 func (r *Refresh) judge() []Key {
-	if r.root.version < r.passed {
+	if r.root.version < r.passed || !r.loaded || (r.timestamp == nil && r.snapshot == nil) {
 		return nil
 	}
 	if r.timestampHolds() && r.snapshotHolds() {
 		return nil
 	}
-	r.timestamp, r.snapshot = nil, nil
+	r.timestamp, r.snapshot, r.voided = nil, nil, false
 	return []Key{{Role: Timestamp}, {Role: Snapshot}}
 }
 
+// timestampHolds judges the stored timestamp. Where that is lost, its floor says who had signed it.
 func (r *Refresh) timestampHolds() bool {
 	if r.timestamp == nil {
-		return true
+		return !r.voided
 	}
 	by, refusal := r.timestamp.verify(r.root.grants[Timestamp], "5.3.11")
 	r.timestamp.by = by

@@ -8,7 +8,6 @@ func (r *Refresh) beginSnapshot() error {
 	want := r.timestamp.snapshot
 	if r.snapshot != nil && r.snapshot.version == want.version && want.matches(r.snapshot.raw, "5.5.2") == nil &&
 		r.snapshot.expiry(r.now, "5.5.6") == nil {
-		r.fresh = true
 		return r.beginTargets()
 	}
 	bytesMax, refusal := want.bytesMax(r.limits.SnapshotBytes, r.limits.StatedBytes, "5.5.1")
@@ -30,7 +29,7 @@ func (r *Refresh) remoteSnapshot(a Answer) (Change, error) {
 	if refusal != nil {
 		return Change{}, refusal.of(Snapshot, r.timestamp.snapshot.version)
 	}
-	r.snapshot, r.fresh = next, true
+	r.snapshot = next
 	r.floors.Snapshot = r.floors.Snapshot.raised(next.version, next.by)
 	change := Change{Put: []Document{{Key: Key{Role: Snapshot}, Bytes: raw}}}
 	return r.raise(change), r.beginTargets()

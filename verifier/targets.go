@@ -20,7 +20,6 @@ func (r *Refresh) want(role string, s signers) (wanted, *MetadataError) {
 }
 
 // check is TUF 5.6.2 to 5.6.5, alike for the top-level role and delegated ones, for received and for stored bytes.
-// A document that only the snapshot, the delegator or the clock speaks against is returned with the refusal.
 func (r *Refresh) check(w wanted, raw []byte) (*targetsRole, *MetadataError) {
 	if refusal := w.meta.matches(raw, "5.6.2"); refusal != nil {
 		return nil, refusal.of(w.role, w.meta.version)

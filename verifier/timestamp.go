@@ -49,7 +49,6 @@ func (r *Refresh) storedBytesMax() int64 {
 func (r *Refresh) raiseStored() {
 	if t := r.timestamp; t != nil {
 		r.floors.Timestamp = r.floors.Timestamp.raised(t.version, t.by)
-		r.signedAt = t.signedAt
 	}
 	if s := r.snapshot; s != nil {
 		r.floors.Snapshot = r.floors.Snapshot.raised(s.version, s.by)
@@ -83,10 +82,10 @@ func (r *Refresh) remoteTimestamp(a Answer) (Change, error) {
 	if refusal := next.expiry(r.now, "5.4.4"); refusal != nil {
 		return Change{}, refusal
 	}
-	r.timestamp = next
-	if next.signedAt.After(r.signedAt) {
-		r.signedAt = next.signedAt
+	if before := r.SignedAt(); before.After(next.signedAt) {
+		next.signedAt = before
 	}
+	r.timestamp = next
 	var change Change
 	if !same {
 		r.floors.Timestamp = r.floors.Timestamp.raised(next.version, next.by)
