@@ -30,6 +30,7 @@ type schedule struct {
 	failures int
 	tokens   float64
 	tokensAt time.Duration
+	earliest time.Duration // the pending wake may not be followed before
 }
 
 func newSchedule(c Config, uptime time.Duration, random float64) schedule {
@@ -52,16 +53,15 @@ func (s *schedule) next() time.Duration {
 	return s.due
 }
 
-// hint notes a wake. It never delays a scheduled poll, and several come to one.
+// hint notes a wake. It never delays a scheduled poll, and several come to one. A wake that finds no token waits until
+// there would be one.
 func (s *schedule) hint(w Wake, deviceID string, uptime time.Duration) {
-	s.tokens = min(wakeBurst, s.tokens+(uptime-s.tokensAt).Seconds()/wakeEvery.Seconds())
-	s.tokensAt = uptime
-	at := max(1, uptime+spread(w, deviceID))
-	if s.tokens < 1 {
-		at += wakeEvery
-	} else if s.wake == 0 {
-		s.tokens--
+	if s.wake == 0 {
+		s.tokens = min(wakeBurst, s.tokens+(uptime-s.tokensAt).Seconds()/wakeEvery.Seconds()) - 1
+		s.tokensAt = uptime
+		s.earliest = uptime + time.Duration(max(0, -s.tokens)*float64(wakeEvery))
 	}
+	at := max(1, s.earliest, uptime+spread(w, deviceID))
 	if s.wake == 0 || at < s.wake {
 		s.wake = at
 	}

@@ -1,0 +1,115 @@
+package agent
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/ota-agent/ota-agent/release"
+	"github.com/ota-agent/ota-agent/verifier"
+)
+
+func TestTargetPath(t *testing.T) {
+	c := Component{Name: "rootfs", Target: "{hardware}/{channel}/{group}/{device}/{component}.img"}
+	d := Device{ID: "d1", Hardware: "board", Group: "g", Channel: "stable"}
+	if got, want := targetPath(c, d), "board/stable/g/d1/rootfs.img"; got != want {
+		t.Errorf("%s, expected %s", got, want)
+	}
+}
+
+func TestJudge(t *testing.T) {
+	device := Device{ID: "d1", Hardware: "board-a"}
+	for name, c := range map[string]struct {
+		custom string
+		floor  int64
+		holds  bool
+		want   Reason
+	}{
+		"no custom object":                    {"", 0, true, ""},
+		"for this hardware":                   {`{"ota":{"hardware":["board-a","board-b"]}}`, 0, true, ""},
+		"for other hardware":                  {`{"ota":{"hardware":["board-b"]}}`, 0, true, ReasonWrongHardware},
+		"index above the floor":               {`{"ota":{"rollback_index":6}}`, 5, true, ""},
+		"index at the floor":                  {`{"ota":{"rollback_index":5}}`, 5, true, ""},
+		"index below the floor":               {`{"ota":{"rollback_index":4}}`, 5, true, ReasonIndexTooLow},
+		"no index, and a floor":               {`{"ota":{}}`, 5, true, ReasonIndexTooLow},
+		"no custom object, and a floor":       {"", 5, true, ReasonIndexTooLow},
+		"index below a floor of revoked keys": {`{"ota":{"rollback_index":4}}`, 5, false, ""},
+		"an ota object that is not one":       {`{"ota":7}`, 0, true, ReasonMalformed},
+		"an index that is not a whole number": {`{"ota":{"rollback_index":1.5}}`, 0, true, ReasonMalformed},
+	} {
+		var custom []byte
+		if c.custom != "" {
+			custom = []byte(c.custom)
+		}
+		found := verifier.Found{Target: verifier.Target{Path: "p", SHA256: make([]byte, 32), Custom: custom}}
+		o := judge(found, device, verifier.Floor{Version: c.floor}, c.holds)
+		var got Reason
+		if o.Problem != nil {
+			got = o.Problem.Reason
+		}
+		if got != c.want {
+			t.Errorf("%s: reason %q, expected %q (%v)", name, got, c.want, o.Problem)
+		}
+	}
+}
+
+func TestRaiseIndexRaisesOnlyThisComponent(t *testing.T) {
+	f := verifier.Floors{Index: map[string]verifier.Floor{"app": {Version: 9}}}
+	r := &Release{Target: verifier.Target{Custom: []byte(`{"ota":{"rollback_index":5}}`)}}
+	raised, ok := raiseIndex(f, "rootfs", r)
+	if !ok || raised.Index["rootfs"].Version != 5 || raised.Index["app"].Version != 9 {
+		t.Errorf("raised %v: %+v", ok, raised.Index)
+	}
+	if len(f.Index) != 1 {
+		t.Error("the floors that were passed in have changed")
+	}
+	if _, ok := raiseIndex(raised, "rootfs", r); ok {
+		t.Error("the same index was raised again: that would be a write")
+	}
+}
+
+func TestRolloutGate(t *testing.T) {
+	start := testNow
+	r := &release.Rollout{Start: start, Duration: 10 * time.Hour}
+	joined := map[int]int{}
+	for i := range 1000 {
+		id := fmt.Sprint("device-", i)
+		for _, hour := range []int{-1, 0, 5, 10} {
+			now := start.Add(time.Duration(hour) * time.Hour)
+			if rolloutGate(r, id, "release", now, now) == nil {
+				joined[hour]++
+			}
+		}
+	}
+	if joined[-1] != 0 || joined[0] > 5 || joined[5] < 400 || joined[5] > 600 || joined[10] != 1000 {
+		t.Errorf("devices that joined, by hour: %v", joined)
+	}
+}
+
+// TestAReplayCannotFinishARampThatWasStopped: the mirror replays the timestamp of before the stop; by it no device
+// may join later than a twentieth of the ramp.
+func TestAReplayCannotFinishARampThatWasStopped(t *testing.T) {
+	r := &release.Rollout{Start: testNow, Duration: 20 * time.Hour}
+	stopped := testNow.Add(5 * time.Hour)
+	for i := range 1000 {
+		id := fmt.Sprint("device-", i)
+		for now := stopped.Add(61 * time.Minute); now.Before(testNow.Add(20 * time.Hour)); now = now.Add(time.Hour) {
+			if rolloutGate(r, id, "release", now, stopped) == nil {
+				t.Fatalf("%s joined at %s with a timestamp signed at %s", id, now, stopped)
+			}
+		}
+	}
+}
+
+func TestRequiresGate(t *testing.T) {
+	app := Record{Component: "app", Confirmed: &Release{Target: verifier.Target{Custom: []byte(`{"ota":{"rollback_index":3}}`)}}}
+	records := map[string]Record{"app": app}
+	if w := requiresGate([]release.Requirement{{Component: "app", RollbackIndex: 3}}, records); w != nil {
+		t.Errorf("closed though it is met: %s", w.Text)
+	}
+	for _, q := range []release.Requirement{{Component: "app", RollbackIndex: 4}, {Component: "missing", RollbackIndex: 0}} {
+		if w := requiresGate([]release.Requirement{q}, records); w == nil || w.Reason != ReasonRequires {
+			t.Errorf("open though %+v is not met", q)
+		}
+	}
+}
