@@ -110,6 +110,45 @@ func TestATornDirectoryIsNotSignedOver(t *testing.T) {
 	}
 }
 
+// Two publishers with the same keys each made a version 2: their files don't mix.
+func TestASignedFileOfAnotherHistoryIsNoticed(t *testing.T) {
+	r := newRepo(t, cheap())
+	r.Close()
+	other := filepath.Join(t.TempDir(), "other")
+	if err := os.CopyFS(other, os.DirFS(r.Dir())); err != nil {
+		t.Fatal(err)
+	}
+	for dir, image := range map[string]string{r.Dir(): "mine", other: "theirs"} {
+		a := addition("board/rootfs.img", 1)
+		a.Image = strings.NewReader(image)
+		if err := publishWith(dir, unsynced(), a, start); err != nil {
+			t.Fatal(err)
+		}
+	}
+	theirs, err := os.ReadFile(filepath.Join(MetadataDir(other), "2.targets.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, MetadataDir(r.Dir()), "2.targets.json", string(theirs))
+	if again, err := Open(r.Dir(), Access{}); err == nil {
+		again.Close()
+		t.Error("opened")
+	}
+}
+
+// What this program does not know it would lose by writing the file again.
+func TestAStagedFileWithForeignFieldsIsRefused(t *testing.T) {
+	r := newRepo(t, cheap())
+	mustAdd(t, r, addition("board/rootfs.img", 1))
+	replace(t, filepath.Join(r.Dir(), stagedDir), "targets.json", `"version":2`, `"version":2,"x":1`)
+	if _, err := r.Snapshot(start); !errors.Is(err, errForeign) {
+		t.Errorf("snapshot: %v, want errForeign", err)
+	}
+	if _, err := r.Add(addition("board/app.img", 1)); !errors.Is(err, errForeign) {
+		t.Errorf("add: %v, want errForeign", err)
+	}
+}
+
 func TestAMissingOrForgedTimestampIsNotStartedAgain(t *testing.T) {
 	for name, tear := range map[string]func(t *testing.T, dir string){
 		"missing": func(t *testing.T, dir string) { remove(t, dir, "timestamp.json") },

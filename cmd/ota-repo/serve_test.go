@@ -41,6 +41,10 @@ func TestServeHandsOutFilesThatResume(t *testing.T) {
 	s.init()
 	s.run(exitOK, "add", "a b/image", s.file("image", "0123456789"), "--rollback-index", "1")
 	s.publish()
+	// A publisher at work: a file that is not whole yet.
+	if err := os.WriteFile(filepath.Join(s.dir, "repo/targets/.tmp-1"), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	reader, writer := io.Pipe()
 	a := app{in: os.Stdin, out: writer, err: io.Discard, now: time.Now, env: noEnvironment}
