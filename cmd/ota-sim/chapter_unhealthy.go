@@ -19,51 +19,55 @@ func (s *story) unhealthy(ctx context.Context) error {
 	if err := s.wake(ctx, wakeDevice); err != nil {
 		return err
 	}
-	status, err := s.await(ctx, "waiting for system 4 to be rejected", func(st agent.Status) bool {
+	status, err := s.await(ctx, "waiting for a verdict on system 4", func(st agent.Status) bool {
 		c := component(st, system)
-		return c.Phase == agent.Idle && c.Running.Version == "3" && rejection(c, v4) != nil
+		return c.Phase == agent.Idle && c.Last != nil && c.Last.Release.Version == "4"
 	})
 	if err != nil {
 		return err
 	}
+	same(s.checks, "the verdict on system 4", "rejected", component(status, system).Last.Verdict)
 	if history := s.board.history()[boots:]; len(history) == 2 {
 		same(s.checks, "boot of the trial", "slot B, one-shot try, system 4", describeBoot(history[0]))
 		same(s.checks, "boot after it", "slot A, primary, system 3", describeBoot(history[1]))
 	} else {
 		same(s.checks, "boots of the trial and back", 2, len(history))
 	}
-	same(s.checks, "remembered with the reason", agent.ReasonUnhealthy, rejection(component(status, system), v4).Last.Reason)
+	same(s.checks, "remembered with the reason", agent.ReasonUnhealthy, rejection(component(status, system), v4))
 	return s.notAgain(ctx, v4)
 }
 
-// notAgain: the repository still names system 4, and the next check leaves it alone.
+// notAgain: the repository still names system 4, and the next check leaves it alone. A second one makes sure that all
+// that the first one leads to has begun.
 func (s *story) notAgain(ctx context.Context, v4 published) error {
-	s.show.prose(`The repository still names system 4. At the next check the device leaves it alone.`)
+	s.show.prose(`The repository still names system 4. At the next two checks the device leaves it alone.`)
 	mark, boots := s.mirror.mark(), len(s.board.history())
-	if _, err := s.check(ctx, "the check after the rejection"); err != nil {
+	if _, err := s.check(ctx, "the first check after the rejection"); err != nil {
 		return err
 	}
-	status, err := s.await(ctx, "waiting for the device to say why it does nothing", func(st agent.Status) bool {
-		c := component(st, system)
-		return c.Phase == agent.Idle && c.Waiting != nil
-	})
+	status, err := s.check(ctx, "the second check after the rejection")
 	if err != nil {
 		return err
 	}
-	waiting := component(status, system).Waiting
-	s.show.say("status", "%s", waiting.Text)
-	same(s.checks, "why nothing is done", agent.ReasonRejected, waiting.Reason)
-	same(s.checks, "requests for system 4's image at that check", 0, len(s.imageRequests(mark, v4)))
+	c := component(status, system)
+	same(s.checks, "phase after these checks", agent.Idle, c.Phase)
+	why := agent.Reason("nothing is waited for")
+	if c.Waiting != nil {
+		s.show.say("status", "%s", c.Waiting.Text)
+		why = c.Waiting.Reason
+	}
+	same(s.checks, "why nothing is done", agent.ReasonRejected, why)
+	same(s.checks, "requests for system 4's image at these checks", 0, len(s.imageRequests(mark, v4)))
 	same(s.checks, "boots since", 0, len(s.board.history())-boots)
 	return nil
 }
 
-// rejection is what the device remembers of a release; nil for nothing.
-func rejection(c agent.ComponentStatus, r published) *agent.Rejection {
-	for i, x := range c.Rejected {
+// rejection is the reason for which the device remembers a release as rejected.
+func rejection(c agent.ComponentStatus, r published) agent.Reason {
+	for _, x := range c.Rejected {
 		if x.ID == r.SHA256 {
-			return &c.Rejected[i]
+			return x.Last.Reason
 		}
 	}
-	return nil
+	return "not remembered"
 }

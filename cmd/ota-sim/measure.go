@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -17,30 +18,41 @@ import (
 // A tree is what a directory looks like from outside: one line of size, time and hash for each file.
 type tree map[string]string
 
-// readTree lists dir. Sockets and other special files are listed by name only.
+// readTree lists dir. Sockets and other special files are listed without a hash, and a file that goes away meanwhile
+// is left out.
 func readTree(dir string) (tree, error) {
 	t := tree{}
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+		if err == nil {
+			err = t.add(dir, path, e)
 		}
-		name, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		info, err := e.Info()
-		if err != nil {
-			return err
-		}
-		t[name] = fmt.Sprintf("%s %s", info.Mode(), info.ModTime().Format("15:04:05.000000000"))
-		if !info.Mode().IsRegular() {
+		if errors.Is(err, fs.ErrNotExist) && path != dir {
 			return nil
 		}
-		b, err := os.ReadFile(path)
-		t[name] += fmt.Sprintf(" %d %x", len(b), sha256.Sum256(b))
 		return err
 	})
 	return t, err
+}
+
+func (t tree) add(dir, path string, e fs.DirEntry) error {
+	name, err := filepath.Rel(dir, path)
+	if err != nil {
+		return err
+	}
+	info, err := e.Info()
+	if err != nil {
+		return err
+	}
+	line := fmt.Sprintf("%s %s", info.Mode(), info.ModTime().Format("15:04:05.000000000"))
+	if info.Mode().IsRegular() {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		line += fmt.Sprintf(" %d %x", len(b), sha256.Sum256(b))
+	}
+	t[name] = line
+	return nil
 }
 
 // changes names the files that differ between two looks.
