@@ -115,25 +115,33 @@ func testRepetition(b *bench) {
 func testTornInstall(b *bench) {
 	for _, before := range []string{"nothing", "a release"} {
 		if before == "a release" {
-			b.mustInstall(versionOther)
+			b.mustUpdate(versionOther)
 		}
 		image := b.Image(versionNew)
-		for how, half := range map[string]func([]byte) error{
-			"the runner withheld the end": func(half []byte) error { return b.install(b.runner, versionNew, half) },
-			"the agent died":              b.installByHand,
-		} {
-			when := "half an image over " + before + ", " + how
-			if half(image[:len(image)/2]) == nil {
-				b.t.Fatalf("%s: installed", when)
-			}
-			b.wantStatus(when, b.old, b.old, false)
-			_ = b.do(agent.VerbTry) // may be refused, or may not; what counts is what boots
-			b.Boot(b.t)
-			b.wantWhole(when + ", then tried")
-			b.mustDo(agent.VerbReject)
-			b.Boot(b.t)
+		b.held[b.new] = append(b.held[b.new], versionNew)
+		died := b.installByHand(image[:len(image)/2])
+		if died == nil {
+			b.t.Fatalf("half an image over %s, the agent died: installed", before)
 		}
+		b.tryTorn("half an image over " + before + ", the agent died")
+
+		withheld := b.install(b.runner, versionNew, image[:len(image)/2])
+		if withheld == nil {
+			b.t.Fatalf("half an image over %s, the end was withheld: installed", before)
+		}
+		b.tryTorn("half an image over " + before + ", the end was withheld")
 	}
+}
+
+// tryTorn tries a slot that must not boot, and goes back.
+func (b *bench) tryTorn(when string) {
+	b.t.Helper()
+	b.wantHonest(when)
+	_ = b.do(agent.VerbTry) // may be refused, or may not; what counts is what boots
+	b.Boot(b.t)
+	b.wantWhole(when + ", then tried")
+	b.mustDo(agent.VerbReject)
+	b.Boot(b.t)
 }
 
 // The verify of a slot without a release says so by another hash: it does not fail, since the agent then would not

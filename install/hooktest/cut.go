@@ -23,7 +23,7 @@ var cutCommands = []string{"cat", "dd", "ln", "mkdir", "mv", "rm", "sync", "tar"
 //
 // It needs GNU find, stat and coreutils, and a hook that finds cat, dd, ln, mkdir, mv, rm, sync and tar by its PATH.
 func Cuts(t *testing.T, newDevice func(t *testing.T) Device) {
-	used := func(b *bench) { b.mustInstall(versionOther) }
+	used := func(b *bench) { b.mustUpdate(versionOther); b.held[b.new] = append(b.held[b.new], versionNew) }
 	installed := func(b *bench) { b.mustInstall(versionNew) }
 	onTrial := func(b *bench) { installed(b); b.mustDo(agent.VerbTry); b.Boot(b.t) }
 	for _, c := range []struct {
@@ -45,7 +45,7 @@ func Cuts(t *testing.T, newDevice func(t *testing.T) Device) {
 	}
 }
 
-// cutEverywhere cuts verb at its first command, at its second, and so on until it comes to its end.
+// cutEverywhere cuts verb at its first command, at its second, and so on, and last right after its end.
 func cutEverywhere(b *bench, verb agent.Verb) {
 	before := filepath.Join(b.t.TempDir(), "before")
 	copyTree(b.t, b.Dir, before)
@@ -61,34 +61,48 @@ func cutEverywhere(b *bench, verb agent.Verb) {
 	if err := run(); err != nil {
 		b.t.Fatalf("without a cut: %v", err)
 	}
-	want := b.status()
+	want := fmt.Sprintf("%+v", b.status())
 	seen := make(map[string]bool)
-	for at := 1; at <= cutMax; at++ {
+	for at := 1; at <= cutMax && !b.t.Failed(); at++ {
 		replaceTree(b.t, before, b.Dir)
 		cutter.arm(at)
 		err := run()
 		calls := cutter.calls()
-		if err == nil {
-			if len(calls) != at-1 || at == 1 {
-				b.t.Errorf("the verb ended well with %d of %d commands", len(calls), at)
-			}
-			return
-		}
-		when := fmt.Sprintf("cut before command %d (%s)", at, calls[len(calls)-1])
 		kept, synced := filepath.Join(b.t.TempDir(), "kept"), filepath.Join(b.t.TempDir(), "synced")
 		copyTree(b.t, b.Dir, kept)
 		cutter.durable(synced)
+		when := fmt.Sprintf("cut before command %d (%s)", at, calls[len(calls)-1])
+		if err == nil {
+			checkEnd(b, verb, synced, want)
+			when = "cut after the end"
+		}
 		for world, tree := range map[string]string{"everything kept": kept, "only synced kept": synced} {
 			if print := fingerprint(b.t, tree); !seen[print] {
 				seen[print] = true
-				checkCut(b, when+", "+world, verb, tree, fmt.Sprintf("%+v", want))
+				checkCut(b, when+", "+world, verb, tree, want)
 			}
 		}
-		if b.t.Failed() {
+		if err == nil {
 			return
 		}
 	}
-	b.t.Errorf("%s needs more than %d commands", verb, cutMax)
+	if !b.t.Failed() {
+		b.t.Errorf("%s needs more than %d commands", verb, cutMax)
+	}
+}
+
+// checkEnd checks that what a verb reported as done is durable.
+func checkEnd(b *bench, verb agent.Verb, synced, want string) {
+	b.t.Helper()
+	replaceTree(b.t, synced, b.Dir)
+	if got := fmt.Sprintf("%+v", b.status()); got != want {
+		b.t.Errorf("after the end, only synced kept: seen %s, expected %s", got, want)
+	}
+	if verb == "install" {
+		if err := b.do(agent.VerbVerify); err != nil {
+			b.t.Errorf("after the end, only synced kept: %v", err)
+		}
+	}
 }
 
 // checkCut judges what a cut left behind.
@@ -96,6 +110,7 @@ func checkCut(b *bench, when string, verb agent.Verb, tree, want string) {
 	b.t.Helper()
 	replaceTree(b.t, tree, b.Dir)
 	if verb == "install" {
+		b.wantHonest(when)
 		_ = b.do(agent.VerbTry) // the worst that can come; it may be refused
 	}
 	b.Boot(b.t)

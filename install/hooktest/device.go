@@ -5,6 +5,7 @@ package hooktest
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -43,13 +44,15 @@ type bench struct {
 	Device
 	t        *testing.T
 	runner   *install.Runner
-	old, new string // the slots: booted at first, and the other
+	old, new string // the slots: the confirmed one, and the one that the test is about
+	// held names the releases of which one must be whole where a slot boots.
+	held map[string][]string
 }
 
 const (
 	versionOld = "1.0"
 	versionNew = "1.1"
-	// versionOther is in the new slot before some tests install versionNew.
+	// versionOther was installed earlier in some tests.
 	versionOther = "1.2"
 )
 
@@ -62,6 +65,7 @@ func newBench(t *testing.T, d Device) *bench {
 	if b.new == "" || s.Primary != b.old || !s.Slots[b.old].Good {
 		t.Fatalf("the device is not provisioned: %+v", s)
 	}
+	b.held = map[string][]string{b.old: {versionOld}}
 	return b
 }
 
@@ -115,6 +119,18 @@ func (b *bench) mustInstall(version string) {
 	if err := b.install(b.runner, version, b.Image(version)); err != nil {
 		b.t.Fatalf("install: %v", err)
 	}
+	b.held[b.new] = append(b.held[b.new], version)
+}
+
+// mustUpdate confirms a release. Then both slots are good, and the test goes on with the one that is left.
+func (b *bench) mustUpdate(version string) {
+	b.t.Helper()
+	b.mustInstall(version)
+	b.mustDo(agent.VerbTry)
+	b.Boot(b.t)
+	b.mustDo(agent.VerbConfirm)
+	b.held[b.new] = []string{version}
+	b.old, b.new = b.new, b.old
 }
 
 // install writes a release to the new slot. given is what the staged file holds when the hook gets it.
@@ -173,19 +189,27 @@ func (b *bench) wantStatus(when, booted, primary string, newGood bool) {
 	}
 }
 
+// wantHonest checks that the slot is not called good while it holds something torn.
+func (b *bench) wantHonest(when string) {
+	b.t.Helper()
+	if b.status().Slots[b.new].Good {
+		b.wantHeld(when+": the good slot", b.new)
+	}
+}
+
 // wantWhole checks that the booted slot holds the whole of a release that was installed there: nothing torn ever boots.
 func (b *bench) wantWhole(when string) {
 	b.t.Helper()
-	booted := b.status().Booted
-	versions := []string{versionOld}
-	if booted == b.new {
-		versions = []string{versionNew, versionOther}
-	}
-	var err error
-	for _, version := range versions {
-		if err = b.runner.Do(b.t.Context(), agent.VerbVerify, b.job(booted, version)); err == nil {
+	b.wantHeld(when+": the booted slot", b.status().Booted)
+}
+
+func (b *bench) wantHeld(what, slot string) {
+	b.t.Helper()
+	err := errors.New("nothing was ever installed there")
+	for _, version := range b.held[slot] {
+		if err = b.runner.Do(b.t.Context(), agent.VerbVerify, b.job(slot, version)); err == nil {
 			return
 		}
 	}
-	b.t.Errorf("%s: the booted slot %s is not whole: %v", when, booted, err)
+	b.t.Errorf("%s %s is not whole: %v", what, slot, err)
 }
