@@ -46,8 +46,8 @@ tidy: ## go.mod and go.sum hold what is linked, no more
 	@$(GO) -C tools mod tidy -diff
 
 race: $(TESTSUM) ## the tests with the race detector, and the agent's own packages on a 32-bit CPU
-	@$(GO) test $(RACE) -json ./... 2>&1 | $(TESTSUM)
-	@CGO_ENABLED=0 GOARCH=386 $(GO) test -json ./verifier/... ./agent/... ./storage/... ./release/... 2>&1 | $(TESTSUM)
+	@$(GO) test $(RACE) -short -json ./... 2>&1 | $(TESTSUM)
+	@CGO_ENABLED=0 GOARCH=386 $(GO) test -short -json ./verifier/... ./agent/... ./storage/... ./release/... 2>&1 | $(TESTSUM)
 
 cross: ## the agent as a static binary for each CPU, with its size
 	@mkdir -p $(BIN)/cross
