@@ -3,8 +3,6 @@ package tuftest
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/ota-agent/ota-agent/verifier"
@@ -209,12 +207,10 @@ func (r *Repository) Answer(name string) verifier.Answer {
 // serve finds the file that a static server would have: root by version, others by version only under consistent
 // snapshots, and only the present version.
 func (r *Repository) serve(name string) []byte {
-	if version, ok := strings.CutSuffix(name, ".root.json"); ok {
-		n, err := strconv.Atoi(version)
-		if err != nil || n < 1 || n > len(r.Roots) {
-			return nil
+	for i, root := range r.Roots {
+		if name == verifier.FileName(verifier.Root, int64(i+1)) {
+			return root
 		}
-		return r.Roots[n-1]
 	}
 	if name == verifier.FileName(verifier.Timestamp, 0) {
 		return r.TimestampFile()
