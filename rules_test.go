@@ -33,7 +33,7 @@ var arrows = map[string][]string{
 	"verifier/conformance":  {"verifier", "storage", "agent", "agent/fetch"},
 	"storage/storetest":     {"agent", "verifier"},
 	"agent/fetch/fetchtest": {"agent"},
-	"install/hooktest":      {"agent", "install", "verifier"},
+	"install/hooktest":      {"agent", "install", "verifier", "release"},
 }
 
 // everything may import all of the module: the simulators.
@@ -53,6 +53,7 @@ var elsewhere = map[string]string{
 	"cmd/ota-sim":          "starts the agent as its own process, and a static file server",
 	"cmd/ota-sim/demoapp":  "is a small HTTP program: the application that the demo updates",
 	"verifier/conformance": "speaks the conformance suite's protocol over HTTP, and asks date for the time",
+	"install/hooktest":     "cuts the power before each command of a hook",
 	"publish":              "runs an external signer command for an HSM or KMS",
 }
 
@@ -134,6 +135,9 @@ func TestVerifierIsPure(t *testing.T) {
 		"os/exec", "io/fs", "path/filepath", "encoding/json", "sync", "context"}
 	for _, p := range list(t, "./verifier", "./verifier/strict", "./release") {
 		for _, i := range p.Imports {
+			if i == "encoding/json" && p.ImportPath == module+"release" {
+				continue // it only writes there; reading is the strict decoder's
+			}
 			if slices.Contains(banned, i) {
 				t.Errorf("%s imports %s: it does no I/O and reads no clock", p.ImportPath, i)
 			}
