@@ -62,7 +62,7 @@ func (s *story) cut(v3 published, mark int) (int64, error) {
 	if err := s.board.cutPower(); err != nil {
 		return 0, err
 	}
-	s.show.progress("", nil)
+	s.show.progressEnds(false)
 	path := filepath.Join(s.board.paths.partial(), v3.SHA256)
 	info, err := os.Stat(path)
 	if err != nil {

@@ -87,7 +87,7 @@ func (s *story) sum(err error, took time.Duration) error {
 		s.checks.begin(len(chapters()) + 1)
 		s.seeWhole(took)
 	}
-	s.show.progress("", nil)
+	s.show.progressEnds(false)
 	if list := s.checks.all(); len(list) > 0 {
 		s.show.title("Expected and seen")
 		s.show.table(list)

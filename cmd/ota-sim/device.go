@@ -52,16 +52,22 @@ func (d *device) put(s *agent.Status) {
 	close(d.changed)
 	d.changed = make(chan struct{})
 	d.mu.Unlock()
-	var running *agent.Progress
-	what := ""
-	if s != nil {
-		for _, c := range s.Components {
-			if c.Progress != nil && c.Release != nil {
-				running, what = c.Progress, c.Name+" "+c.Release.Version
-			}
+	if s == nil {
+		d.show.progressEnds(false)
+		return
+	}
+	complete := false
+	for _, c := range s.Components {
+		switch {
+		case c.Release == nil:
+		case c.Progress != nil && c.Phase == agent.Fetching:
+			d.show.progress(c.Name+" "+c.Release.Version, *c.Progress)
+			return
+		case c.Phase != agent.Fetching:
+			complete = true // the release that was fetched is being worked at
 		}
 	}
-	d.show.progress(what, running)
+	d.show.progressEnds(complete)
 }
 
 func (d *device) peek() (*agent.Status, <-chan struct{}) {

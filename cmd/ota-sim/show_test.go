@@ -41,9 +41,9 @@ func TestNoColoursAndNoBarOffATerminal(t *testing.T) {
 	var out bytes.Buffer
 	s := &show{out: &out}
 	for done := int64(0); done <= 100; done += 5 {
-		s.progress("rootfs 2", &agent.Progress{Done: done, Total: 100})
+		s.progress("rootfs 2", agent.Progress{Done: done, Total: 100})
 	}
-	s.progress("", nil)
+	s.progressEnds(false)
 	s.title("title")
 	s.check(check{What: "what", Expected: "a", Seen: "b"})
 	if strings.ContainsAny(out.String(), "\x1b\r") {
@@ -73,5 +73,16 @@ func TestLogLine(t *testing.T) {
 		if got := logLine(in); got != want {
 			t.Errorf("%q is shown as %q, want %q", in, got, want)
 		}
+	}
+}
+
+func TestACompleteDownloadIsShownAsSuch(t *testing.T) {
+	var out bytes.Buffer
+	s := &show{out: &out}
+	s.progress("rootfs 2", agent.Progress{Done: 10, Total: 100}) // the only document that came
+	s.progressEnds(true)
+	s.progressEnds(true)
+	if n := strings.Count(out.String(), "100 %"); n != 1 {
+		t.Errorf("%d lines say 100 %%, want 1:\n%s", n, out.String())
 	}
 }
