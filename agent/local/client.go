@@ -127,13 +127,13 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte) (io
 	}
 	defer answer.Body.Close()
 	var said refusal
-	if err := json.NewDecoder(io.LimitReader(answer.Body, statusBytesMax)).Decode(&said); err != nil || said.Error == "" {
-		said.Error = answer.Status
+	if err := json.NewDecoder(io.LimitReader(answer.Body, statusBytesMax)).Decode(&said); err != nil || said.Text == "" {
+		said.Text = answer.Status
 	}
 	if answer.StatusCode == http.StatusForbidden {
-		return nil, fmt.Errorf("%w: %s", ErrForbidden, said.Error)
+		return nil, fmt.Errorf("%w: %s", ErrForbidden, said.Text)
 	}
-	return nil, errors.New(said.Error)
+	return nil, errors.New(said.Text)
 }
 
 func dialProblem(ctx context.Context, err error) error {

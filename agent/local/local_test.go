@@ -21,10 +21,7 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-func TestMain(m *testing.M) {
-	// The library lingers half a second over a connection that it refuses.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for something that must happen.
 const patience = 20 * time.Second
@@ -299,7 +296,7 @@ func TestBadRequests(t *testing.T) {
 		{"two commands", post(`{"command":"pause"}{"command":"resume"}`), "400"},
 		{"too long", post(`{"command":"` + strings.Repeat("x", commandBytesMax) + `"}`), "400"},
 		{"empty", post(""), "400"},
-		{"a header too long", "GET /v1/status HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", "431"},
+		{"a header too long", "GET /v1/status HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", "400"},
 		{"wrong method", "GET /v1/command HTTP/1.1\r\nHost: x\r\n\r\n", "405"},
 		{"wrong path", "GET /v2/status HTTP/1.1\r\nHost: x\r\n\r\n", "404"},
 		{"no HTTP", "hello\r\n\r\n", "400"},
@@ -319,6 +316,43 @@ func TestBadRequests(t *testing.T) {
 				t.Errorf("afterwards: %v", err)
 			}
 		})
+	}
+}
+
+// A caller that closes its sending side, as nc does, still gets its answer.
+func TestHalfClosedCallerIsAnswered(t *testing.T) {
+	path := serve(t, newFakeAgent(), false)
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "GET /v1/status HTTP/1.0\r\n\r\n")
+	conn.(*net.UnixConn).CloseWrite()
+	if answer, err := io.ReadAll(conn); err != nil || !strings.Contains(string(answer), `"schema":1`) {
+		t.Errorf("got %q, %v", answer, err)
+	}
+}
+
+func TestCheckEndsWhenItsCallerHangsUp(t *testing.T) {
+	a := newFakeAgent()
+	begun, ended := make(chan struct{}), make(chan struct{})
+	a.check = func(ctx context.Context) error {
+		close(begun)
+		<-ctx.Done()
+		close(ended)
+		return ctx.Err()
+	}
+	c := NewClient(serve(t, a, true))
+	ctx, cancel := context.WithCancel(testContext(t))
+	go func() { <-begun; cancel() }()
+	if _, err := c.Check(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Error("the agent still waits for nobody")
 	}
 }
 
