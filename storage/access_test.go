@@ -34,6 +34,20 @@ func TestOneProcessAtATime(t *testing.T) {
 	openT(t, dir)
 }
 
+// The directory is locked before anything in it is looked at: another process may be setting it in order.
+func TestDirectoryIsLocked(t *testing.T) {
+	dir := fastDir(t)
+	d, err := openDir(&disk{}, dir, false)
+	must(t, err)
+	defer d.close()
+	must(t, lock(d, false, 0))
+	_, err = Open(dir, Options{LockTimeout: time.Millisecond})
+	wantReason(t, err, agent.ReasonLocked)
+	if left := listing(t, dir); len(left) != 0 {
+		t.Errorf("it made %v", left)
+	}
+}
+
 func TestReadOnly(t *testing.T) {
 	dir := fastDir(t)
 	_, err := OpenReadOnly(dir, Options{})

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -21,16 +22,20 @@ import (
 type life struct {
 	store *Store
 
-	commits   int   // acknowledged
-	pending   int   // begun
-	flushed   int64 // bytes of the image that Flush answered for
-	staged    bool
-	abandoned bool
+	commits int   // acknowledged
+	pending int   // begun
+	flushed int64 // bytes of the image that Flush answered for
+	staged  bool
+	// damaged: it began with a damaged database, and may say so.
+	damaged bool
 }
 
-const lifeCommits = 5
+const lifeCommits = 4
 
-var lifeImage = storetest.Image(300_000, 42)
+var (
+	lifeImage  = storetest.Image(150_000, 42)
+	lifeTarget = storetest.Target("image", lifeImage)
+)
 
 // lifeDocument is a document of the nth commit: small, large and shrinking in turn.
 func lifeDocument(n int) []byte {
@@ -72,7 +77,7 @@ func (l *life) run(dir string, d *disk) error {
 	if err := l.download(); err != nil {
 		return err
 	}
-	err = s.Images().Keep([]verifier.Target{storetest.Target("image", lifeImage)})
+	err = s.Images().Keep([]verifier.Target{lifeTarget})
 	if err != nil {
 		return err
 	}
@@ -80,7 +85,7 @@ func (l *life) run(dir string, d *disk) error {
 }
 
 func (l *life) download() error {
-	target := storetest.Target("image", lifeImage)
+	target := lifeTarget
 	if image, err := l.store.Images().Open(target); err == nil {
 		return image.Close()
 	}
@@ -92,10 +97,13 @@ func (l *life) download() error {
 	if err := part.SetValidator(`"etag"`); err != nil {
 		return err
 	}
-	for part.Size() < target.Length {
-		next := min(part.Size()+110_000, target.Length)
-		if _, err := part.Write(lifeImage[part.Size():next]); err != nil {
+	for at := part.Size(); at < target.Length; {
+		next := min(at+60_000, target.Length)
+		if _, err := part.Write(lifeImage[at:next]); err != nil {
 			return err
+		}
+		if at = next; at == target.Length {
+			break // Stage makes the last bytes durable
 		}
 		if err := part.Flush(); err != nil {
 			return err
@@ -103,12 +111,12 @@ func (l *life) download() error {
 		l.flushed = part.Size()
 	}
 	check := target.Check()
-	if _, err := io.Copy(check, part.Durable()); err != nil {
+	if _, err := check.Write(lifeImage); err != nil {
 		return err
 	}
 	v, err := check.Done()
 	if err != nil {
-		return fmt.Errorf("the durable bytes are not the image's: %w", err)
+		return err
 	}
 	if err := part.Stage(v); err != nil {
 		return err
@@ -135,7 +143,7 @@ func (l *life) check(t *testing.T, dir string) {
 	defer s.Close()
 	st, err := s.Load()
 	must(t, err)
-	if st.Recovered != nil {
+	if st.Recovered != nil && !l.damaged {
 		t.Errorf("a crash was taken for damage: %q", st.Recovered)
 	}
 	n := st.Records["rootfs"].Attempts
@@ -161,7 +169,7 @@ func (l *life) check(t *testing.T, dir string) {
 
 func (l *life) checkImage(t *testing.T, s *Store) {
 	t.Helper()
-	target := storetest.Target("image", lifeImage)
+	target := lifeTarget
 	image, err := s.Images().Open(target)
 	if err == nil {
 		defer image.Close()
@@ -187,7 +195,7 @@ func (l *life) checkImage(t *testing.T, s *Store) {
 // converge lives on without faults.
 func (l *life) converge(t *testing.T, dir string) {
 	t.Helper()
-	next := life{commits: l.commits, pending: l.pending}
+	next := life{commits: l.commits, pending: l.pending, damaged: l.damaged}
 	if err := next.run(dir, &disk{}); err != nil {
 		t.Errorf("it does not go on: %v", err)
 	}
@@ -195,32 +203,58 @@ func (l *life) converge(t *testing.T, dir string) {
 	next.check(t, dir)
 }
 
-// Every step that changes the disk, broken in every way; then the process dies, or the power goes.
-func TestEveryStepBroken(t *testing.T) {
-	t.Parallel()
-	if testing.Short() {
-		t.Skip("many directories")
+// The beginnings that lives are broken from.
+func beginnings() map[string]func(t *testing.T, dir string) {
+	lived := func(t *testing.T, dir string) { must(t, openT(t, dir).Close()) }
+	return map[string]func(t *testing.T, dir string){
+		"a new device": func(*testing.T, string) {},
+		"database and floors lost": func(t *testing.T, dir string) {
+			lived(t, dir)
+			must(t, os.Remove(filepath.Join(dir, databaseName)))
+			must(t, os.Remove(filepath.Join(dir, floorsName)))
+		},
+		"database damaged": func(t *testing.T, dir string) {
+			lived(t, dir)
+			must(t, os.WriteFile(filepath.Join(dir, databaseName), []byte("x"), 0o600))
+			for n := range corruptMax {
+				must(t, os.WriteFile(filepath.Join(dir, corruptName(n+1)), nil, 0o600))
+			}
+		},
 	}
-	dry := newWorld(t, fastDir(t))
-	must(t, (&life{}).run(dry.dir, dry.disk()))
-	if dry.steps < 60 {
-		t.Fatalf("only %d steps", dry.steps)
-	}
-	for _, m := range []mode{failsWithout, failsWith, diesBefore, diesAfter} {
-		for at := 1; at <= dry.steps; at++ {
-			breakStep(t, m, at, syscall.EIO)
-		}
-	}
-	for at := 1; at <= dry.steps; at++ {
-		breakStep(t, failsWithout, at, syscall.ENOSPC)
-	}
-	t.Logf("%d steps", dry.steps)
 }
 
-func breakStep(t *testing.T, m mode, at int, says error) {
+// Every step that changes the disk, broken in every way; then the process dies, or the power goes.
+func TestEveryStepBroken(t *testing.T) {
+	for name, begin := range beginnings() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dry := newWorld(t, fastDir(t))
+			begin(t, dry.dir)
+			must(t, (&life{}).run(dry.dir, dry.disk()))
+			last := dry.steps
+			if name != "a new device" {
+				last = 25 // the rest is no different
+			}
+			for _, m := range []mode{failsWithout, failsWith, diesBefore, diesAfter} {
+				for at := 1; at <= last; at++ {
+					breakStep(t, begin, m, at, syscall.EIO)
+				}
+			}
+			for at := 1; at <= last; at++ {
+				breakStep(t, begin, failsWithout, at, syscall.ENOSPC)
+			}
+			t.Logf("%d of %d steps", last, dry.steps)
+		})
+	}
+}
+
+func breakStep(t *testing.T, begin func(*testing.T, string), m mode, at int, says error) {
+	t.Helper()
 	w := newWorld(t, fastDir(t))
+	begin(t, w.dir)
+	w.adopt("")
 	w.mode, w.failAt, w.err = m, at, says
-	l := &life{}
+	l := &life{damaged: w.contents[w.entries[""][databaseName]] != nil}
 	err := attempt(func() error { return l.run(w.dir, w.disk()) })
 	if w.broken == nil {
 		t.Fatalf("step %d never came", at)
@@ -232,8 +266,7 @@ func breakStep(t *testing.T, m mode, at int, says error) {
 	}
 	h := fnv.New64a()
 	io.WriteString(h, name)
-	seed := h.Sum64()
-	lost, torn := w.powerCut(nil), w.powerCut(rand.New(rand.NewPCG(seed, 0)))
+	lost, torn := w.powerCut(nil), w.powerCut(rand.New(rand.NewPCG(h.Sum64(), 0)))
 	for _, end := range []struct{ how, dir string }{
 		{"the power went, nothing unsynced is left", lost}, {"the power went, some of it is left", torn}, {"it restarts", w.dir},
 	} {

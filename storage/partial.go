@@ -93,10 +93,6 @@ func (p *partial) open() (err error) {
 	}
 	p.f, err = d.open(p.id, os.O_RDWR)
 	if isAbsent(err) {
-		// A tag that outlived its partial must not count for a new one.
-		if err = p.setTag(tag{}); err != nil {
-			return err
-		}
 		if p.f, err = d.create(p.id); err == nil {
 			err = d.sync()
 		}
@@ -108,6 +104,7 @@ func (p *partial) open() (err error) {
 	if err != nil {
 		return err
 	}
+	// A tag that outlived its partial must not count for the new one, which will soon be that long.
 	if size < p.tag.durable || p.tag.durable > p.target.Length {
 		if err := p.setTag(tag{}); err != nil {
 			return err

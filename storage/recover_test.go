@@ -163,6 +163,77 @@ func TestDamagedRecord(t *testing.T) {
 	}))
 }
 
+// A page whose count lost a bit no longer has its last elements, and is sound but for that.
+func TestVanishedValues(t *testing.T) {
+	dir := fastDir(t)
+	s := openT(t, dir)
+	must(t, s.Commit(lifeChange(3)))
+	must(t, s.Close())
+	db, err := bbolt.Open(filepath.Join(dir, databaseName), 0o600, &bbolt.Options{NoFreelistSync: true})
+	must(t, err)
+	must(t, db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketRecords)).Delete([]byte("rootfs")) }))
+	must(t, db.Close())
+	if st := loadT(t, openT(t, dir)); len(st.Recovered) != 1 || st.Floors.RootVersion != 3 {
+		t.Errorf("state: %+v", st)
+	}
+}
+
+// One of the two root pages damaged: the last commit may be undone, and that is said.
+func TestDamagedRootPage(t *testing.T) {
+	for page := range 2 {
+		dir := fastDir(t)
+		s := openT(t, dir)
+		must(t, s.Commit(lifeChange(1)))
+		must(t, s.Commit(lifeChange(3))) // both small
+		must(t, s.Close())
+		path := filepath.Join(dir, databaseName)
+		b, err := os.ReadFile(path)
+		must(t, err)
+		b[page*pageSize+pageHeader+20] ^= 4
+		must(t, os.WriteFile(path, b, 0o600))
+		s = openT(t, dir)
+		st := loadT(t, s)
+		if n := st.Records["rootfs"].Attempts; n != 1 && n != 3 || st.Floors.RootVersion != 3 {
+			t.Errorf("page %d: state %+v", page, st)
+		}
+		if len(st.Recovered) != 1 {
+			t.Errorf("page %d: recovered %q", page, st.Recovered)
+		}
+		// The next commit or two write both pages again.
+		must(t, s.Commit(agent.Change{Device: &agent.DeviceState{Paused: true}}))
+		must(t, s.Commit(agent.Change{Device: &agent.DeviceState{}}))
+		must(t, s.Close())
+		must(t, checkFile(path))
+	}
+}
+
+// What a crash left half done is removed at start, what commits replace at once, and what is referred to never.
+func TestOrphansAreSwept(t *testing.T) {
+	dir := fastDir(t)
+	s := openT(t, dir)
+	for n := 1; n <= 4; n++ {
+		must(t, s.Commit(lifeChange(n)))
+		if got := len(listing(t, filepath.Join(dir, "meta"))); got > 1 {
+			t.Errorf("%d files after commit %d", got, n)
+		}
+	}
+	must(t, s.Close())
+	orphans := []string{"meta/" + strings.Repeat("ab", 32), "meta/" + strings.Repeat("cd", 32) + tempSuffix, databaseName + tempSuffix,
+		floorsName + tempSuffix}
+	for _, name := range orphans {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600))
+	}
+	s = openT(t, dir)
+	for _, name := range orphans {
+		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there: %v", name, err)
+		}
+	}
+	got, err := s.Document(verifier.Key{Role: verifier.Targets})
+	must(t, err)
+	wantBytes(t, "targets", got, lifeDocument(4))
+}
+
 func TestDamagedValues(t *testing.T) {
 	dir := fastDir(t)
 	s := openT(t, dir)

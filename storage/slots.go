@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 )
 
 // A slotFile holds one small record in two slots that are written in turn, in place: whichever instant the
@@ -99,22 +98,15 @@ func createSlots(d *dir, name string, slotSize int64, seq uint64, payload []byte
 	return &slotFile{f: f, slotSize: slotSize, seq: seq}, nil
 }
 
+// read finds the record that counts.
 func (s *slotFile) read() ([]byte, error) {
 	var newest []byte
-	failed := []error{}
+	var failed []error
 	for i := range int64(2) {
-		b := make([]byte, s.slotSize)
-		n, err := s.f.ReadAt(b, i*s.slotSize)
-		if err != nil && !errors.Is(err, io.EOF) {
-			failed = append(failed, err)
-			continue
-		}
-		seq, payload, err := decodeSlot(b[:n])
+		seq, payload, err := s.readSlot(i * s.slotSize)
 		if err != nil {
 			failed = append(failed, err)
-			continue
-		}
-		if seq > s.seq {
+		} else if seq > s.seq {
 			s.seq, newest = seq, payload
 		}
 	}
@@ -122,6 +114,23 @@ func (s *slotFile) read() ([]byte, error) {
 		return nil, fmt.Errorf("%s: no valid record: %w", s.f.Name(), errors.Join(append(failed, errDamaged)...))
 	}
 	return newest, nil
+}
+
+// readSlot reads as much of a slot as its header says is used.
+func (s *slotFile) readSlot(off int64) (seq uint64, payload []byte, err error) {
+	head := make([]byte, slotHeader)
+	if _, err := s.f.ReadAt(head, off); err != nil {
+		return 0, nil, err
+	}
+	n := int64(binary.BigEndian.Uint32(head[16:]))
+	if n > s.slotSize-slotHeader {
+		return 0, nil, fmt.Errorf("record of %d bytes in a slot of %d: %w", n, s.slotSize, errDamaged)
+	}
+	record := make([]byte, slotHeader+n)
+	if _, err := s.f.ReadAt(record, off); err != nil {
+		return 0, nil, err
+	}
+	return decodeSlot(record)
 }
 
 // write makes payload the record that counts. After an error the outcome is unknown.

@@ -111,6 +111,21 @@ func listing(t *testing.T, dir string) map[string]uint64 {
 	return names
 }
 
+// adopt takes what is there as durable.
+func (w *world) adopt(name string) {
+	w.entries[name] = listing(w.t, filepath.Join(w.dir, name))
+	for base, ino := range w.entries[name] {
+		path := filepath.Join(name, base)
+		if isDirectory(filepath.Join(w.dir, path)) {
+			w.adopt(path)
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(w.dir, path))
+		must(w.t, err)
+		w.contents[ino] = b
+	}
+}
+
 // powerCut makes the directory as a disk may hold it after the power went. With r nil, all that was not synced
 // is lost; else each size and sector is as it was last synced, or as it was last written, and so are the names,
 // together: a rename is atomic.

@@ -210,6 +210,11 @@ func restarts(t *testing.T, m agent.Images) {
 }
 
 func emptyImage(t *testing.T, m agent.Images) {
+	p := partialOf(t, m, Target("empty", nil))
+	if err := p.Stage(verifier.Verified{}); err == nil {
+		t.Error("an unverified image was staged")
+	}
+	must(t, "close", p.Close())
 	target := stage(t, m, "empty", []byte{})
 	wantImage(t, reopenedImages(t, m), target, []byte{})
 }
