@@ -29,7 +29,7 @@ var metadataStories = []struct {
 	name    string
 	tell    story
 	reason  agent.Reason
-	bytes   int64
+	bytes   int64 // on the wire
 	seconds float64
 }{
 	{"endless body without a length", func(c net.Conn, _ *http.Request) {
@@ -101,11 +101,11 @@ var metadataStories = []struct {
 	}, agent.ReasonBadAnswer, slack, 0},
 	{"never answers", func(c net.Conn, _ *http.Request) {
 		io.Copy(io.Discard, c)
-	}, agent.ReasonUnreachable, slack, 90},
+	}, agent.ReasonUnreachable, slack, 30},
 	{"a header byte now and then (slow loris)", func(c net.Conn, _ *http.Request) {
 		say(c, "HTTP/1.1 200 OK\r\nX-Filler: ")
 		drip(c, "a", time.Second)
-	}, agent.ReasonUnreachable, slack, 90},
+	}, agent.ReasonUnreachable, slack, 30},
 	{"redirects that take their time", func(c net.Conn, r *http.Request) {
 		time.Sleep(29 * time.Second)
 		say(c, "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nConnection: close\r\nLocation: /again\r\n\r\n")
@@ -123,6 +123,10 @@ var metadataStories = []struct {
 		say(c, head200+"Content-Length: 16000\r\n\r\n{")
 		drip(c, "a", time.Second)
 	}, agent.ReasonTooSlow, slack, 121},
+	{"a body byte now and then, rarely", func(c net.Conn, _ *http.Request) {
+		say(c, head200+"Content-Length: 16000\r\n\r\n{")
+		drip(c, "a", 59*time.Second)
+	}, agent.ReasonTooSlow, slack, 120},
 	{"busy", func(c net.Conn, _ *http.Request) {
 		say(c, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 120\r\nContent-Length: 0\r\n\r\n")
 	}, agent.ReasonServerBusy, slack, 0},
@@ -180,6 +184,20 @@ func TestHostileMetadata(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestTooLargeIsNotRead: the header alone refuses it.
+func TestTooLargeIsNotRead(t *testing.T) {
+	tell := func(c net.Conn, _ *http.Request) {
+		say(c, fmt.Sprintf(head200+"Content-Length: %d\r\n\r\n", metadataCap+1))
+		flood(c, " ")
+	}
+	play(t, tell, func(t *testing.T, s *scene) {
+		_, err := s.repo.Metadata(t.Context(), "timestamp.json", metadataCap)
+		if got := s.repo.Counters().BodyBytes; got != 0 || reasonOf(err) != agent.ReasonTooLarge {
+			t.Errorf("%d bytes read, %v", got, err)
+		}
+	})
 }
 
 // checkText: one line, bounded, with the host, without a secret.

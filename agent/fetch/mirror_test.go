@@ -84,10 +84,10 @@ func TestMirrorsInTurn(t *testing.T) {
 
 // TestRestingMirrorsStillHelp: a mirror that rests is better than none.
 func TestRestingMirrorsStillHelp(t *testing.T) {
-	answers := map[string]string{"a.example": later, "b.example": never, "c.example": ""}
+	answers := map[string]string{"a.example": never, "b.example": later, "c.example": ""}
 	mirrored(t, answers, func(t *testing.T, s *scene, asked func() []string) {
 		_, err := s.repo.Metadata(t.Context(), "timestamp.json", 100)
-		// a.example may answer later, b.example won't: the hopeful reason counts.
+		// b.example may answer later, a.example won't: the hopeful reason counts.
 		if reasonOf(err) != agent.ReasonServerBusy || len(asked()) != 3 {
 			t.Errorf("%v", err)
 		}
@@ -206,6 +206,32 @@ func TestCancelMakesNoMirrorRest(t *testing.T) {
 		answers.Store(true)
 		if _, err := s.repo.Metadata(t.Context(), "timestamp.json", 100); err != nil || s.asked.Load() != 2 {
 			t.Errorf("%v after %d requests", err, s.asked.Load())
+		}
+	})
+}
+
+// TestDeadlineInBody: the same in the middle of an image.
+func TestDeadlineInBody(t *testing.T) {
+	tell := func(c net.Conn, r *http.Request) {
+		respond(c, "200 OK", "", imageBytes, make([]byte, 1000))
+		io.Copy(io.Discard, c)
+	}
+	c := Config{Metadata: []string{"http://a.example"}, Targets: []string{"http://a.example", "http://b.example"}}
+	playWith(t, c, tell, func(t *testing.T, s *scene) {
+		for range 2 {
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			opened, err := s.repo.Image(ctx, agent.ImageRequest{Name: "app.img", Length: imageBytes})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n, err := io.Copy(io.Discard, opened); n != 1000 || !errors.Is(err, context.DeadlineExceeded) || reasonOf(err) != "" {
+				t.Errorf("%d bytes, %v", n, err)
+			}
+			if !strings.Contains(opened.ReadCloser.(*body).where(), "a.example") {
+				t.Error("a.example rests, although only the caller's time was up")
+			}
+			opened.Close()
+			cancel()
 		}
 	})
 }
