@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/agent/local"
 )
@@ -16,32 +14,24 @@ import (
 // first step after it the document still shows the old state.
 const restFor = 3 * time.Second
 
-func (c *cli) checkCommand() *cobra.Command {
-	var wait bool
-	cmd := &cobra.Command{
-		Use: "check", Short: "ask the repository now, and say what came of it", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			client, _, err := c.client()
-			if err != nil {
-				return err
-			}
-			ctx, stop := interruptible()
-			defer stop()
-			s, err := client.Check(ctx)
-			if err != nil {
-				return err
-			}
-			if p := s.Repository.LastProblem; p != nil {
-				return fmt.Errorf("the check failed: %w", p)
-			}
-			if err := c.ui.print("the repository answered; its metadata is good"); err != nil || !wait {
-				return err
-			}
-			return c.awaitRest(ctx, client, s)
-		},
+func (c *cli) check([]string) error {
+	client, _, err := c.client()
+	if err != nil {
+		return err
 	}
-	cmd.Flags().BoolVar(&wait, "wait", false, "go on until no component has anything left to do, and show what happens")
-	return cmd
+	ctx, stop := interruptible()
+	defer stop()
+	s, err := client.Check(ctx)
+	if err != nil {
+		return err
+	}
+	if p := s.Repository.LastProblem; p != nil {
+		return fmt.Errorf("the check failed: %w", p)
+	}
+	if err := c.ui.print("the repository answered; its metadata is good"); err != nil || !c.wait {
+		return err
+	}
+	return c.awaitRest(ctx, client, s)
 }
 
 // errAtRest ends a watch well.

@@ -2,59 +2,156 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io"
-
-	"github.com/spf13/cobra"
+	"strings"
 
 	"github.com/ota-agent/ota-agent/agent/local"
 )
+
+// A command is a word of the command line. A framework is not worth half a megabyte of the agent's binary.
+type command struct {
+	name, args, short string
+	argsMax           int
+	flags             func(*flag.FlagSet) // nil: only the common ones
+	run               func(args []string) error
+}
 
 // A cli is one run of the program.
 type cli struct {
 	ui     ui
 	config string // path
-	begun  bool   // the arguments were good: what fails from here on is no error of usage
+	// Flags of single commands.
+	verbose, asJSON, wait bool
 }
 
 // execute runs one command and returns the exit code.
 func execute(args []string, u ui) int {
-	c := &cli{ui: u}
-	root := c.rootCommand()
-	root.SetArgs(args)
-	err := root.Execute()
-	if err != nil && !c.begun {
-		err = &failure{exitUsage, err, "ota-agent --help shows the commands and their flags"}
-	}
-	if err != nil {
+	c := &cli{ui: u, config: defaultConfig}
+	if err := c.execute(args); err != nil {
 		return u.fail(err)
 	}
 	return exitOK
 }
 
-func (c *cli) rootCommand() *cobra.Command {
-	root := &cobra.Command{
-		Use: "ota-agent", Short: "keeps this device up to date, with TUF always on",
-		Args:              cobra.NoArgs,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-		PersistentPreRun:  func(*cobra.Command, []string) { c.begun = true },
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c.begun = false
-			return errors.New("no command was given")
-		},
+func (c *cli) commands() []command {
+	return []command{
+		{name: "run", short: "run the agent, in the foreground", run: c.run, flags: func(f *flag.FlagSet) {
+			f.BoolVar(&c.verbose, "verbose", false, "log each hook run and refused detail")
+		}},
+		{name: "status", short: "show what this device runs and what the agent is doing", run: c.showStatus, flags: func(f *flag.FlagSet) {
+			f.BoolVar(&c.asJSON, "json", false, "print the status document as JSON")
+		}},
+		{name: "check", short: "ask the repository now, and say what came of it", run: c.check, flags: func(f *flag.FlagSet) {
+			f.BoolVar(&c.wait, "wait", false, "go on until no component has anything left to do, and show what happens")
+		}},
+		{name: "watch", short: "show what the agent does, until interrupted", run: c.watch},
+		{name: "pause", short: "start no download and no installation until resume", run: c.operate("pause", "paused")},
+		{name: "resume", short: "end a pause", run: c.operate("resume", "resumed")},
+		{name: "retry", args: " [COMPONENT]", short: "try rejected and held releases once more, and end all waits", argsMax: 1,
+			run: c.operate("retry", "asked to try again")},
+		{name: "config check", short: "check the config, the trust anchor and the hooks; change nothing", run: c.checkConfig},
+		{name: "version", short: "show the agent's version", run: c.showVersion},
 	}
-	root.SetOut(c.ui.out)
-	root.SetErr(io.Discard) // ui.fail shows errors
-	root.PersistentFlags().StringVarP(&c.config, "config", "c", defaultConfig, "config file")
-	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help", RunE: func(*cobra.Command, []string) error { return nil }})
-	root.AddCommand(c.runCommand(), c.statusCommand(), c.checkCommand(), c.watchCommand(), c.configCommand(), c.versionCommand())
-	root.AddCommand(c.operatorCommands()...)
-	return root
 }
 
-// client reads the config for the socket's path, and checks no more than that needs.
+func (c *cli) execute(args []string) error {
+	flags := flag.NewFlagSet("ota-agent", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // ui.fail shows errors
+	c.common(flags)
+	if err := flags.Parse(args); err != nil {
+		return c.usage(err, "", flags)
+	}
+	name, rest := strings.Join(flags.Args()[:min(1, flags.NArg())], ""), flags.Args()[min(1, flags.NArg()):]
+	if name == "config" && len(rest) > 0 {
+		name, rest = name+" "+rest[0], rest[1:]
+	}
+	switch name {
+	case "":
+		return usageError(errors.New("no command was given"))
+	case "help":
+		return c.help(flags)
+	}
+	var known []string
+	for _, cmd := range c.commands() {
+		if cmd.name == name {
+			return c.begin(cmd, rest)
+		}
+		known = append(known, cmd.name)
+	}
+	unknown := fmt.Errorf("unknown command %q", plain(name))
+	if near := nearest(name, known); near != "" {
+		return &failure{exitUsage, unknown, fmt.Sprintf("did you mean ota-agent %s?", near)}
+	}
+	return usageError(unknown)
+}
+
+func (c *cli) common(flags *flag.FlagSet) {
+	flags.StringVar(&c.config, "config", c.config, "config `file`")
+	flags.StringVar(&c.config, "c", c.config, "short for config")
+}
+
+// begin runs a command. Its flags and arguments may come in any order.
+func (c *cli) begin(cmd command, words []string) error {
+	flags := flag.NewFlagSet(cmd.name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	c.common(flags)
+	if cmd.flags != nil {
+		cmd.flags(flags)
+	}
+	var args []string
+	for len(words) > 0 {
+		if err := flags.Parse(words); err != nil {
+			return c.usage(err, " "+cmd.name+cmd.args, flags)
+		}
+		if words = flags.Args(); len(words) > 0 {
+			args, words = append(args, words[0]), words[1:]
+		}
+	}
+	if len(args) > cmd.argsMax {
+		return usageError(fmt.Errorf("%s does not take %q", cmd.name, plain(args[cmd.argsMax])))
+	}
+	return cmd.run(args)
+}
+
+func usageError(err error) error {
+	return &failure{exitUsage, err, "ota-agent --help shows the commands and their flags"}
+}
+
+// usage makes an error of usage of what flags could not make sense of; a request for help is none.
+func (c *cli) usage(err error, words string, flags *flag.FlagSet) error {
+	if !errors.Is(err, flag.ErrHelp) {
+		return usageError(err)
+	}
+	if words == "" {
+		return c.help(flags)
+	}
+	return c.ui.print("usage: ota-agent%s [FLAGS]\n\n%s", words, flagWords(flags))
+}
+
+// help shows all commands.
+func (c *cli) help(flags *flag.FlagSet) error {
+	var b strings.Builder
+	b.WriteString("ota-agent keeps this device up to date, with TUF always on.\n\nusage: ota-agent COMMAND [FLAGS]\n\n")
+	for _, cmd := range c.commands() {
+		fmt.Fprintf(&b, "  %-18s %s\n", cmd.name+cmd.args, cmd.short)
+	}
+	return c.ui.print("%s\n%s", b.String(), flagWords(flags))
+}
+
+func flagWords(flags *flag.FlagSet) string {
+	var all []string
+	flags.VisitAll(func(f *flag.Flag) {
+		value, usage := flag.UnquoteUsage(f)
+		if len(f.Name) > 1 {
+			all = append(all, fmt.Sprintf("  --%-16s %s", f.Name+" "+value, usage))
+		}
+	})
+	return strings.Join(all, "\n")
+}
+
+// client reads the config, which names the socket.
 func (c *cli) client() (*local.Client, settings, error) {
 	s, err := loadSettings(c.config)
 	if err != nil {
@@ -63,28 +160,15 @@ func (c *cli) client() (*local.Client, settings, error) {
 	return local.NewClient(s.socket), s, nil
 }
 
-func (c *cli) configCommand() *cobra.Command {
-	parent := &cobra.Command{
-		Use: "config", Short: "look at the config", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			c.begun = false
-			return errors.New("config needs a command: check")
-		},
+func (c *cli) checkConfig([]string) error {
+	s, err := loadSettings(c.config)
+	if err != nil {
+		return err
 	}
-	parent.AddCommand(&cobra.Command{
-		Use: "check", Short: "check the config, the trust anchor and the hooks; change nothing", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			s, err := loadSettings(c.config)
-			if err != nil {
-				return err
-			}
-			if _, err := preflight(s); err != nil {
-				return err
-			}
-			return c.ui.print("%s is in order: %s", s.file, counted(len(s.agent.Components), "component"))
-		},
-	})
-	return parent
+	if _, err := preflight(s); err != nil {
+		return err
+	}
+	return c.ui.print("%s is in order: %s", s.file, counted(len(s.agent.Components), "component"))
 }
 
 func counted(n int, noun string) string {

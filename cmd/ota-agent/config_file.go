@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-
-	"github.com/pelletier/go-toml/v2"
 )
 
 // configBytesMax bounds the config file.
@@ -106,29 +102,12 @@ func readConfig(path string) (configFile, lines, error) {
 		return c, nil, &failure{exitConfig, fmt.Errorf("can't read the config: %w", err),
 			"name the file with --config, and see packaging/config.example.toml"}
 	}
-	at, wrong := schemaOf(c).read(text)
-	if wrong == nil {
-		wrong = decodeConfig(text, &c)
-	}
+	at, wrong := decode(text, &c)
 	if wrong != nil {
 		wrong.file = path
 		return c, nil, wrong.fail()
 	}
 	return c, at, nil
-}
-
-// decodeConfig decodes what the schema has let through: what is left to go wrong are keys that come twice.
-func decodeConfig(text []byte, c *configFile) *configError {
-	err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(c)
-	if err == nil {
-		return nil
-	}
-	wrong := &configError{what: "the config is not valid: " + err.Error()}
-	var where *toml.DecodeError
-	if errors.As(err, &where) {
-		wrong.line, _ = where.Position()
-	}
-	return wrong
 }
 
 // readBounded reads a file of at most max bytes. Its error names the file.

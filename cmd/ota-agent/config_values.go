@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -112,22 +111,17 @@ func (c *checker) url(key, value string, schemes ...string) string {
 	return value
 }
 
-var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
-
 // target is a target path with placeholders.
 func (c *checker) target(key, value string) string {
-	known := []string{"{hardware}", "{channel}", "{device}", "{group}", "{component}"}
-	for _, p := range placeholder.FindAllString(value, -1) {
-		if !slices.Contains(known, p) {
-			c.wrong(key, "unknown placeholder %s, known are %s", quoted(p), strings.Join(known, " "))
-		}
+	rest := value
+	for _, known := range []string{"{hardware}", "{channel}", "{device}", "{group}", "{component}"} {
+		rest = strings.ReplaceAll(rest, known, "x")
 	}
-	rest := placeholder.ReplaceAllString(value, "x")
 	switch {
 	case value == "" || len(value) > targetBytesMax:
 		c.missing(key, "want a target path of 1 to %d bytes, got %d", targetBytesMax, len(value))
 	case strings.ContainsAny(rest, "{}"):
-		c.wrong(key, "a brace has no partner in %s", quoted(value))
+		c.wrong(key, "known in braces are {hardware} {channel} {device} {group} {component}, got %s", quoted(value))
 	case strings.HasPrefix(rest, "/") || strings.ContainsFunc(rest, unicode.IsControl):
 		c.wrong(key, "want a target path as the metadata lists it, without a slash in front, got %s", quoted(value))
 	}

@@ -8,11 +8,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/signal"
 	"runtime/debug"
-	"syscall"
 
-	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ota-agent/ota-agent/agent"
@@ -27,19 +24,11 @@ import (
 // targets file may pass it for a moment. GOMEMLIMIT overrides it.
 const memorySoftLimit = 48 << 20
 
-func (c *cli) runCommand() *cobra.Command {
-	var verbose bool
-	cmd := &cobra.Command{
-		Use: "run", Short: "run the agent, in the foreground", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-			defer stop()
-			limitMemory()
-			return runAgent(ctx, c.config, newLog(c.ui.err, verbose))
-		},
-	}
-	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log each hook run and refused detail")
-	return cmd
+func (c *cli) run([]string) error {
+	ctx, stop := interruptible()
+	defer stop()
+	limitMemory()
+	return runAgent(ctx, c.config, newLog(c.ui.err, c.verbose))
 }
 
 // runAgent wires the agent to its adapters and runs it until ctx ends, which is no error.

@@ -9,29 +9,19 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/spf13/cobra"
-
 	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/agent/local"
 )
 
-func (c *cli) statusCommand() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use: "status", Short: "show what this device runs and what the agent is doing", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			s, err := c.status()
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return c.printJSON(s)
-			}
-			return c.ui.print("%s", statusTable(s))
-		},
+func (c *cli) showStatus([]string) error {
+	s, err := c.status()
+	if err != nil {
+		return err
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the status document as JSON")
-	return cmd
+	if c.asJSON {
+		return c.printJSON(s)
+	}
+	return c.ui.print("%s", statusTable(s))
 }
 
 // status asks the agent or, where it does not run, looks into its store.

@@ -4,8 +4,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"time"
-
-	"github.com/spf13/cobra"
 )
 
 // buildInfo is the agent's version, and when it was built: the zero time where that is not known. Version control's
@@ -35,16 +33,11 @@ func parseTime(s string) time.Time {
 	return t
 }
 
-func (c *cli) versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "version", Short: "show the agent's version", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			name, built := buildInfo()
-			when := "at an unknown time"
-			if !built.IsZero() {
-				when = built.UTC().Format(time.RFC3339)
-			}
-			return c.ui.print("ota-agent %s (%s, %s/%s, built %s)", plain(name), runtime.Version(), runtime.GOOS, runtime.GOARCH, when)
-		},
+func (c *cli) showVersion([]string) error {
+	name, built := buildInfo()
+	when := "at an unknown time"
+	if !built.IsZero() {
+		when = built.UTC().Format(time.RFC3339)
 	}
+	return c.ui.print("ota-agent %s (%s, %s/%s, built %s)", plain(name), runtime.Version(), runtime.GOOS, runtime.GOARCH, when)
 }

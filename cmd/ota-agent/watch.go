@@ -6,33 +6,27 @@ import (
 	"os"
 	"strings"
 
-	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-func (c *cli) watchCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "watch", Short: "show what the agent does, until interrupted", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			client, _, err := c.client()
-			if err != nil {
-				return err
-			}
-			ctx, stop := interruptible()
-			defer stop()
-			line := newProgressLine(c.ui)
-			err = client.Watch(ctx, line.show)
-			if done := line.end(); done != nil {
-				return done
-			}
-			if ctx.Err() != nil {
-				return nil // the user has seen enough
-			}
-			return err
-		},
+func (c *cli) watch([]string) error {
+	client, _, err := c.client()
+	if err != nil {
+		return err
 	}
+	ctx, stop := interruptible()
+	defer stop()
+	line := newProgressLine(c.ui)
+	err = client.Watch(ctx, line.show)
+	if done := line.end(); done != nil {
+		return done
+	}
+	if ctx.Err() != nil {
+		return nil // the user has seen enough
+	}
+	return err
 }
 
 const (
