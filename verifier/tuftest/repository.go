@@ -38,7 +38,10 @@ type Repository struct {
 
 // New is a repository with version 1 of each top-level role, one Ed25519 key each, and no targets. Metadata expires
 // after 30 days, root after 300.
-func New() *Repository {
+func New() *Repository { return NewNamed("") }
+
+// NewNamed is a repository with keys of its own, made from name: somebody else's.
+func NewNamed(name string) *Repository {
 	r := &Repository{
 		Consistent: true,
 		Grants:     map[string]*Grant{},
@@ -50,7 +53,7 @@ func New() *Repository {
 		files:      map[string][]byte{},
 	}
 	for _, role := range []string{verifier.Root, verifier.Timestamp, verifier.Snapshot, verifier.Targets} {
-		r.Grants[role] = &Grant{Keys: []*Key{Ed25519(role + "-1")}, Threshold: 1}
+		r.Grants[role] = &Grant{Keys: []*Key{Ed25519(name + role + "-1")}, Threshold: 1}
 	}
 	r.PublishRoot()
 	return r
