@@ -16,10 +16,10 @@ type broker struct {
 	server *mqtt.Server
 	url    string
 
-	mu      sync.Mutex
-	last    map[string][]byte // the newest message of each topic
-	changed chan struct{}     // closed and replaced at each message and subscription
-	topics  map[string]int    // subscriptions by filter, of clients that came from outside
+	mu        sync.Mutex
+	last      map[string][]byte                // the newest message of each topic
+	listeners map[string]map[*mqtt.Client]bool // by filter; clients that came from outside
+	changed   chan struct{}                    // closed and replaced whenever one of these changes
 }
 
 const everything = "#"
@@ -32,7 +32,7 @@ func openBroker() (*broker, error) {
 	b := &broker{
 		server: mqtt.New(&mqtt.Options{InlineClient: true, Logger: slog.New(slog.DiscardHandler)}),
 		url:    "tcp://" + l.Addr().String(),
-		last:   map[string][]byte{}, topics: map[string]int{}, changed: make(chan struct{}),
+		last:   map[string][]byte{}, listeners: map[string]map[*mqtt.Client]bool{}, changed: make(chan struct{}),
 	}
 	err = errors.Join(
 		b.server.AddHook(&doorman{broker: b}, nil),
@@ -75,7 +75,7 @@ func (b *broker) message(topic string) ([]byte, <-chan struct{}) {
 func (b *broker) subscribers(filter string) (int, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.topics[filter], b.changed
+	return len(b.listeners[filter]), b.changed
 }
 
 // A doorman lets everybody do everything, and tells the broker who listens to what.
@@ -104,16 +104,18 @@ func (d *doorman) OnSubscribed(c *mqtt.Client, p packets.Packet, _ []byte) {
 	}
 	d.broker.note(func() {
 		for _, f := range p.Filters {
-			d.broker.topics[f.Filter]++
+			if d.broker.listeners[f.Filter] == nil {
+				d.broker.listeners[f.Filter] = map[*mqtt.Client]bool{}
+			}
+			d.broker.listeners[f.Filter][c] = true
 		}
 	})
 }
 
 func (d *doorman) OnDisconnect(c *mqtt.Client, _ error, _ bool) {
-	gone := c.State.Subscriptions.GetAll()
 	d.broker.note(func() {
-		for filter := range gone {
-			d.broker.topics[filter]--
+		for _, clients := range d.broker.listeners {
+			delete(clients, c)
 		}
 	})
 }

@@ -12,13 +12,13 @@ func (s *story) firstUpdate(ctx context.Context) error {
 	s.show.prose(`The factory wrote system 1 into slot A. The device asks the repository for the first time and finds
 		that it already runs what is published.`)
 	mark := s.mirror.mark()
-	status, err := s.check(ctx, "the first check")
-	if err != nil {
+	if _, err := s.check(ctx, "the first check"); err != nil {
 		return err
 	}
-	if status, err = s.await(ctx, "waiting for the device to know what it runs", func(st agent.Status) bool {
+	status, err := s.await(ctx, "waiting for the device to know what it runs", func(st agent.Status) bool {
 		return component(st, system).Running.Version == "1" && component(st, application).Running.Version == "1.0"
-	}); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	same(s.checks, "runs what the factory wrote", "slot A, system 1", "slot "+component(status, system).Booted+", system "+s.slotVersion(s.lastBoot().Slot))

@@ -15,6 +15,9 @@ type check struct {
 	OK       bool
 }
 
+// wholeStory stands for a chapter where a check is about all of them.
+const wholeStory = 0
+
 // checks is the list that the demo ends with.
 type checks struct {
 	show *show

@@ -84,7 +84,7 @@ func (s *story) play(ctx context.Context, dir string, b binaries, seed uint64) e
 // sum ends the demo: the table, and why the story broke off, if it did.
 func (s *story) sum(err error, took time.Duration) error {
 	if err == nil {
-		s.checks.begin(len(chapters()) + 1)
+		s.checks.begin(wholeStory)
 		s.seeWhole(took)
 	}
 	s.show.progressEnds(false)

@@ -111,16 +111,21 @@ func (s *show) table(list []check) {
 		}
 	}
 	row := func(chapter, verdict string, cells [3]string) string {
-		return fmt.Sprintf("  %-2s %s %s %s %s", chapter,
+		return fmt.Sprintf("  %-3s %s %s %s %s", chapter,
 			pad(cells[0], width[0]), pad(cells[1], width[1]), pad(cells[2], width[2]), verdict)
 	}
 	s.print(s.paint(dim, row("", "", head)))
-	last := 0
+	last := -1
 	for _, k := range list {
 		chapter := ""
-		if k.Chapter != last {
-			chapter, last = fmt.Sprint(k.Chapter), k.Chapter
+		switch {
+		case k.Chapter == last:
+		case k.Chapter == wholeStory:
+			chapter = "all"
+		default:
+			chapter = fmt.Sprint(k.Chapter)
 		}
+		last = k.Chapter
 		verdict := s.paint(green, "ok")
 		if !k.OK {
 			verdict = s.paint(red, "NOT SEEN")

@@ -17,16 +17,19 @@ func TestTableShowsWhatWasNotSeen(t *testing.T) {
 	c.begin(2)
 	within(c, "between", 1, 10, 10)
 	within(c, "outside", 1, 10, 11)
+	c.begin(wholeStory)
+	same(c, "crashes", 0, 0)
 	if n := c.failed(); n != 2 {
 		t.Errorf("%d failed, want 2", n)
 	}
 	out.Reset()
 	c.show.table(c.all())
-	want := `     what    expected     seen
-  1  slot    A            A            ok
-     bytes   16,777,216 B 16,777,215 B NOT SEEN
-  2  between 1 B … 10 B   10 B         ok
-     outside 1 B … 10 B   11 B         NOT SEEN
+	want := `      what    expected     seen
+  1   slot    A            A            ok
+      bytes   16,777,216 B 16,777,215 B NOT SEEN
+  2   between 1 B … 10 B   10 B         ok
+      outside 1 B … 10 B   11 B         NOT SEEN
+  all crashes 0            0            ok
 `
 	var got []string
 	for line := range strings.Lines(out.String()) {
