@@ -216,7 +216,7 @@ func (e *engine) step(c *live, r Record, a Action, p *Problem) error {
 	if err := e.book.put(next, a.Kind == Finish || a.Kind == Adopt); err != nil {
 		return err
 	}
-	if next.Phase != r.Phase || next.BootID != r.BootID {
+	if next.Phase != r.Phase || next.BootID != r.BootID || next.Acted != r.Acted {
 		e.transition(c, r, next, a)
 	}
 	if next.Phase != r.Phase && (next.Phase == Idle || next.Phase == Fetching) {
