@@ -10,7 +10,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ota-agent/ota-agent/install/hooktest"
 )
@@ -46,7 +49,7 @@ var shipped = map[string]func(*testing.T) hooktest.Device{
 
 // newABDevice is two slot files and a boot environment; Boot is the bootloader.
 func newABDevice(t *testing.T) hooktest.Device {
-	dir := t.TempDir()
+	dir := deviceDir(t)
 	image := func(version string) []byte { return bytes.Repeat([]byte("image "+version+"\n"), 20_000) }
 	d := hooktest.Device{
 		Hook: shippedHook(t, "ab-file"), Env: map[string]string{"AB_DIR": dir}, Dir: dir,
@@ -86,7 +89,7 @@ func bootAB(t *testing.T, dir string) {
 
 // newAppDevice is an application in slot B; Boot is a start of its service.
 func newAppDevice(t *testing.T) hooktest.Device {
-	dir := t.TempDir()
+	dir := deviceDir(t)
 	d := hooktest.Device{
 		Hook: shippedHook(t, "app-symlink"), Env: map[string]string{"APP_DIR": dir, "APP_STARTS": "2"}, Dir: dir,
 		Image: appImage, Boots: 2,
@@ -146,6 +149,22 @@ func provisionApp(t *testing.T, d hooktest.Device) {
 	}
 }
 
+// deviceDir is a directory on a tmpfs where there is one: these tests sync a lot.
+func deviceDir(t *testing.T) string {
+	t.Helper()
+	base, err := os.MkdirTemp("/dev/shm", "hooks-test-")
+	var fs unix.Statfs_t
+	if err != nil || unix.Statfs(base, &fs) != nil || fs.Flags&unix.ST_NOEXEC != 0 {
+		base = t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(base) })
+	dir := filepath.Join(base, "device")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func hexSum(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
 
 func write(t *testing.T, path, content string) {
@@ -162,4 +181,14 @@ func read(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+func writeExecutable(t *testing.T, path, body string) {
+	t.Helper()
+	// A child that another test forks meanwhile must not inherit the open file: executing it would fail.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, []byte(body), 0o755); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -15,13 +15,13 @@ import (
 const cutMax = 200
 
 // cutCommands are the commands that change files: the hook is cut off right before each of them.
-var cutCommands = []string{"cat", "dd", "ln", "mkdir", "mv", "rm", "sync", "tar"}
+var cutCommands = []string{"dd", "ln", "mkdir", "mv", "rm", "sync", "tar"}
 
 // Cuts cuts the power right before each command of each verb of a shell script, and checks that what boots then is
 // whole, and that repeating the verb leads to where it would have led. Each cut is looked at in two worlds: in one
 // everything that was written is there, in the other nothing but what was synced by then.
 //
-// It needs GNU find, stat and coreutils, and a hook that finds cat, dd, ln, mkdir, mv, rm, sync and tar by its PATH.
+// It needs GNU find, stat and coreutils, and a hook that finds dd, ln, mkdir, mv, rm, sync and tar by its PATH.
 func Cuts(t *testing.T, newDevice func(t *testing.T) Device) {
 	used := func(b *bench) { b.mustUpdate(versionOther); b.held[b.new] = append(b.held[b.new], versionNew) }
 	installed := func(b *bench) { b.mustInstall(versionNew) }
@@ -142,7 +142,10 @@ type cutter struct {
 
 func newCutter(t *testing.T, dir string) *cutter {
 	t.Helper()
-	root := t.TempDir()
+	// Beside what is watched, on the same file system: it keeps hard links.
+	root, err := os.MkdirTemp(filepath.Dir(dir), "cutter")
+	check(t, err)
+	t.Cleanup(func() { os.RemoveAll(root) })
 	c := &cutter{t: t, dir: dir, commands: filepath.Join(root, "bin"), log: filepath.Join(root, "log"),
 		at: filepath.Join(root, "at"), state: filepath.Join(root, "durable")}
 	if err := os.Mkdir(c.commands, 0o755); err != nil {

@@ -27,7 +27,8 @@ type Device struct {
 	// Hook is the executable under test, Env its component's environment.
 	Hook string
 	Env  map[string]string
-	// Dir holds everything that the hook writes.
+	// Dir holds everything that the hook writes. The directory that it is in must be writable, too. Cuts models
+	// what is durable and needs no real disk: a tmpfs makes it faster.
 	Dir string
 	// Image makes the image of a release. It is called more than once for a version, and always makes the same
 	// bytes then; other versions have others.
