@@ -12,6 +12,9 @@ type Limits struct {
 	// reached the refresh goes on with the last one, says so in RootBoundReached, and the next refresh continues
 	// from there.
 	RootRotations int
+	// HeldBytes: roots that are held back in memory, in bytes, while a chain is rebuilt up to the highest root ever
+	// trusted. A real root has a few thousand bytes; only a forged chain of huge ones comes near.
+	HeldBytes int64
 	// RootBytes, TimestampBytes: longest file accepted of a role whose length nothing states, in bytes
 	// (TUF 5.3.3, 5.4.1). They bound what a mirror without any key can make a device read.
 	RootBytes      int64
@@ -43,6 +46,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		RootRotations:  256,
+		HeldBytes:      16 << 20,
 		RootBytes:      512_000,
 		TimestampBytes: 16_384,
 		SnapshotBytes:  2_000_000,
@@ -59,6 +63,7 @@ func DefaultLimits() Limits {
 func (l Limits) withDefaults() Limits {
 	d := DefaultLimits()
 	fill(&l.RootRotations, d.RootRotations)
+	fill(&l.HeldBytes, d.HeldBytes)
 	fill(&l.RootBytes, d.RootBytes)
 	fill(&l.TimestampBytes, d.TimestampBytes)
 	fill(&l.SnapshotBytes, d.SnapshotBytes)

@@ -20,7 +20,7 @@ type Refresh struct {
 	chain     []Key  // stored roots that the chain hangs on
 	passed    int64  // the floor that the chain must pass through: the root version to begin with
 	pending   Change // roots below that floor, held back until it is reached
-	held      int    // their bytes
+	held      int64  // their bytes
 	loaded    bool   // whether the stored timestamp and snapshot were asked for
 	floors    Floors // as they are to be
 	durable   Floors // as they were last committed

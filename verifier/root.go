@@ -37,10 +37,6 @@ func (r *Refresh) storedRoot(a Answer) (Change, error) {
 	return change, nil
 }
 
-// heldBytesMax bounds the roots below the floor that are held back in memory, in bytes. A real root has a few
-// thousand; only a forged chain of huge roots is longer.
-const heldBytesMax = 16 << 20
-
 // askRoot asks the repository for the next root, unless the bound is reached (TUF 5.3.3). Up to the floor's root
 // the floor is the bound: what is held back would have to be fetched again.
 func (r *Refresh) askRoot() error {
@@ -173,8 +169,8 @@ func (r *Refresh) snapshotHolds() bool {
 // hold keeps a root until release. When there is too much, what was held is let go: the next refresh asks the
 // repository for it again.
 func (r *Refresh) hold(root Document) {
-	if r.held += len(root.Bytes); r.held > heldBytesMax {
-		r.pending.Put, r.held = nil, len(root.Bytes)
+	if r.held += int64(len(root.Bytes)); r.held > r.limits.HeldBytes {
+		r.pending.Put, r.held = nil, int64(len(root.Bytes))
 	}
 	r.pending.Put = append(r.pending.Put, root)
 }

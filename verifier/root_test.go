@@ -480,26 +480,25 @@ func TestC10_AStoredChainThatForksFromTheFloorIsForgotten(t *testing.T) {
 
 func TestC10_HugeRootsBelowTheFloorDoNotFillTheMemory(t *testing.T) {
 	repo, client := newDevice()
-	padding := strings.Repeat("x", 500_000)
-	for range 34 {
-		repo.Root.Edit = set("x-padding", padding)
+	for range 10 {
+		repo.Root.Edit = set("x-padding", strings.Repeat("x", 10_000))
 		repo.PublishRoot()
 	}
-	repo.Root.Edit = nil
-	repo.PublishRoot()
 	refreshed(t, client)
 	client.Store.Documents = map[verifier.Key][]byte{}
-	wantRoot(t, refreshed(t, client), 36)
+	client.Limits.HeldBytes = 40_000
+	wantRoot(t, refreshed(t, client), 11)
 	total := 0
 	for key, raw := range client.Store.Documents {
 		if key.Role == verifier.Root {
 			total += len(raw)
 		}
 	}
-	if total > 17<<20 {
+	if total == 0 || total > 40_000 {
 		t.Errorf("%d bytes of roots were held back", total)
 	}
-	wantRoot(t, refreshed(t, client), 36)
+	// The hole in the chain is filled by the repository.
+	wantRoot(t, refreshed(t, client), 11)
 }
 
 func TestC11_DamagedStoredFilesAreFetchedAgain(t *testing.T) {

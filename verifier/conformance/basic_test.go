@@ -182,6 +182,17 @@ func TestTimestampAbsent(t *testing.T) {
 	d.wantTrusted("root 1, snapshot 1, targets 1, timestamp 1")
 }
 
+func TestNextRootNotAnswered(t *testing.T) {
+	s, d := newTrusting(t)
+	d.refresh(0)
+	d.s.metadataAsked()
+	s.forget("root") // a failure is not "no newer root" (TUF 5.3.3)
+	s.publish("timestamp")
+	d.refresh(1)
+	d.wantAsked("2.root.json")
+	d.wantTrusted("root 1, snapshot 1, targets 1, timestamp 1")
+}
+
 func TestSnapshotServedAsTimestamp(t *testing.T) {
 	s, d := newTrusting(t)
 	// Right in everything but its type: signed by the timestamp's key, and listing snapshot.json.

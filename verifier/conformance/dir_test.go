@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ota-agent/ota-agent/storage"
 )
 
 // What TUF.md K says of DIR and of the command line.
@@ -48,6 +50,20 @@ func TestRefreshWithoutInit(t *testing.T) {
 	d.refresh(1)
 	d.wantAsked()
 	d.wantTrusted("")
+}
+
+func TestOneProcessAtATime(t *testing.T) {
+	_, d := newTrusting(t)
+	store, err := storage.Open(d.dir, storage.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.refresh(1)
+	d.wantAsked()
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d.refresh(0)
 }
 
 func TestExportedCopiesArePutRight(t *testing.T) {

@@ -6,6 +6,8 @@
 //	conformance --metadata-dir DIR --metadata-url URL --target-name PATH [--target-name PATH]...
 //	    --target-dir TDIR --target-base-url TURL download
 //
+// The suite takes the binary that "go build ./verifier/conformance" makes as its --entrypoint, and needs faketime.
+//
 // It is no product, and nothing else links it. It decides nothing about trust: that is package verifier's, over the
 // same store (package storage) and the same way to the repository (package agent/fetch) as the agent's. So what the
 // suite finds here, it finds in the agent.
