@@ -72,6 +72,7 @@ func testHostileArchives(t *testing.T, newDevice func(*testing.T) hooktest.Devic
 		return tar.Header{Name: name, Typeflag: tar.TypeSymlink, Linkname: target}
 	}
 	good := archive(t, file("a"))
+	d := newDevice(t)
 	for name, image := range map[string][]byte{
 		"absolute name":           archive(t, file(outside)),
 		"parent":                  archive(t, file("../outside")),
@@ -88,11 +89,10 @@ func testHostileArchives(t *testing.T, newDevice func(*testing.T) hooktest.Devic
 		"device":                  archive(t, tar.Header{Name: "a", Typeflag: tar.TypeBlock, Devmajor: 7}),
 		"pipe":                    archive(t, tar.Header{Name: "a", Typeflag: tar.TypeFifo}),
 		"no archive":              []byte("hello"),
-		"damaged archive":         good[:512],
+		"damaged archive":         append([]byte("z"), good[1:]...),
 		"damaged gzip":            appImage("2")[:200],
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDevice(t)
 			code, out := runApp(t, d, imageEnv(t, image), "install", "A")
 			if code != 65 {
 				t.Errorf("exited with %d, expected 65: %s", code, out)
@@ -109,7 +109,6 @@ func testHostileArchives(t *testing.T, newDevice func(*testing.T) hooktest.Devic
 			}
 		})
 	}
-	d := newDevice(t)
 	inside := archive(t, tar.Header{Name: "./", Typeflag: tar.TypeDir}, file("./a..b"), file("..c"), file("d e/f\ng"),
 		link("l", "d e/f\ng"), link("d e/l", "../l"), link("dangling", "nothing"), link("dots", "..c"))
 	if code, out := runApp(t, d, imageEnv(t, inside), "install", "A"); code != 0 {
