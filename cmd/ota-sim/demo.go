@@ -121,12 +121,16 @@ func yesOr(err error) string {
 
 // showTail prints the end of the agent's log, for whoever has to find out what went wrong.
 func (s *story) showTail() {
-	if s.board == nil || s.board.log == nil {
+	if s.board == nil {
+		return
+	}
+	lines := s.board.log.lines()
+	if len(lines) == 0 {
 		return
 	}
 	s.show.title("The end of the agent's log")
-	for _, line := range s.board.log.lines() {
-		s.show.agentLine(line)
+	for _, line := range lines {
+		s.show.agentLine(logLine(line))
 	}
 	s.show.print("")
 }
