@@ -12,7 +12,7 @@ import (
 
 // restFor is how long all components must be at rest before check --wait believes it: between a refresh and the
 // first step after it the document still shows the old state.
-const restFor = 3 * time.Second
+const restFor = time.Second
 
 func (c *cli) check([]string) error {
 	client, _, err := c.client()

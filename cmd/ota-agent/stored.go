@@ -2,8 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 
 	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/storage"
@@ -25,15 +25,14 @@ func storedStatus(s settings) (agent.Status, error) {
 		Schema: agent.StatusSchema, Agent: s.agent.Version, Device: s.agent.Device, Paused: state.Device.Paused,
 		Repository: agent.RepositoryStatus{URL: s.agent.RepositoryURL}, Recovered: state.Recovered,
 	}
-	for _, r := range state.Records {
-		status.Components = append(status.Components, storedComponent(r))
-	}
 	for _, c := range s.agent.Components {
 		if _, ok := state.Records[c.Name]; !ok {
-			status.Components = append(status.Components, agent.ComponentStatus{Name: c.Name, Phase: agent.Idle})
+			state.Records[c.Name] = agent.Record{Component: c.Name, Phase: agent.Idle}
 		}
 	}
-	slices.SortFunc(status.Components, func(a, b agent.ComponentStatus) int { return strings.Compare(a.Name, b.Name) })
+	for _, name := range slices.Sorted(maps.Keys(state.Records)) {
+		status.Components = append(status.Components, storedComponent(state.Records[name]))
+	}
 	return status, nil
 }
 
