@@ -1,6 +1,8 @@
 package verifier_test
 
 import (
+	"crypto/sha512"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
@@ -234,5 +236,26 @@ func TestDrive_StopsAtTheFirstErrorAndCommitsWhatCameWithIt(t *testing.T) {
 	repo.Override["timestamp.json"] = func() verifier.Answer { return verifier.Failed(failing) }
 	if _, err := client.Refresh(); !errors.Is(err, failing) {
 		t.Errorf("the cause is lost: %v", err)
+	}
+}
+
+// A receipt also notes the SHA-512, where the snapshot lists one.
+func TestRefresh_ReceiptWithSHA512(t *testing.T) {
+	repo, client := newDevice()
+	client.Limits.ReceiptBytes = 1
+	refreshed(t, client)
+	file := sha512.Sum512(repo.RoleFile(verifier.Targets))
+	repo.Snapshot.Edit = metaOf("targets.json", set("hashes", tuftest.Object{"sha512": hex.EncodeToString(file[:])}))
+	repo.Publish()
+	repo.Asked()
+	refreshed(t, client) // the receipt does not know: the stored file is read, and is right
+	wantAsked(t, repo, "2.root.json", "timestamp.json", "2.snapshot.json")
+	delete(client.Store.Documents, verifier.Key{Role: verifier.Targets})
+	delete(client.Store.Documents, verifier.Key{Role: verifier.Targets, Kind: verifier.Receipt})
+	refreshed(t, client)
+	client.Store.Asked = nil
+	refreshed(t, client)
+	if slices.Contains(client.Store.Asked, verifier.Key{Role: verifier.Targets}) {
+		t.Error("the large file was read though its receipt knows its SHA-512")
 	}
 }

@@ -61,7 +61,7 @@ func (r *Refresh) remoteRoot(a Answer) (Change, error) {
 	}
 	next, refusal := r.nextRoot(raw)
 	if refusal != nil {
-		return r.forked(next), refusal
+		return r.forked(next), refusal.of(Root, key.Version)
 	}
 	r.rotations++
 	r.hold(Document{Key: key, Bytes: raw})

@@ -127,7 +127,7 @@ func (l *loader) takeRemote(a Answer) (Change, error) {
 	}
 	t, refusal := l.refresh.check(l.wanted, raw)
 	if refusal != nil {
-		return Change{}, refusal
+		return Change{}, refusal.of(l.wanted.role, l.wanted.meta.version)
 	}
 	return l.keep(t), l.done(t)
 }
