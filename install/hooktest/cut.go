@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/install"
 )
 
 // cutMax bounds the commands of one verb.
@@ -49,84 +50,121 @@ func Cuts(t *testing.T, newDevice func(t *testing.T) Device) {
 func cutEverywhere(b *bench, verb agent.Verb) {
 	before := filepath.Join(b.t.TempDir(), "before")
 	copyTree(b.t, b.Dir, before)
-	cutter := newCutter(b.t, b.Dir)
-	runner := b.runnerWith(cutter.env())
-	run := func() error {
-		if verb == "install" {
-			return b.install(runner, versionNew, b.Image(versionNew))
-		}
-		return runner.Do(b.t.Context(), verb, b.job(b.new, versionNew))
-	}
-	cutter.arm(0)
-	if err := run(); err != nil {
+	c := cutting{bench: b, verb: verb, cutter: newCutter(b.t, b.Dir), seen: make(map[string]bool)}
+	c.runner = b.runnerWith(c.cutter.env())
+	c.cutter.arm(0)
+	if err := c.run(); err != nil {
 		b.t.Fatalf("without a cut: %v", err)
 	}
-	want := fmt.Sprintf("%+v", b.status())
-	seen := make(map[string]bool)
-	for at := 1; at <= cutMax && !b.t.Failed(); at++ {
+	c.want = fmt.Sprintf("%+v", b.status())
+	for at := 1; at <= cutMax; at++ {
 		replaceTree(b.t, before, b.Dir)
-		cutter.arm(at)
-		err := run()
-		calls := cutter.calls()
-		kept, synced := filepath.Join(b.t.TempDir(), "kept"), filepath.Join(b.t.TempDir(), "synced")
-		copyTree(b.t, b.Dir, kept)
-		cutter.durable(synced)
-		when := fmt.Sprintf("cut before command %d (%s)", at, calls[len(calls)-1])
-		if err == nil {
-			checkEnd(b, verb, synced, want)
-			when = "cut after the end"
-		}
-		for world, tree := range map[string]string{"everything kept": kept, "only synced kept": synced} {
-			if print := fingerprint(b.t, tree); !seen[print] {
-				seen[print] = true
-				checkCut(b, when+", "+world, verb, tree, want)
-			}
-		}
-		if err == nil {
+		c.cutter.arm(at)
+		if c.cut(at) || b.t.Failed() {
 			return
 		}
 	}
-	if !b.t.Failed() {
-		b.t.Errorf("%s needs more than %d commands", verb, cutMax)
-	}
+	b.t.Errorf("%s needs more than %d commands", verb, cutMax)
 }
 
-// checkEnd checks that what a verb reported as done is durable.
-func checkEnd(b *bench, verb agent.Verb, synced, want string) {
-	b.t.Helper()
-	replaceTree(b.t, synced, b.Dir)
-	if got := fmt.Sprintf("%+v", b.status()); got != want {
-		b.t.Errorf("after the end, only synced kept: seen %s, expected %s", got, want)
+// cutting is one verb of a device, cut again and again.
+type cutting struct {
+	*bench
+	verb   agent.Verb
+	runner *install.Runner // with the cutter in between
+	cutter *cutter
+	want   string          // the status that the verb leads to
+	seen   map[string]bool // the trees that were judged
+}
+
+func (c *cutting) run() error {
+	if c.verb == "install" {
+		return c.install(c.runner, versionNew, c.Image(versionNew))
 	}
-	if verb == "install" {
-		if err := b.do(agent.VerbVerify); err != nil {
-			b.t.Errorf("after the end, only synced kept: %v", err)
+	return c.runner.Do(c.t.Context(), c.verb, c.job(c.new, versionNew))
+}
+
+// cut runs the verb, cut before its command number at, and judges what that leaves. It is true where the verb came to
+// its end.
+func (c *cutting) cut(at int) bool {
+	c.t.Helper()
+	err := c.run()
+	calls := c.cutter.calls()
+	when := fmt.Sprintf("cut before command %d (%s)", at, calls[len(calls)-1])
+	if err == nil {
+		when = "cut after the end"
+	}
+	kept, synced := filepath.Join(c.t.TempDir(), "kept"), filepath.Join(c.t.TempDir(), "synced")
+	copyTree(c.t, c.Dir, kept)
+	c.cutter.durable(synced)
+	if err == nil {
+		c.checkDone(when, synced)
+	} else {
+		// Only the hook died. Its repetition must not take for durable what is only there.
+		c.cutter.disarm()
+		if err := c.run(); err != nil {
+			c.t.Errorf("%s, then repeated: %v", when, err)
+		}
+		repeated := filepath.Join(c.t.TempDir(), "repeated")
+		c.cutter.durable(repeated)
+		c.checkDone(when+", then repeated", repeated)
+	}
+	c.checkCut(when+", everything kept", kept)
+	c.checkCut(when+", only synced kept", synced)
+	return err == nil
+}
+
+// checkDone checks that what a verb reported as done is durable.
+func (c *cutting) checkDone(when, synced string) {
+	c.t.Helper()
+	if !c.judge("done", synced) {
+		return
+	}
+	replaceTree(c.t, synced, c.Dir)
+	if got := fmt.Sprintf("%+v", c.status()); got != c.want {
+		c.t.Errorf("%s, only synced kept: seen %s, expected %s", when, got, c.want)
+	}
+	if c.verb == "install" {
+		if err := c.do(agent.VerbVerify); err != nil {
+			c.t.Errorf("%s, only synced kept: %v", when, err)
 		}
 	}
 }
 
-// checkCut judges what a cut left behind.
-func checkCut(b *bench, when string, verb agent.Verb, tree, want string) {
-	b.t.Helper()
-	replaceTree(b.t, tree, b.Dir)
-	if verb == "install" {
-		b.wantHonest(when)
-		_ = b.do(agent.VerbTry) // the worst that can come; it may be refused
+// checkCut judges a tree that a cut left behind: what boots is whole, and the verb can be repeated.
+func (c *cutting) checkCut(when, tree string) {
+	c.t.Helper()
+	if !c.judge("cut", tree) {
+		return
 	}
-	b.Boot(b.t)
-	b.wantWhole(when)
+	replaceTree(c.t, tree, c.Dir)
+	if c.verb == "install" {
+		c.wantHonest(when)
+		_ = c.do(agent.VerbTry) // the worst that can come; it may be refused
+	}
+	c.Boot(c.t)
+	c.wantWhole(when)
 
 	// The agent looks first: a try or a confirm whose boot is over starts again elsewhere in its plan, so only
 	// the verb itself is repeated here, on the tree as the cut left it.
-	replaceTree(b.t, tree, b.Dir)
-	if verb == "install" {
-		b.mustInstall(versionNew)
+	replaceTree(c.t, tree, c.Dir)
+	if c.verb == "install" {
+		c.mustInstall(versionNew)
 	} else {
-		b.mustDo(verb)
+		c.mustDo(c.verb)
 	}
-	if got := fmt.Sprintf("%+v", b.status()); got != want {
-		b.t.Errorf("%s, then repeated: seen %s, expected %s", when, got, want)
+	if got := fmt.Sprintf("%+v", c.status()); got != c.want {
+		c.t.Errorf("%s, then repeated: seen %s, expected %s", when, got, c.want)
 	}
+}
+
+// judge is true where an equal tree was not judged before. A tree at the end of a verb has more to show.
+func (c *cutting) judge(what, tree string) bool {
+	c.t.Helper()
+	print := what + fingerprint(c.t, tree)
+	first := !c.seen[print]
+	c.seen[print] = true
+	return first
 }
 
 // A cutter stands between a hook and its commands: it counts them, kills the hook's process group before one of
@@ -173,13 +211,15 @@ func (c *cutter) env() map[string]string {
 // arm takes the tree as it is for durable and cuts the next run before its command number at; 0 is never.
 func (c *cutter) arm(at int) {
 	c.t.Helper()
-	if err := os.WriteFile(c.log, nil, 0o600); err != nil {
-		c.t.Fatal(err)
-	}
-	if err := os.WriteFile(c.at, fmt.Appendln(nil, at), 0o600); err != nil {
-		c.t.Fatal(err)
-	}
+	check(c.t, os.WriteFile(c.log, nil, 0o600))
+	check(c.t, os.WriteFile(c.at, fmt.Appendln(nil, at), 0o600))
 	recordTree(c.t, c.dir, c.state)
+}
+
+// disarm lets the next run come to its end; what is durable stays what it is.
+func (c *cutter) disarm() {
+	c.t.Helper()
+	check(c.t, os.WriteFile(c.at, []byte("0\n"), 0o600))
 }
 
 // calls are the commands that the last run came to.
