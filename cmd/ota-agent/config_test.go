@@ -1,0 +1,197 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// minimal is the least that a config must say, with numbered lines.
+const minimal = `[device]
+id = "board-1"
+hardware = "board"
+[repository]
+metadata = "https://updates.example/metadata"
+targets = "https://updates.example/targets"
+[[component]]
+name = "app"
+target = "{hardware}/app.tar"
+hook = "/usr/lib/ota-agent/hooks/app-symlink"
+`
+
+func TestMinimalConfigTakesTheDefaults(t *testing.T) {
+	s, err := loadSettings(writeConfig(t, minimal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := s.agent
+	if s.anchor != defaultAnchor || s.state != defaultState || s.socket != defaultSocket || s.bootID != defaultBootID {
+		t.Errorf("paths: %q %q %q %q", s.anchor, s.state, s.socket, s.bootID)
+	}
+	if a.Device.Channel != "stable" || a.Poll != 6*time.Hour || a.BackoffMin != 30*time.Second || a.BackoffMax != 24*time.Hour {
+		t.Errorf("agent: %+v", a)
+	}
+	if c := a.Components[0]; c.Reboot || c.TrialDeadline != 10*time.Minute || c.TrialSettle != 0 || c.HealthEvery != 5*time.Second {
+		t.Errorf("component: %+v", c)
+	}
+	if s.mqtt != nil || len(s.reboot) != 2 || a.NoRTC || a.Limits.PlainTargetNames {
+		t.Errorf("settings: %+v", s)
+	}
+}
+
+func TestConfigRefusals(t *testing.T) {
+	type change struct{ old, new string } // old is replaced in minimal; "" appends
+	for _, c := range []struct {
+		name string
+		change
+		line int
+		says string
+		hint string
+	}{
+		{"unknown key", change{`targets = `, `target = `}, 6, `unknown key "repository.target"`, `"targets"`},
+		{"unknown key, like nothing", change{`targets = `, `xyzzyxyzzy = `}, 6, `unknown key "repository.xyzzyxyzzy"`, "known here: backoff_max"},
+		{"unknown table", change{`[device]`, `[devices]`}, 1, `unknown key "devices"`, `"device"`},
+		{"unknown key in a component", change{`hook = `, `hok = `}, 10, `unknown key "component[0].hok"`, `"hook"`},
+		{"unknown key in an inline table", change{`name = "app"`, `health = { htp = "x" }`}, 8, `"component[0].health.htp"`, `"http"`},
+		{"a key twice", change{`hardware = "board"`, "id = \"other\"\nhardware = \"board\""}, 3, `"device.id" comes twice`, "line 2"},
+		{"a table twice", change{"", "[device]\n"}, 11, `"device" comes twice`, "line 1"},
+		{"number for text", change{`id = "board-1"`, `id = 1`}, 2, `"device.id" wants a text in quotes, got a whole number`, ""},
+		{"text for number", change{`targets = `, "rate_min = \"500\"\ntargets = "}, 6, `"repository.rate_min" wants a whole number, got a text`, ""},
+		{"text for bool", change{`name = "app"`, "name = \"app\"\nreboot = \"yes\""}, 9, `wants true or false`, ""},
+		{"text for list", change{"", "[reboot]\ncommand = \"reboot\"\n"}, 12, `wants a list, got a text`, ""},
+		{"number in a list", change{"", "[reboot]\ncommand = [1]\n"}, 12, `"reboot.command[0]" wants a text`, ""},
+		{"text for table", change{`[device]`, "[mqtt]\n[device]\n"}, 1, `"mqtt.broker"`, ""},
+		{"table for text", change{`id = "board-1"`, `id.x = "board-1"`}, 2, `"device.id" wants a text`, ""},
+		{"one table where many are", change{`[[component]]`, `[component]`}, 7, `"component" wants a list`, "[[component]]"},
+		{"many tables where one is", change{`[device]`, `[[device]]`}, 1, `"device" wants a table, got a list`, ""},
+		{"not TOML", change{`[device]`, `[device`}, 1, `not TOML`, ""},
+		{"not UTF-8", change{`board-1`, "board-\xff"}, 2, `not TOML`, ""},
+		{"no device ID", change{`id = "board-1"`, ``}, 1, `"device.id": want 1 to 64`, ""},
+		{"a device ID with a slash", change{`board-1`, `board/1`}, 2, `got "board/1"`, ""},
+		{"a device ID too long", change{`board-1`, strings.Repeat("x", 65)}, 2, `want 1 to 64`, ""},
+		{"a device ID from no file", change{`board-1`, `file:/none/machine-id`}, 2, `/none/machine-id`, ""},
+		{"duration without a unit", change{`targets = `, "poll = \"360\"\ntargets = "}, 6, `"6h", got "360"`, ""},
+		{"duration too short", change{`targets = `, "poll = \"59s\"\ntargets = "}, 6, `want 1m0s to 720h0m0s, got "59s"`, ""},
+		{"duration too long", change{`targets = `, "poll = \"31d\"\ntargets = "}, 6, `got "31d"`, ""},
+		{"duration that overflows", change{`targets = `, "poll = \"99999999d\"\ntargets = "}, 6, `want a number with a unit`, ""},
+		{"negative duration", change{`targets = `, "poll = \"-6h\"\ntargets = "}, 6, `got "-6h"`, ""},
+		{"back-off upside down", change{`targets = `, "backoff_min = \"1h\"\nbackoff_max = \"1m\"\ntargets = "}, 7, `at least backoff_min`, ""},
+		{"rate of 0", change{`targets = `, "rate_min = 0\ntargets = "}, 6, `want 1 to`, ""},
+		{"no repository", change{`metadata = "https://updates.example/metadata"`, ``}, 4, `"repository.metadata": want a URL`, ""},
+		{"ftp", change{`https://updates.example/metadata`, `ftp://updates.example`}, 5, `https:// or http:// or file://`, ""},
+		{"file with two slashes", change{`https://updates.example/metadata`, `file://media/usb`}, 5, `three slashes`, ""},
+		{"URL without host", change{`https://updates.example/metadata`, `https:///metadata`}, 5, `names no host`, ""},
+		{"relative path", change{`/usr/lib/ota-agent/hooks/`, `hooks/`}, 10, `want an absolute path, got "hooks/app-symlink"`, ""},
+		{"socket path too long", change{`[device]`, "socket = \"/" + strings.Repeat("x", 110) + "\"\n[device]"}, 1, `the kernel takes no longer`, ""},
+		{"placeholder", change{`{hardware}/`, `{hw}/`}, 9, `known in braces`, ""},
+		{"brace", change{`{hardware}/`, `{hardware/`}, 9, `known in braces`, ""},
+		{"target with a slash in front", change{`{hardware}/`, `/`}, 9, `without a slash in front`, ""},
+		{"no component", change{minimal[strings.Index(minimal, "[[component]]"):], ""}, 0, `want 1 to 32`, ""},
+		{"two with one name", change{"", "[[component]]\nname = \"app\"\ntarget = \"b\"\nhook = \"/b\"\n"}, 12, `two components "app"`, ""},
+		{"reserved environment", change{`name = "app"`, "name = \"app\"\nenv = { OTA_SLOT = \"A\" }"}, 9, `OTA_SLOT`, ""},
+		{"settle after the deadline", change{"", "[component.health]\nsettle = \"10m\"\n"}, 12, `less than deadline`, ""},
+		{"rtc", change{`hardware = `, "rtc = \"maybe\"\nhardware = "}, 3, `one of auto, none`, ""},
+		{"no reboot command", change{"", "[reboot]\ncommand = []\n"}, 12, `got nothing`, ""},
+		{"broker without scheme", change{"", "[mqtt]\nbroker = \"broker:1883\"\n"}, 12, `tls://HOST:8883`, ""},
+		{"certificate without key", change{"", "[mqtt]\nbroker = \"tls://b\"\ncert = \"/c\"\n"}, 13, `go together`, ""},
+		{"wildcard prefix", change{"", "[mqtt]\nbroker = \"tls://b\"\nprefix = \"#\"\n"}, 13, `mqtt.prefix`, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text := minimal + c.new
+			if c.old != "" {
+				text = strings.Replace(minimal, c.old, c.new, 1)
+			}
+			_, err := loadSettings(writeConfig(t, text))
+			var wrong *configError
+			if !errors.As(err, &wrong) || exitCode(err) != exitConfig {
+				t.Fatalf("got %v, want a refusal with exit code %d", err, exitConfig)
+			}
+			if wrong.line != c.line || !strings.Contains(wrong.what, c.says) || !strings.Contains(wrong.hint, c.hint) {
+				t.Errorf("line %d: %s\n  hint: %s\nwant line %d: …%s…\n  hint: …%s…", wrong.line, wrong.what, wrong.hint, c.line, c.says, c.hint)
+			}
+			if strings.ContainsAny(plain(wrong.what), "\n\x1b") {
+				t.Errorf("more than a line: %q", wrong.what)
+			}
+		})
+	}
+}
+
+func TestPasswordsInURLsAreNotShown(t *testing.T) {
+	secret := strings.Replace(minimal, "https://updates.example/metadata", "https://user:hunter2@updates.example/metadata?sig=hunter3", 1)
+	s, err := loadSettings(writeConfig(t, secret))
+	if err != nil || s.agent.RepositoryURL != "https://updates.example/metadata" {
+		t.Errorf("shown as %q, %v", s.agent.RepositoryURL, err)
+	}
+	for _, bad := range []string{"htps://user:hunter2@x", "https://user:hunter2@", "file://user:hunter2@x/y"} {
+		_, err := loadSettings(writeConfig(t, strings.Replace(minimal, "https://updates.example/metadata", bad, 1)))
+		if err == nil || strings.Contains(err.Error(), "hunter") {
+			t.Errorf("%v shows a password, or is no error", err)
+		}
+	}
+}
+
+func TestDeviceIDFromAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "serial")
+	if err := os.WriteFile(path, []byte("board-77\x00\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := loadSettings(writeConfig(t, strings.Replace(minimal, "board-1", "file:"+path, 1)))
+	if err != nil || s.agent.Device.ID != "board-77" {
+		t.Errorf("got %q, %v", s.agent.Device.ID, err)
+	}
+}
+
+func TestConfigIsBounded(t *testing.T) {
+	_, err := loadSettings(writeConfig(t, minimal+strings.Repeat("#", configBytesMax)))
+	if exitCode(err) != exitConfig {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNearest(t *testing.T) {
+	known := []string{"poll", "metadata", "backoff_min", "ca"}
+	for word, want := range map[string]string{
+		"pol": "poll", "metdata": "metadata", "backof_min": "backoff_min", "backoffmin": "backoff_min",
+		"x": "", "": "", "completely": "", strings.Repeat("a", 1000): "",
+	} {
+		if got := nearest(word, known); got != want {
+			t.Errorf("nearest(%.20q) = %q, want %q", word, got, want)
+		}
+	}
+}
+
+// No input makes it panic, and each error names a line of the file.
+func FuzzConfig(f *testing.F) {
+	f.Add(minimal)
+	f.Add("[mqtt]\nbroker = \"tls://x\"\n[component.health]\n[[component]]\nenv.A = \"b\"\n")
+	f.Add("a = {b = [1, {c = 1.5}], \"d.e\" = 1979-05-27}\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		var file configFile
+		at, wrong := decode([]byte(text), &file)
+		if wrong != nil {
+			if wrong.line < 1 || wrong.line > strings.Count(text, "\n")+1 || wrong.what == "" {
+				t.Fatalf("line %d: %q", wrong.line, wrong.what)
+			}
+			return
+		}
+		c := &checker{file: "config.toml", at: at}
+		c.agent(file)
+		c.repository(file.Repository)
+		for i, comp := range file.Component {
+			c.hook(i, comp)
+		}
+		_ = c.first()
+	})
+}
