@@ -127,9 +127,12 @@ func (b *bench) mustInstall(version string) {
 func (b *bench) mustUpdate(version string) {
 	b.t.Helper()
 	b.mustInstall(version)
-	b.mustDo(agent.VerbTry)
-	b.Boot(b.t)
-	b.mustDo(agent.VerbConfirm)
+	for _, verb := range []agent.Verb{agent.VerbTry, agent.VerbConfirm} {
+		if err := b.runner.Do(b.t.Context(), verb, b.job(b.new, version)); err != nil {
+			b.t.Fatalf("%s: %v", verb, err)
+		}
+		b.Boot(b.t)
+	}
 	b.held[b.new] = []string{version}
 	b.old, b.new = b.new, b.old
 }
