@@ -83,6 +83,7 @@ func (d download) into(ctx context.Context, part Partial) (verifier.Verified, er
 
 // startOver drops bytes that the hash has found wrong: only now are they known to be worth nothing.
 func (d download) startOver(part Partial, cause error) error {
+	d.repo.ImageRefused()
 	if err := part.Restart(); err != nil {
 		return errors.Join(cause, err)
 	}

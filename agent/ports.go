@@ -21,6 +21,10 @@ type Repository interface {
 	Metadata(ctx context.Context, name string, bytesMax int64) ([]byte, error)
 	// Image opens an image file. The caller closes the body.
 	Image(ctx context.Context, r ImageRequest) (ImageBody, error)
+	// MetadataRefused and ImageRefused say that what was handed over last did not verify: where there are several
+	// mirrors, that one rests.
+	MetadataRefused()
+	ImageRefused()
 	// Local is true where no network is needed (a directory, a USB stick): a trial then needs no reachability.
 	Local() bool
 }

@@ -32,6 +32,7 @@ func (e *engine) refresh(ctx context.Context, paths map[string]string) refreshed
 	out.roles = r.Trusted()
 	if err != nil {
 		out.fatal = e.book.failure()
+		e.blame(err)
 		out.problem = e.clockAhead(problemOf(err, now), source, floor, now)
 		return out
 	}
@@ -40,12 +41,23 @@ func (e *engine) refresh(ctx context.Context, paths map[string]string) refreshed
 		offer, err := e.find(ctx, r, path, component, floors)
 		if err != nil {
 			out.fatal = e.book.failure()
+			e.blame(err)
 			out.problem = problemOf(err, now)
 			continue
 		}
 		out.offers[component] = offer
 	}
 	return out
+}
+
+// blame tells the repository when its bytes were refused, not merely not to be had.
+func (e *engine) blame(err error) {
+	for _, c := range classes {
+		if errors.Is(err, c.err) && c.reason != ReasonNotListed {
+			e.p.Repository.MetadataRefused()
+			return
+		}
+	}
 }
 
 // find searches for one target path. "Not listed" is an answer: nothing is offered.

@@ -112,7 +112,9 @@ type mirror struct {
 	r *repository
 }
 
-func (m mirror) Local() bool { return false }
+func (m mirror) Local() bool      { return false }
+func (m mirror) MetadataRefused() {}
+func (m mirror) ImageRefused()    {}
 
 // get is one request: a step at which the process may die as at any other.
 func (m mirror) get(name string) ([]byte, error) {
