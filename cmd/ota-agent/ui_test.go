@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/agent/local"
+)
+
+func TestExitCodes(t *testing.T) {
+	problem := func(r agent.Reason) error {
+		return fmt.Errorf("act: %w", &agent.Problem{Reason: r, Text: "what happened"})
+	}
+	for _, c := range []struct {
+		name string
+		err  error
+		want int
+		hint string
+	}{
+		{"none", nil, exitOK, ""},
+		{"any", errors.New("x"), exitFailed, ""},
+		{"a failure's own", fmt.Errorf("act: %w", &failure{exitAnchor, errors.New("x"), "do that"}), exitAnchor, "do that"},
+		{"expired", problem(agent.ReasonExpired), exitRefused, "nothing was changed"},
+		{"clock", problem(agent.ReasonClockAhead), exitRefused, "clock"},
+		{"endless file", problem(agent.ReasonTooLarge), exitRefused, "mirror"},
+		{"offline", problem(agent.ReasonUnreachable), exitUnreachable, "tries again"},
+		{"disk full", problem(agent.ReasonDiskFull), exitStore, "make room"},
+		{"read-only", problem(agent.ReasonReadOnly), exitStore, "for writing"},
+		{"store", problem(agent.ReasonStore), exitStore, "dmesg"},
+		{"locked", problem(agent.ReasonLocked), exitLocked, "another ota-agent"},
+		{"hook", problem(agent.ReasonHookMissing), exitHook, "executable"},
+		{"not running", fmt.Errorf("act: %w", local.ErrNotRunning), exitNotRunning, "systemctl start"},
+		{"not allowed", fmt.Errorf("act: %w", local.ErrForbidden), exitFailed, "root"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := exitCode(c.err); got != c.want {
+				t.Errorf("exit code %d, want %d", got, c.want)
+			}
+			if c.err == nil {
+				return
+			}
+			var out, errs bytes.Buffer
+			ui{out: &out, err: &errs}.fail(c.err)
+			lines := strings.Split(strings.TrimSuffix(errs.String(), "\n"), "\n")
+			hinted := 1
+			if c.hint != "" {
+				hinted = 2
+			}
+			if out.Len() != 0 || len(lines) != hinted || !strings.HasPrefix(lines[0], "ota-agent: ") ||
+				!strings.Contains(errs.String(), c.hint) {
+				t.Errorf("printed %q", errs.String())
+			}
+		})
+	}
+}
+
+// An error from outside can't write lines of its own, or move the cursor.
+func TestErrorsAreOneLine(t *testing.T) {
+	var errs bytes.Buffer
+	ui{err: &errs}.fail(errors.New("evil\nota-agent: all is well\r\x1b[2J\u202e"))
+	if got := errs.String(); strings.Count(got, "\n") != 1 || strings.ContainsAny(got, "\r\x1b\u202e") {
+		t.Errorf("printed %q", got)
+	}
+}
+
+func TestStatusTableIsClean(t *testing.T) {
+	evil := "1.0\n\x1b[31mcomponent"
+	s := agent.Status{BootID: "b", Components: []agent.ComponentStatus{{
+		Name: "app", Phase: agent.Fetching, Booted: "A", Primary: "A", Running: agent.ReleaseStatus{Version: evil},
+		Release:  &agent.ReleaseStatus{SHA256: strings.Repeat("ab", 32)},
+		Progress: &agent.Progress{Done: 512 << 10, Total: 1 << 20, Rate: 2048, Left: 256, ResumedFrom: 1024},
+		Waiting:  &agent.Waiting{Reason: agent.ReasonBackoff, Text: evil, Left: 90},
+		Rejected: []agent.Rejection{{ID: "ffff", Last: agent.Problem{Text: evil}}},
+	}}}
+	got := statusTable(s)
+	if strings.Contains(got, "\x1b") {
+		t.Errorf("a control character got through:\n%q", got)
+	}
+	for _, want := range []string{
+		"  running    1.0??[31mcomponent in slot A (primary A)",
+		"  phase      fetching abababababab",
+		"  progress   512.0 KiB of 1.0 MiB (50 %), 2.0 KiB/s, 4m16s left, resumed from 1.0 KiB",
+		", 1m30s left)",
+		"  rejected   ffff: ",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
+
+func TestProgressLine(t *testing.T) {
+	at := func(done int64) agent.Status {
+		return agent.Status{Components: []agent.ComponentStatus{{Name: "app", Phase: agent.Fetching,
+			Release: &agent.ReleaseStatus{Version: "2.0"}, Progress: &agent.Progress{Done: done, Total: 100}}}}
+	}
+	idle := agent.Status{Components: []agent.ComponentStatus{{Name: "app", Phase: agent.Idle}}}
+	for _, terminal := range []bool{false, true} {
+		var out bytes.Buffer
+		l := newProgressLine(ui{out: &out})
+		l.terminal = terminal
+		for _, s := range []agent.Status{at(0), at(50), at(100), idle} {
+			if err := l.show(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := l.end(); err != nil {
+			t.Fatal(err)
+		}
+		want := "app: fetching 2.0\napp: idle\n"
+		got := out.String()
+		if !terminal && got != want {
+			t.Errorf("without a terminal: %q, want %q", got, want)
+		}
+		if terminal && (!strings.Contains(got, "[===============               ] 50 B of 100 B (50 %)") || strings.Count(got, "\n") != 2) {
+			t.Errorf("on a terminal: %q", got)
+		}
+	}
+}
+
+func TestAtRest(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		c    agent.ComponentStatus
+		want bool
+	}{
+		{"idle", agent.ComponentStatus{Phase: agent.Idle}, true},
+		{"fetching", agent.ComponentStatus{Phase: agent.Fetching}, false},
+		{"paused", agent.ComponentStatus{Phase: agent.Staged, Waiting: &agent.Waiting{Reason: agent.ReasonPaused}}, true},
+		{"on trial", agent.ComponentStatus{Phase: agent.Trial, Waiting: &agent.Waiting{Reason: agent.ReasonTrial}}, false},
+	} {
+		s := agent.Status{Components: []agent.ComponentStatus{{Phase: agent.Idle}, c.c}}
+		if got := atRest(s); got != c.want {
+			t.Errorf("%s: %t, want %t", c.name, got, c.want)
+		}
+	}
+}
+
+func TestRejectedSince(t *testing.T) {
+	with := func(count int) agent.Status {
+		return agent.Status{Components: []agent.ComponentStatus{{Name: "app",
+			Rejected: []agent.Rejection{{ID: "ff", Version: "2.0", Count: count, Last: agent.Problem{Text: "unhealthy"}}}}}}
+	}
+	if err := rejectedSince(with(1), with(1)); err != nil {
+		t.Errorf("an old rejection is news: %v", err)
+	}
+	for _, before := range []agent.Status{with(0), {}} {
+		if err := rejectedSince(before, with(1)); exitCode(err) != exitFailed || !strings.Contains(err.Error(), "app 2.0 was rejected") {
+			t.Errorf("got %v", err)
+		}
+	}
+}
