@@ -140,7 +140,7 @@ func TestWebPageInPlaceOfMetadata(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	_, d := newScene(t)
+	_, d := newTrusting(t)
 	for name, args := range map[string][]string{
 		"nothing":                {},
 		"no verb":                {"--metadata-dir", d.dir},
@@ -167,7 +167,7 @@ func TestUsage(t *testing.T) {
 		}
 	}
 	d.wantAsked()
-	d.wantTrusted("")
+	d.wantTrusted("root 1")
 }
 
 func TestHelp(t *testing.T) {
