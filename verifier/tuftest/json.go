@@ -2,9 +2,9 @@ package tuftest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // An Object is a JSON object to be signed.
@@ -15,76 +15,86 @@ type Raw string
 
 // Canonical is the OLPC canonical form of a value made of Object, map[string]string, []any, []string, string, int,
 // int64, bool, nil and Raw. It panics on anything else, which is a mistake in the test.
-func Canonical(v any) []byte { return []byte(encode(v, canonicalText)) }
+func Canonical(v any) []byte { return encode(nil, v, canonicalText) }
 
 // JSON is a compact encoding of the same values. It differs from the canonical form in the escapes of strings.
-func JSON(v any) []byte { return []byte(encode(v, jsonText)) }
+func JSON(v any) []byte { return encode(nil, v, jsonText) }
 
-func encode(v any, text func(string) string) string {
+// A text appends a string in quotes.
+type text func(out []byte, s string) []byte
+
+func encode(out []byte, v any, text text) []byte {
 	switch v := v.(type) {
 	case Object:
-		return members(v, text)
+		return members(out, v, text)
 	case map[string]string:
-		return members(v, text)
+		return members(out, v, text)
 	case []any:
-		return elements(v, text)
+		return elements(out, v, text)
 	case []string:
-		return elements(v, text)
+		return elements(out, v, text)
 	case string:
-		return text(v)
+		return text(out, v)
 	case int:
-		return strconv.Itoa(v)
+		return strconv.AppendInt(out, int64(v), 10)
 	case int64:
-		return strconv.FormatInt(v, 10)
+		return strconv.AppendInt(out, v, 10)
 	case bool:
-		return strconv.FormatBool(v)
+		return strconv.AppendBool(out, v)
 	case nil:
-		return "null"
+		return append(out, "null"...)
 	case Raw:
-		return string(v)
+		return append(out, v...)
 	}
 	panic(fmt.Sprintf("tuftest: no encoding for %T", v))
 }
 
-func members[V any](object map[string]V, text func(string) string) string {
-	names := make([]string, 0, len(object))
-	for name := range object {
-		names = append(names, name)
+func members[V any](out []byte, object map[string]V, text text) []byte {
+	separator := byte('{')
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		out = text(append(out, separator), name)
+		out = encode(append(out, ':'), object[name], text)
+		separator = ','
 	}
-	slices.Sort(names)
-	parts := make([]string, 0, len(names))
-	for _, name := range names {
-		parts = append(parts, text(name)+":"+encode(object[name], text))
+	if len(object) == 0 {
+		out = append(out, '{')
 	}
-	return "{" + strings.Join(parts, ",") + "}"
+	return append(out, '}')
 }
 
-func elements[V any](list []V, text func(string) string) string {
-	parts := make([]string, 0, len(list))
-	for _, v := range list {
-		parts = append(parts, encode(v, text))
+func elements[V any](out []byte, list []V, text text) []byte {
+	out = append(out, '[')
+	for i, v := range list {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = encode(out, v, text)
 	}
-	return "[" + strings.Join(parts, ",") + "]"
+	return append(out, ']')
 }
 
-func canonicalText(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+func canonicalText(out []byte, s string) []byte {
+	out = append(out, '"')
+	for i := range len(s) {
+		if s[i] == '"' || s[i] == '\\' {
+			out = append(out, '\\')
+		}
+		out = append(out, s[i])
+	}
+	return append(out, '"')
 }
 
-func jsonText(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r < ' ':
-			fmt.Fprintf(&b, `\u%04x`, r)
+func jsonText(out []byte, s string) []byte {
+	out = append(out, '"')
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			out = append(out, '\\', c)
+		case c < ' ':
+			out = fmt.Appendf(out, `\u%04x`, c)
 		default:
-			b.WriteRune(r)
+			out = append(out, c)
 		}
 	}
-	b.WriteByte('"')
-	return b.String()
+	return append(out, '"')
 }
