@@ -1,16 +1,10 @@
 package storage
 
 import (
-	"encoding/binary"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"os"
 	"time"
 
 	"go.etcd.io/bbolt"
-
-	"github.com/ota-agent/ota-agent/agent"
 )
 
 const databaseName = "agent.db"
@@ -41,18 +35,6 @@ const (
 	keyState  = "state"
 	keyCopy   = "copy"
 )
-
-// schemaVersion is what this agent writes; a database that says it needs more of its readers is refused, never
-// taken for damaged. Newer agents should only add, and then leave ReadableBy alone: the other slot may hold an
-// agent of any age.
-const schemaVersion = 1
-
-// A schema says who can read a database.
-type schema struct {
-	// Schema is the newest that ever wrote here; ReadableBy the oldest that can read it.
-	Schema     int `json:"schema"`
-	ReadableBy int `json:"readable_by"`
-}
 
 // A database is bbolt's, with its file held so that it can be closed after a panic, and its writes counted.
 type database struct {
@@ -118,79 +100,6 @@ func createDatabase(d *dir, timeout time.Duration, bytesMax int64) error {
 		return err
 	}
 	return d.sync()
-}
-
-func putSchema(tx *bbolt.Tx) error {
-	for _, name := range bucketNames() {
-		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
-			return fmt.Errorf("make bucket %s: %w", name, err)
-		}
-	}
-	payload, err := json.Marshal(schema{Schema: schemaVersion, ReadableBy: schemaVersion})
-	if err != nil {
-		return err
-	}
-	key := []byte(keySchema)
-	if err := tx.Bucket([]byte(bucketStore)).Put(key, seal(bucketStore, key, payload)); err != nil {
-		return err
-	}
-	return putCount(tx, 0)
-}
-
-// checkSchema refuses what a newer agent made unreadable; anything but our own database, whole, is errDamaged.
-func (db *database) checkSchema(path string) error {
-	return db.view(func(tx *bbolt.Tx) error {
-		for _, name := range bucketNames() {
-			if tx.Bucket([]byte(name)) == nil {
-				return fmt.Errorf("no bucket %q, so it is not the agent's: %w", name, errDamaged)
-			}
-		}
-		var s schema
-		found, err := getJSON(tx, bucketStore, []byte(keySchema), &s)
-		if errors.Is(err, errNewer) || s.ReadableBy > schemaVersion {
-			return refuse(agent.ReasonStore, "open %s: a newer agent wrote it (schema %d, readable from schema %d on), "+
-				"this one knows schema %d; nothing was changed: run that newer agent", path, s.Schema, s.ReadableBy, schemaVersion)
-		}
-		if err != nil || !found {
-			return fmt.Errorf("no schema: %w", errors.Join(err, errDamaged))
-		}
-		return checkCount(tx)
-	})
-}
-
-// checkCount compares the number of values with the number that was committed.
-func checkCount(tx *bbolt.Tx) error {
-	want, err := getCount(tx)
-	if err != nil {
-		return err
-	}
-	got := int64(0)
-	err = tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
-		if string(name) == bucketStore {
-			return nil
-		}
-		return b.ForEach(func(_, _ []byte) error { got++; return nil })
-	})
-	if err == nil && got != want {
-		err = fmt.Errorf("%d values, expected %d: %w", got, want, errDamaged)
-	}
-	return err
-}
-
-func getCount(tx *bbolt.Tx) (int64, error) {
-	payload, err := get(tx, bucketStore, []byte(keyCount))
-	if err == nil && len(payload) != 8 {
-		err = errDamaged
-	}
-	if err != nil {
-		return 0, fmt.Errorf("count of values: %w", err)
-	}
-	return int64(binary.BigEndian.Uint64(payload)), nil
-}
-
-func putCount(tx *bbolt.Tx, n int64) error {
-	key, payload := []byte(keyCount), binary.BigEndian.AppendUint64(nil, uint64(n))
-	return tx.Bucket([]byte(bucketStore)).Put(key, seal(bucketStore, key, payload))
 }
 
 // view reads in one transaction. f copies what it keeps.

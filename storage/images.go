@@ -2,7 +2,6 @@ package storage
 
 import (
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,9 +89,6 @@ type image struct {
 }
 
 func (i *image) Path() string { return i.path }
-
-// WriteTo hides the file's own, which only a writer can make use of that is a socket or a pipe.
-var _ io.ReadSeekCloser = (*image)(nil)
 
 // Keep removes every image and partial but those of keep. Partials that are open stay, and so does what is not
 // an image's file or partial by its name.

@@ -167,7 +167,7 @@ func TestEveryByteFlipped(t *testing.T) {
 	for at := range good {
 		inHead := at%pageSize < pageHeader && at%pageSize >= 8 // flags, count, overflow
 		for bit := range 8 {
-			if !inHead && (bit != at%8 || at%7 > 1) {
+			if !inHead && (bit != at%8 || at%17 > 1) {
 				continue
 			}
 			copy(bad, good)

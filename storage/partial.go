@@ -2,9 +2,7 @@ package storage
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"os"
 
 	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/verifier"
@@ -35,103 +33,6 @@ type partial struct {
 }
 
 var _ agent.Partial = (*partial)(nil)
-
-// Partial opens an image's partial file; see agent.Images.
-func (m *Images) Partial(t verifier.Target) (agent.Partial, error) {
-	id, err := imageID(t)
-	if err != nil {
-		return nil, err
-	}
-	act := fmt.Sprintf("open the partial image %s in %s", id, m.state.path)
-	if m.readOnly {
-		return nil, refuse(agent.ReasonReadOnly, "%s: the store was opened for reading only", act)
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.busy[id] {
-		return nil, refuse(agent.ReasonStore, "%s: it is open already; close it first", act)
-	}
-	if err := m.checkSpace(t, id); err != nil {
-		return nil, problem(act, err)
-	}
-	p := &partial{images: m, target: t, id: id}
-	if err := p.open(); err != nil {
-		p.closeFiles()
-		return nil, problem(act, err)
-	}
-	m.busy[id] = true
-	return p, nil
-}
-
-// checkSpace refuses an image that does not fit. Blocks that its partial has already count as there.
-func (m *Images) checkSpace(t verifier.Target, id string) error {
-	required := t.Length
-	st, err := m.partial.stat(id)
-	if err != nil && !isAbsent(err) {
-		return err
-	}
-	if err == nil {
-		required = max(0, required-int64(st.Blocks)*512)
-	}
-	free, err := m.partial.available()
-	if err != nil {
-		return err
-	}
-	if required > 0 && free-m.freeBytesMin < required {
-		return refuse(agent.ReasonDiskFull, "image %s needs %d bytes more in %s: available %d, of which %d are reserved: "+
-			"free %d bytes on that file system, or make it larger",
-			id, required, m.partial.path, free, m.freeBytesMin, required-free+m.freeBytesMin)
-	}
-	return nil
-}
-
-// open brings file and tag to agree: exactly tag.durable bytes, all of them durable.
-func (p *partial) open() (err error) {
-	d := p.images.partial
-	if p.slots, p.tag, err = openTag(d, p.id+tagSuffix); err != nil {
-		return err
-	}
-	p.f, err = d.open(p.id, os.O_RDWR)
-	if isAbsent(err) {
-		if p.f, err = d.create(p.id); err == nil {
-			err = d.sync()
-		}
-	}
-	if err != nil {
-		return err
-	}
-	size, err := p.f.size()
-	if err != nil {
-		return err
-	}
-	// A tag that outlived its partial must not count for the new one, which will soon be that long.
-	if size < p.tag.durable || p.tag.durable > p.target.Length {
-		if err := p.setTag(tag{}); err != nil {
-			return err
-		}
-	}
-	if size > p.tag.durable {
-		if err := p.f.truncate(p.tag.durable); err != nil {
-			return err
-		}
-	}
-	p.written, p.started = p.tag.durable, p.tag.durable
-	return p.allocate()
-}
-
-// allocate reserves the image's blocks, so that no later write finds the disk full. Where they are reserved it
-// changes nothing.
-func (p *partial) allocate() error {
-	st, err := p.images.partial.stat(p.id)
-	if err != nil || int64(st.Blocks)*512 >= p.target.Length {
-		return err
-	}
-	err = p.f.allocate(p.target.Length)
-	if errors.Is(err, errNoAllocate) {
-		return nil
-	}
-	return err
-}
 
 // setTag makes t durable, where it is not what is stored.
 func (p *partial) setTag(t tag) error {

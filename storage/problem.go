@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 
 	bolterrors "go.etcd.io/bbolt/errors"
@@ -87,10 +86,5 @@ func refuse(reason agent.Reason, format string, args ...any) error {
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
-
-// pathOf names a file in the text of a note.
-func pathOf(d *dir, name string) string {
-	return strings.TrimSuffix(d.join(name), string(os.PathSeparator))
-}
 
 func isDamaged(err error) bool { return errors.Is(err, errDamaged) }

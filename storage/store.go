@@ -1,15 +1,11 @@
 package storage
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"sync"
 	"time"
-
-	"go.etcd.io/bbolt"
 
 	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/verifier"
@@ -131,7 +127,7 @@ func (s *Store) openReadOnly(path string, o Options) (err error) {
 	if err := s.openExisting(o, true); err != nil {
 		if errors.Is(err, errDamaged) {
 			return refuse(agent.ReasonStore, "%s is damaged (%v): start the agent, it sets it aside and begins a new one",
-				pathOf(s.dir, databaseName), err)
+				s.dir.join(databaseName), err)
 		}
 		return err
 	}
@@ -180,97 +176,4 @@ func (s *Store) closeAll() error {
 	}
 	s.images, s.slots, s.db, s.meta, s.dir = nil, nil, nil, nil, nil
 	return errors.Join(errs...)
-}
-
-// Load reads the state. A record that is damaged is not in Records but named in Recovered, at each Load until
-// the component's next record replaces it; it is kept in the database for whoever wants to know why.
-func (s *Store) Load() (agent.State, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.broken != nil {
-		return agent.State{}, s.broken
-	}
-	st := agent.State{
-		Floors:    cloneFloors(s.floors),
-		Records:   map[string]agent.Record{},
-		Recovered: slices.Clone(s.recovered),
-	}
-	err := s.db.view(func(tx *bbolt.Tx) error { return load(tx, &st) })
-	if err != nil {
-		return agent.State{}, problem("read "+pathOf(s.dir, databaseName), s.refuseNewer(err))
-	}
-	return st, nil
-}
-
-func load(tx *bbolt.Tx, st *agent.State) error {
-	err := tx.Bucket([]byte(bucketRecords)).ForEach(func(k, _ []byte) error {
-		var r agent.Record
-		_, err := getJSON(tx, bucketRecords, k, &r)
-		if err == nil && r.Component != string(k) {
-			err = fmt.Errorf("it is the record of %q: %w", r.Component, errDamaged)
-		}
-		if errors.Is(err, errDamaged) {
-			st.Recovered = append(st.Recovered, oneLine(fmt.Sprintf("the record of component %q was damaged (%v): "+
-				"where it was in an update is found out from its hook, its rejected releases are forgotten", k, err)))
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("record of component %q: %w", k, err)
-		}
-		st.Records[r.Component] = r
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	err = single(tx, bucketTime, keyFloor, &st.Time)
-	if err = forgive(st, err, "the time floor was damaged: it begins again at the agent's build time"); err != nil {
-		return fmt.Errorf("time floor: %w", err)
-	}
-	err = single(tx, bucketDevice, keyState, &st.Device)
-	return forgive(st, err, "the device state was damaged: whether the device was paused is forgotten")
-}
-
-// single reads the value of a bucket that has one. A value under any other key is not what was written there,
-// unless it is a newer agent's: a flipped bit in the key must not make the value vanish.
-func single[T any](tx *bbolt.Tx, bucket, key string, v *T) error {
-	err := tx.Bucket([]byte(bucket)).ForEach(func(k, raw []byte) error {
-		_, err := unseal(bucket, k, raw)
-		return ignoreNewer(err)
-	})
-	if err == nil {
-		_, err = getJSON(tx, bucket, []byte(key), v)
-	}
-	return err
-}
-
-// forgive notes damage and goes on without the value; any other error stays one.
-func forgive(st *agent.State, err error, text string) error {
-	if !errors.Is(err, errDamaged) {
-		return err
-	}
-	st.Recovered = append(st.Recovered, text)
-	return nil
-}
-
-// get reads a value; nil where there is none.
-func get(tx *bbolt.Tx, bucket string, key []byte) ([]byte, error) {
-	raw := tx.Bucket([]byte(bucket)).Get(key)
-	if raw == nil {
-		return nil, nil
-	}
-	return unseal(bucket, key, raw)
-}
-
-// getJSON reads a value into v, and leaves v zero on an error.
-func getJSON[T any](tx *bbolt.Tx, bucket string, key []byte, v *T) (found bool, err error) {
-	payload, err := get(tx, bucket, key)
-	if err != nil || payload == nil {
-		return false, err
-	}
-	if err := json.Unmarshal(payload, v); err != nil {
-		*v = *new(T)
-		return false, fmt.Errorf("%w: %w", err, errDamaged)
-	}
-	return true, nil
 }
