@@ -26,7 +26,7 @@ test: $(TESTSUM) ## run all tests
 
 check: fmt vet static tidy cross race ## all that must hold before a commit lands
 
-build: ## build the three programs into bin/
+build: ## build the programs into bin/
 	@mkdir -p $(BIN)
 	@$(BUILD) -o $(BIN)/ ./cmd/...
 

@@ -162,7 +162,9 @@ func TestDowngradeRefused(t *testing.T) {
 	var hits atomic.Int64
 	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { hits.Add(1); yes(w, r) }))
 	t.Cleanup(plain.Close)
-	s := a.server(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, plain.URL+"/x?sig=secret", http.StatusFound) }, nil)
+	s := a.server(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, plain.URL+"/x?sig=secret", http.StatusFound)
+	}, nil)
 	r := newRepo(t, s.URL, Config{CA: write(t, filepath.Join(t.TempDir(), "ca.pem"), a.pem), Now: at(in2030)})
 	_, err := r.Metadata(t.Context(), "timestamp.json", 10)
 	if reasonOf(err) != agent.ReasonBadAnswer || hits.Load() != 0 || strings.Contains(err.Error(), "secret") ||
