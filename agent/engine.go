@@ -114,7 +114,8 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 			c.notBefore = up + Backoff(ReasonBackoff, r.Attempts, e.cfg.BackoffMin, e.cfg.BackoffMax, p.Random())
 		}
 		if r.Phase != Idle {
-			e.plan.now = true
+			// A release in the trial or beyond asks by itself, once it is known what booted.
+			e.plan.now = e.plan.now || r.Phase == Fetching || r.Phase == Staged || r.Phase == Writing
 			log.Info("going on", "component", c.name, "phase", r.Phase, "release", describe(r.Release))
 		}
 	}

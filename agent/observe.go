@@ -93,7 +93,7 @@ func (e *engine) transition(c *live, from, to Record, a Action) {
 	switch {
 	case to.Phase == Trial, a.Kind == Settle:
 		c.trialFrom, c.healthAt, c.healthy, c.reached = up, up, false, false
-		e.plan.now = true
+		e.plan.now = e.plan.now || to.Phase == Trial || to.Unreachable != ""
 	case a.Kind == Rearm, a.Kind == CountLost:
 		c.notBefore = up + Backoff(ReasonBackoff, to.Attempts, e.cfg.BackoffMin, e.cfg.BackoffMax, e.p.Random())
 	}
