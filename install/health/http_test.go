@@ -33,7 +33,6 @@ func TestHTTP(t *testing.T) {
 	})
 	server := httptest.NewServer(mux)
 	defer server.Close()
-	t.Setenv("http_proxy", "http://127.0.0.1:1")
 
 	for path, want := range map[string]error{
 		"/200": nil, "/204": nil, "/299": nil, "/endless": nil,
@@ -55,6 +54,18 @@ func TestHTTP(t *testing.T) {
 	cancel()
 	if err := (HTTP{URL: server.URL + "/200", Timeout: time.Minute}).Check(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// A proxy would answer for a service that is not there.
+func TestProxyIsNotAsked(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the proxy was asked") }))
+	defer proxy.Close()
+	t.Setenv("http_proxy", proxy.URL)
+	t.Setenv("no_proxy", "")
+	err := HTTP{URL: "http://device.invalid/", Timeout: time.Second}.Check(t.Context())
+	if !errors.Is(err, ErrNotYet) {
+		t.Errorf("got %v", err)
 	}
 }
 
