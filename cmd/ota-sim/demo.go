@@ -34,7 +34,9 @@ The exit status is 0 only if everything was seen as expected.`,
 			if !c.Flags().Changed("seed") {
 				o.Seed = uint64(time.Now().UnixNano())
 			}
-			return demo(c.Context(), o, newShow(os.Stdout))
+			ctx, stop := context.WithCancel(c.Context())
+			defer stop()
+			return demo(ctx, o, newShow(os.Stdout, stop))
 		},
 	}
 	c.Flags().StringVar(&o.Agent, "agent", "", "the ota-agent binary to show (default: build it)")

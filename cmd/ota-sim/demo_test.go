@@ -16,7 +16,7 @@ func TestDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := demoOptions{Self: dir + "/ota-sim", Seed: 1}
-	if err := demo(t.Context(), b, newShow(os.Stdout)); err != nil {
+	if err := demo(t.Context(), b, newShow(os.Stdout, func() {})); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -19,8 +19,10 @@ const (
 )
 
 func main() {
-	// Whatever ends the demo early, the board's processes end with it: also a closed terminal, and a closed pipe.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	// Whatever ends the demo early, the board's processes end with it: also a closed terminal. A closed pipe shows
+	// as a failed write; as a signal it could not be told from a client of the mirror that hung up.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	code := run(ctx)
 	stop()
 	os.Exit(code)

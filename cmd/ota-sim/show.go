@@ -23,11 +23,13 @@ type show struct {
 	colour bool
 	live   bool // the output is a terminal: a bar may be redrawn in place
 	bar    *bar
+	gone   func() // nobody reads any more
 }
 
-func newShow(out *os.File) *show {
+// newShow prints to out; gone is called when that fails.
+func newShow(out *os.File, gone func()) *show {
 	live := term.IsTerminal(int(out.Fd()))
-	return &show{out: out, live: live, colour: live && os.Getenv("NO_COLOR") == ""}
+	return &show{out: out, gone: gone, live: live, colour: live && os.Getenv("NO_COLOR") == ""}
 }
 
 // A style is an ANSI "select graphic rendition" code.
@@ -57,7 +59,9 @@ func (s *show) print(line string) {
 	if s.bar != nil {
 		s.bar.hide()
 	}
-	_, _ = fmt.Fprintln(s.out, line)
+	if _, err := fmt.Fprintln(s.out, line); err != nil && s.gone != nil {
+		s.gone()
+	}
 	if s.bar != nil {
 		s.bar.draw()
 	}
