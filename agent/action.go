@@ -11,6 +11,8 @@ const (
 	TakeUp ActionKind = "take_up"
 	// Adopt notes what a provisioned device runs as confirmed.
 	Adopt ActionKind = "adopt"
+	// Prove begins a trial of what is booted and nobody judged: idle → trial.
+	Prove ActionKind = "prove"
 	// Drop gives up a release that was never tried: → idle.
 	Drop ActionKind = "drop"
 	// Order names the slot: staged → writing.
@@ -68,12 +70,12 @@ const (
 // An Action is what to do next, with all that Step needs to know about it.
 type Action struct {
 	Kind ActionKind
-	// Release is what TakeUp begins with and Adopt keeps.
+	// Release is what TakeUp begins with, Adopt keeps and Prove puts on trial.
 	Release *Release
-	// Hook and Reboot are the component's, for TakeUp.
+	// Hook and Reboot are the component's, for TakeUp and Prove.
 	Hook   string
 	Reboot bool
-	// Slot is the slot that Order names, and the one Adopt found booted.
+	// Slot is the slot that Order names, and the one Adopt or Prove found booted.
 	Slot   string
 	BootID string
 	// SHA256 is the hex hash of the image that Fetch staged.

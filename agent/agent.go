@@ -130,6 +130,9 @@ func (a *Agent) Turn(ctx context.Context) (time.Duration, error) {
 	return a.engine.deadline(), nil
 }
 
+// Obey is Command for a caller of Turn.
+func (a *Agent) Obey(c Command) error { return a.engine.command(c) }
+
 // An end is a task and what came of it.
 type end struct {
 	task    *task

@@ -2,9 +2,13 @@ package agent
 
 import "time"
 
-// accrueEvery is how much uptime may go by before it is made durable: at most one write a day, and at most a day
-// of a clockless device's age is lost to a power cut.
-const accrueEvery = 24 * time.Hour
+// The uptime that may go by before it is made durable. In a long boot that is a day; in a young one it is half of the
+// boot's uptime, from accrueFirst on. So at least half of each boot counts, also of a device that is switched off each
+// night, and a clockless device writes at most six times in a boot's first day and then once a day.
+const (
+	accrueFirst = 30 * time.Minute
+	accrueEvery = 24 * time.Hour
+)
 
 // at returns the floor of the effective time at an uptime of this boot (DESIGN 5): the newest time that the
 // publisher signed, or the build's, and the uptime since it was learned. No clock reading goes into it.
@@ -34,10 +38,15 @@ func (t TimeFloor) learn(signedAt time.Time, bootID string, uptime time.Duration
 // accrue returns the floor with the uptime until now made part of it; ok is false while that is not worth a write.
 func (t TimeFloor) accrue(bootID string, uptime time.Duration) (TimeFloor, bool) {
 	age := t.age(bootID, uptime)
-	if t.SignedAt.IsZero() || age-t.Accrued < accrueEvery {
+	if t.SignedAt.IsZero() || age-t.Accrued < accrueAfter(uptime) {
 		return t, false
 	}
 	return TimeFloor{SignedAt: t.SignedAt, Accrued: age, BootID: bootID, At: uptime}, true
+}
+
+// accrueAfter is how much uptime is worth a write at an uptime of this boot.
+func accrueAfter(uptime time.Duration) time.Duration {
+	return max(accrueFirst, min(accrueEvery, uptime/2))
 }
 
 // Sources of the effective time.

@@ -110,7 +110,8 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 	for _, c := range e.live {
 		r := book.record(c.name)
 		c.trialFrom, c.healthAt = up, up
-		if r.Attempts > 0 && (r.Phase == Writing || r.Phase == Switched) {
+		// What failed before waits before it is done again; a boot that was ordered is looked at without delay.
+		if r.Attempts > 0 && (r.Phase == Writing || r.Phase == Switched && (!r.Acted || r.BootID == p.System.BootID())) {
 			c.notBefore = up + Backoff(ReasonBackoff, r.Attempts, e.cfg.BackoffMin, e.cfg.BackoffMax, p.Random())
 		}
 		if r.Phase != Idle {

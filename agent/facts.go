@@ -17,9 +17,11 @@ type Facts struct {
 	Reached bool
 	// Local: the repository needs no network, so a trial needs no reachability.
 	Local bool
-	// Backoff is what is left of the wait after a failure, and Failure is that failure.
-	Backoff time.Duration
-	Failure *Problem
+	// Backoff is what is left of the wait after a failure, and Failure is that failure. Failures counts how many there
+	// were in a row in this phase and process.
+	Backoff  time.Duration
+	Failure  *Problem
+	Failures int
 	// FetchGate and InstallGate are the first closed gates on the way to a download and to a switch; nil: open.
 	FetchGate, InstallGate *Waiting
 	// Busy names another component that is writing, trying or rebooting, or is empty.
@@ -44,6 +46,8 @@ const (
 	// LostBootsMax trial boots in which the agent never recorded its start reject a release: one can be a power
 	// cut, three in a row are not.
 	LostBootsMax = 3
+	// RejectFailuresMax failures of reject in the boot of the trial are enough to leave it by a reboot.
+	RejectFailuresMax = 3
 	// HoldAfter trials that could not reach a repository which the old release reached hold a release back for
 	// HoldFor.
 	HoldAfter = 3

@@ -81,11 +81,7 @@ func nextIdle(r Record, f Facts) Action {
 // nextOffered is nextIdle with a release on offer.
 func nextOffered(r Record, f Facts, offered Release) Action {
 	if f.runs(r, offered) {
-		booted := f.Slots.Slots[f.Slots.Booted]
-		if (r.Confirmed == nil || r.Confirmed.ID() != offered.ID()) && f.Slots.Primary == f.Slots.Booted && booted.Good {
-			return Action{Kind: Adopt, Release: &offered, Slot: f.Slots.Booted}
-		}
-		return waitFor(nil)
+		return nextRunning(r, f, offered)
 	}
 	if p := f.Offer.Problem; p != nil {
 		return waitFor(&Waiting{Reason: p.Reason, Text: p.Text})
@@ -102,6 +98,33 @@ func nextOffered(r Record, f Facts, offered Release) Action {
 		return waitFor(f.FetchGate)
 	}
 	return Action{Kind: TakeUp, Release: &offered, Hook: f.Component.Hook, Reboot: f.Component.Reboot}
+}
+
+// nextRunning is nextOffered where the booted slot holds the offered release. What boots for good is adopted. What boots
+// only now is a trial whose record was lost with the database: it goes on from its beginning, since the bootloader
+// would otherwise fall back from a release that nobody judged. It needs a good slot to go back to.
+func nextRunning(r Record, f Facts, offered Release) Action {
+	if r.Confirmed != nil && r.Confirmed.ID() == offered.ID() || f.Offer.Problem != nil {
+		return waitFor(nil)
+	}
+	booted, primary := f.Slots.Slots[f.Slots.Booted], f.Slots.Slots[f.Slots.Primary]
+	switch {
+	case f.Slots.Primary == f.Slots.Booted && booted.Good:
+		return Action{Kind: Adopt, Release: &offered, Slot: f.Slots.Booted}
+	case f.Slots.Primary == f.Slots.Booted || !primary.Good:
+		return waitFor(nil)
+	}
+	if w := firstClosed(r.remembered(offered.ID(), f.Now), busyWaiting(f.Busy), f.InstallGate); w != nil {
+		return waitFor(w)
+	}
+	return Action{Kind: Prove, Release: &offered, Hook: f.Component.Hook, Reboot: f.Component.Reboot, Slot: f.Slots.Booted}
+}
+
+func busyWaiting(other string) *Waiting {
+	if other == "" {
+		return nil
+	}
+	return &Waiting{Reason: ReasonBusy, Text: "component " + other + " is being updated"}
 }
 
 // remembered says why a release is not taken up again, or nil.
@@ -134,11 +157,8 @@ func nextStaged(r Record, f Facts) Action {
 	if f.Offer.left(r) {
 		return Action{Kind: Drop}
 	}
-	if f.Busy != "" {
-		return waitFor(&Waiting{Reason: ReasonBusy, Text: "component " + f.Busy + " is being updated"})
-	}
-	if f.InstallGate != nil {
-		return waitFor(f.InstallGate)
+	if w := firstClosed(busyWaiting(f.Busy), f.InstallGate); w != nil {
+		return waitFor(w)
 	}
 	if f.Slots == nil {
 		return f.waitOr(Observe)
@@ -146,6 +166,11 @@ func nextStaged(r Record, f Facts) Action {
 	slot := f.Slots.Inactive()
 	if slot == "" {
 		return waitFor(&Waiting{Reason: ReasonSlot, Text: "the hook's status does not name exactly one slot that is not booted"})
+	}
+	if f.Slots.Slots[slot].Good && !f.Slots.Slots[f.Slots.Booted].Good {
+		return waitFor(&Waiting{Reason: ReasonSlot, Text: fmt.Sprintf(
+			"slot %s is booted and was never confirmed, so slot %s is the only good one and is not written to; a reboot goes back to it",
+			f.Slots.Booted, slot)})
 	}
 	return Action{Kind: Order, Slot: slot}
 }
@@ -165,7 +190,9 @@ func nextWriting(r Record, f Facts) Action {
 
 func nextSwitched(r Record, f Facts) Action {
 	if f.Slots == nil {
-		return f.waitOr(Observe)
+		// After the boot that was ordered the hook has as long as a trial to say which slot that was. It answered
+		// before, so one that doesn't is taken for the new release's.
+		return f.observeWithin(r, r.Acted && r.Reboot && f.BootID != r.BootID)
 	}
 	if f.BootID != r.BootID {
 		return afterSwitchBoot(r, f)
@@ -210,10 +237,7 @@ func afterSwitchBoot(r Record, f Facts) Action {
 func nextTrial(r Record, f Facts) Action {
 	limit := f.Component.trialDeadline()
 	if f.Slots == nil {
-		if f.BootID == r.BootID && f.TrialAge >= limit {
-			return Action{Kind: Condemn, Problem: overdue(f, r, limit)} // a release in which the hook fails
-		}
-		return f.waitOr(Observe)
+		return f.observeWithin(r, f.BootID == r.BootID)
 	}
 	if f.Slots.Booted != r.TargetSlot {
 		return Action{Kind: Rearm} // the trial was cut short: that says nothing about the release
@@ -247,6 +271,19 @@ func nextTrial(r Record, f Facts) Action {
 		Text: "on trial: health has not been proven yet"})
 }
 
+// observeWithin is Observe; with bounded, a hook that does not answer until the trial's deadline condemns the release.
+func (f Facts) observeWithin(r Record, bounded bool) Action {
+	limit := f.Component.trialDeadline()
+	if bounded && f.TrialAge >= limit && f.Failures > 0 {
+		return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
+	}
+	a := f.waitOr(Observe)
+	if bounded && a.Waiting != nil {
+		a.Waiting.Left = max(1, min(a.Waiting.Left, SecondsOf(limit-f.TrialAge)))
+	}
+	return a
+}
+
 func overdue(f Facts, r Record, limit time.Duration) *Problem {
 	why := "no health check came to an end"
 	if f.Failure != nil {
@@ -272,6 +309,9 @@ func nextConfirming(r Record, f Facts) Action {
 }
 
 func nextRejecting(r Record, f Facts) Action {
+	if !r.Acted && r.Reboot && f.BootID == r.BootID && f.Failures >= RejectFailuresMax {
+		return f.waitOr(Restart) // a hook that fails in the release that it goes back from: the try was for one boot
+	}
 	if !r.Acted {
 		return f.waitOr(Reject) // also where the status can't be had: going back needs no leave
 	}

@@ -14,7 +14,7 @@ func (e *engine) facts(c *live, r Record) Facts {
 		Component: c.component, BootID: e.p.System.BootID(), Now: now, Slots: c.slots, Offer: c.offer,
 		Fresh:   e.lastBegan >= 0 && e.lastProblem == nil && up-e.lastBegan <= FreshMax,
 		Reached: c.reached, Local: e.p.Repository.Local(),
-		Backoff: max(0, c.notBefore-up), Failure: c.failure,
+		Backoff: max(0, c.notBefore-up), Failure: c.failure, Failures: c.failures,
 		FetchGate: paused, InstallGate: paused, Busy: e.busy(c),
 		TrialAge: up - c.trialFrom, Healthy: c.healthy, HealthyFor: up - c.healthyFrom, HealthIn: c.healthAt - up,
 	}
@@ -176,7 +176,7 @@ func (e *engine) deadline() time.Duration {
 	if e.parkedAt >= 0 {
 		return max(0, e.parkedAt+parkedMax-up)
 	}
-	wait := accrueEvery
+	wait := accrueAfter(up)
 	if !e.refreshing {
 		wait = min(wait, e.plan.next()-up)
 	}

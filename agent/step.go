@@ -16,6 +16,9 @@ func Step(r Record, a Action, p *Problem) Record {
 		})
 	case Adopt:
 		return r.with(func(r *Record) { r.Confirmed, r.ConfirmedSlot = a.Release, a.Slot })
+	case Prove:
+		return Step(r, Action{Kind: TakeUp, Release: a.Release, Hook: a.Hook, Reboot: a.Reboot}, nil).enter(Trial, a).with(
+			func(r *Record) { r.TargetSlot = a.Slot })
 	case Drop:
 		return r.rest()
 	case Fetch:
@@ -35,7 +38,7 @@ func Step(r Record, a Action, p *Problem) Record {
 	case CountLost:
 		return r.enter(Switched, a).with(func(r *Record) { r.LostBoots++; r.Attempts++ })
 	case Enter:
-		return r.enter(Trial, a)
+		return r.enter(Trial, a).with(func(r *Record) { r.LostBoots = 0 }) // only boots lost in a row count
 	case Approve:
 		return r.enter(Confirming, a)
 	case Condemn, Withdraw, GiveUp:

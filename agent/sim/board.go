@@ -19,16 +19,21 @@ const (
 	unhealthy    = "unhealthy"     // boots, but its health check says no
 	neverStarts  = "never-starts"  // hangs before the agent starts
 	breaksUplink = "breaks-uplink" // boots, healthy, but reaches no repository
+	tornHook     = "torn-hook"     // boots, but every verb of its hook fails
 )
 
-// A board has two slots and a boot environment with a try that is good for one boot. It is the hook, too.
+// A board is a component's two slots and its boot environment, with a try that is good for some boots. A component that
+// needs no reboot has the same, and its booted slot is the one that is switched to.
 type board struct {
 	w         *World
+	component string
 	slots     map[string]*slot
 	primary   string
 	try       string
+	left      int // boots for which the try is still good
 	booted    string
-	rebooting bool
+	provenIn  int // the boot in which a health check of what is booted last passed
+	confirmed bool
 }
 
 type slot struct {
@@ -36,18 +41,22 @@ type slot struct {
 	image []byte
 }
 
-func newBoard(w *World, provisioned []byte) *board {
-	return &board{w: w, primary: "A", booted: "A", slots: map[string]*slot{
-		"A": {good: true, image: provisioned}, "B": {},
-	}}
+func newBoard(w *World, component string, provisioned []byte) *board {
+	return &board{w: w, component: component, primary: "A", booted: "A", confirmed: !w.unconfirmed,
+		slots: map[string]*slot{"A": {good: !w.unconfirmed, image: provisioned}, "B": {}}}
 }
 
-// boot is the bootloader: a try is taken back before it is followed.
+func (b *board) reboots() bool { return b.component == rootfs }
+
+// boot is the bootloader: a try is counted down before it is followed. What needs no reboot goes back at one.
 func (b *board) boot() {
-	b.rebooting = false
 	b.booted = b.primary
-	if b.try != "" {
-		b.booted, b.try = b.try, ""
+	if b.try != "" && b.reboots() {
+		b.booted = b.try
+		b.left--
+	}
+	if b.left <= 0 || !b.reboots() {
+		b.try = ""
 	}
 }
 
@@ -55,32 +64,61 @@ func (b *board) behaves(how string) bool {
 	return bytes.HasPrefix(b.slots[b.booted].image, []byte(how))
 }
 
-func (b *board) agentNeverStarts() bool { return b.behaves(neverStarts) }
-
-// Status implements agent.Installer.
-func (b *board) Status(context.Context, agent.Job) (agent.Slots, error) {
-	if b.w.dead {
-		return agent.Slots{}, errDead
-	}
-	s := agent.Slots{Booted: b.booted, Primary: b.primary, Slots: map[string]agent.Slot{}}
-	for name, x := range b.slots {
-		s.Slots[name] = agent.Slot{Good: x.good, SHA256: hash(x.image)}
-	}
-	return s, nil
-}
+// fallBack is a bootloader that gives up a confirmed slot by itself, at the next boot.
+func (b *board) fallBack() { b.primary, b.try = other(b.primary), "" }
 
 func hash(image []byte) string {
 	sum := sha256.Sum256(image)
 	return hex.EncodeToString(sum[:])
 }
 
+func other(slot string) string {
+	if slot == "A" {
+		return "B"
+	}
+	return "A"
+}
+
+// hooks are the installers of all components.
+type hooks struct{ w *World }
+
+// call is what happens at the beginning of any verb.
+func (h hooks) call(j agent.Job) (*board, error) {
+	if h.w.dead {
+		return nil, errDead
+	}
+	b := h.w.boards[j.Component]
+	if b.behaves(tornHook) {
+		return nil, &agent.Problem{Reason: agent.ReasonHookFailed, Text: "the hook fails with exit status 1"}
+	}
+	return b, nil
+}
+
+// Status implements agent.Installer.
+func (h hooks) Status(_ context.Context, j agent.Job) (agent.Slots, error) {
+	b, err := h.call(j)
+	if err != nil {
+		return agent.Slots{}, err
+	}
+	s := agent.Slots{Booted: b.booted, Primary: b.primary, Slots: map[string]agent.Slot{}}
+	for name, x := range b.slots {
+		s.Slots[name] = agent.Slot{Good: x.good, SHA256: h.w.repo.hashOf(x.image)}
+	}
+	return s, nil
+}
+
 // Install implements agent.Installer: the slot is unbootable before it is torn, and torn before it is whole.
-func (b *board) Install(_ context.Context, j agent.Job, v verifier.Verified, image agent.Image) error {
+func (h hooks) Install(_ context.Context, j agent.Job, v verifier.Verified, image agent.Image) error {
+	b, err := h.call(j)
+	if err != nil {
+		return err
+	}
+	h.w.checkOrder(j, agent.Writing)
 	if j.Slot == b.booted {
-		b.w.breach("slot %s is booted and was to be written", j.Slot)
+		h.w.breach("%s: slot %s is booted and was to be written", j.Component, j.Slot)
 	}
 	if !v.OK() {
-		b.w.breach("an image that was not verified was to be installed")
+		h.w.breach("%s: an image that was not verified was to be installed", j.Component)
 	}
 	if _, err := image.Seek(0, io.SeekStart); err != nil {
 		return err
@@ -101,44 +139,66 @@ func (b *board) Install(_ context.Context, j agent.Job, v verifier.Verified, ima
 		{"begin to write", func() { s.image = []byte("torn") }},
 		{"write", func() { s.image = slices.Clone(data) }},
 	} {
-		if err := b.w.step("slot "+j.Slot+": "+part.name, func() error { part.effect(); return nil }); err != nil {
+		if err := h.w.step(j.Component+" slot "+j.Slot+": "+part.name, func() error { part.effect(); return nil }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Do implements agent.Installer.
-func (b *board) Do(_ context.Context, verb agent.Verb, j agent.Job) error {
-	s := b.slots[j.Slot]
-	switch verb {
-	case agent.VerbVerify:
-		return b.w.step("verify", func() error {
-			if hash(s.image) != j.Release.SHA256() {
-				return &agent.Problem{Reason: agent.ReasonHashMismatch, Text: "the slot holds another image"}
-			}
-			return nil
-		})
-	case agent.VerbHealth:
-		return b.w.step("health", func() error {
-			if b.behaves(unhealthy) {
-				return &agent.Problem{Reason: agent.ReasonUnhealthy, Text: "the service answers 500"}
-			}
-			return nil
-		})
-	case agent.VerbTry:
-		return b.w.step("try "+j.Slot, func() error { b.try = j.Slot; return nil })
-	case agent.VerbConfirm:
-		return b.w.step("confirm "+j.Slot, func() error { b.primary, s.good = j.Slot, true; return nil })
-	case agent.VerbReject:
-		return b.w.step("reject "+j.Slot, func() error { s.good, b.try, b.primary = false, "", other(j.Slot); return nil })
+// Do implements agent.Installer: every verb is one atomic write of the boot environment.
+func (h hooks) Do(_ context.Context, verb agent.Verb, j agent.Job) error {
+	b, err := h.call(j)
+	if err != nil {
+		return err
+	}
+	if effect := b.effect(verb, j); effect != nil {
+		return h.w.step(fmt.Sprintf("%s %s %s", j.Component, verb, j.Slot), effect)
 	}
 	return fmt.Errorf("unknown verb %s", verb)
 }
 
-func other(slot string) string {
-	if slot == "A" {
-		return "B"
+func (b *board) effect(verb agent.Verb, j agent.Job) func() error {
+	s := b.slots[j.Slot]
+	switch verb {
+	case agent.VerbVerify:
+		return func() error {
+			if hash(s.image) != j.Release.SHA256() {
+				return &agent.Problem{Reason: agent.ReasonHashMismatch, Text: "the slot holds another image"}
+			}
+			return nil
+		}
+	case agent.VerbHealth:
+		return b.health
+	case agent.VerbTry:
+		b.w.checkTry(j)
+		return func() error {
+			b.try, b.left = j.Slot, b.w.tries
+			if !b.reboots() {
+				b.booted = j.Slot
+			}
+			return nil
+		}
+	case agent.VerbConfirm:
+		b.w.checkConfirm(b, j)
+		return func() error { b.primary, s.good, b.try, b.confirmed = j.Slot, true, "", true; return nil }
+	case agent.VerbReject:
+		b.w.checkOrder(j, agent.Rejecting)
+		return func() error {
+			s.good, b.try, b.primary = false, "", other(j.Slot)
+			if !b.reboots() {
+				b.booted = b.primary
+			}
+			return nil
+		}
 	}
-	return "A"
+	return nil
+}
+
+func (b *board) health() error {
+	if b.behaves(unhealthy) {
+		return &agent.Problem{Reason: agent.ReasonUnhealthy, Text: "the service answers 500"}
+	}
+	b.provenIn = b.w.boots
+	return nil
 }

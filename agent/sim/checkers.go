@@ -2,65 +2,164 @@ package sim
 
 import (
 	"bytes"
-	"slices"
+	"encoding/json"
+	"strings"
 
+	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
 // check looks at the world after each step. What it finds ends the run.
 func (w *World) check() {
-	w.checkSlots()
-	w.checkTrust()
-	for id, b := range w.disk.images.staged {
-		if hash(b) != id {
-			w.breach("image %s lies under its final name and its hash is %s", id, hash(b))
-		}
+	for _, b := range w.boards {
+		w.checkSlots(b)
+		w.checkRecord(w.disk.state.Records[b.component])
 	}
+	w.checkTrust()
+	w.checkTime()
+	w.checkImages()
 }
 
 // checkSlots: whatever may boot next is a whole image of the publisher's, and one good slot is always there.
-func (w *World) checkSlots() {
-	b := w.board
+func (w *World) checkSlots(b *board) {
 	for _, name := range []string{b.primary, b.try} {
-		if name == "" {
-			continue
-		}
-		if !slices.ContainsFunc(w.repo.releases, func(r []byte) bool { return bytes.Equal(r, b.slots[name].image) }) {
-			w.breach("slot %s may boot next and holds no release of the publisher", name)
+		if name != "" && w.repo.hashOf(b.slots[name].image) == "" {
+			w.breach("%s: slot %s may boot next and holds no release of the publisher", b.component, name)
 		}
 	}
 	primary := b.slots[b.primary]
-	if !primary.good {
-		w.breach("the primary slot %s is not good", b.primary)
+	if !primary.good && b.confirmed {
+		w.breach("%s: the primary slot %s is not good", b.component, b.primary)
 	}
-	if primary.good && !bytes.HasPrefix(primary.image, []byte(fine)) {
-		w.breach("slot %s is primary and good, and holds a bad release: %.20q", b.primary, primary.image)
+	if !bytes.HasPrefix(primary.image, []byte(fine)) {
+		w.breach("%s: slot %s is primary and holds a bad release: %.20q", b.component, b.primary, primary.image)
 	}
 }
 
-// checkTrust: floors never fall while no key is revoked, and the state never claims more than the floors hold.
+// checkRecord: nothing that was not the release's fault is held against a good one.
+func (w *World) checkRecord(r agent.Record) {
+	for _, x := range r.Rejected {
+		early := x.Last.Reason == agent.ReasonNeverBooted && w.earlyCuts >= agent.LostBootsMax
+		if strings.HasPrefix(w.repo.behaviour(x.ID), fine) && !early {
+			w.breach("%s: the good release %.8s is rejected: %s", r.Component, x.ID, x.Last.Text)
+		}
+	}
+	if r.Confirmed != nil && !strings.HasPrefix(w.repo.behaviour(r.Confirmed.ID()), fine) {
+		w.breach("%s: the bad release %.8s is confirmed", r.Component, r.Confirmed.ID())
+	}
+}
+
+// checkImages: what lies under a final name is what its name says (but for rot, which the agent must notice), and what
+// a record calls staged is there, also after a power cut.
+func (w *World) checkImages() {
+	m := w.disk.images
+	for name, f := range m.seen {
+		if id, final := strings.CutPrefix(name, "images/"); final && w.repo.hashOf(f.data) != id && !m.rotten {
+			w.breach("image %.8s lies under its final name and its bytes are others", id)
+		}
+	}
+	for _, r := range w.disk.state.Records {
+		if r.Phase == agent.Staged || r.Phase == agent.Writing {
+			if m.seen[finalName(r.Release.Target)] == nil {
+				w.breach("%s is %s and its image is not there", r.Component, r.Phase)
+			}
+		}
+	}
+}
+
+// checkTrust: floors never fall, and the database never claims more than they hold.
 func (w *World) checkTrust() {
 	now, before := w.disk.floors, w.highest
-	for _, x := range []struct {
-		what      string
-		now, then int64
-	}{
-		{"root", now.RootVersion, before.RootVersion},
-		{"timestamp", now.Timestamp.Version, before.Timestamp.Version},
-		{"snapshot", now.Snapshot.Version, before.Snapshot.Version},
-		{"rollback_index", now.Index[component].Version, before.Index[component].Version},
-	} {
-		if x.now < x.then {
-			w.breach("the %s floor fell from %d to %d", x.what, x.then, x.now)
+	fell := func(what string, now, then int64) {
+		if now < then {
+			w.breach("the %s floor fell from %d to %d", what, then, now)
 		}
+	}
+	fell("root", now.RootVersion, before.RootVersion)
+	fell("timestamp", now.Timestamp.Version, before.Timestamp.Version)
+	fell("snapshot", now.Snapshot.Version, before.Snapshot.Version)
+	for name, floor := range before.Index {
+		fell(name+" rollback_index", now.Index[name].Version, floor.Version)
 	}
 	w.highest = now
-	if r, ok := w.disk.load().Records[component]; ok && r.Confirmed != nil && r.Confirmed.Info().RollbackIndex != nil {
-		if index := *r.Confirmed.Info().RollbackIndex; index > now.Index[component].Version {
-			w.breach("index %d is confirmed and its floor is %d", index, now.Index[component].Version)
+	for role, floor := range map[string]int64{verifier.Timestamp: now.Timestamp.Version, verifier.Snapshot: now.Snapshot.Version} {
+		if v := w.disk.versions[role]; v > floor {
+			w.breach("%s %d is trusted and its floor is %d", role, v, floor)
 		}
 	}
-	if t, ok := w.disk.documents[verifier.Key{Role: verifier.Timestamp}]; ok && len(t) == 0 {
-		w.breach("an empty timestamp was stored")
+	for name, r := range w.disk.state.Records {
+		if r.Confirmed != nil && r.Confirmed.Info().RollbackIndex != nil && *r.Confirmed.Info().RollbackIndex > now.Index[name].Version {
+			w.breach("%s: index %d is confirmed and its floor is %d", name, *r.Confirmed.Info().RollbackIndex, now.Index[name].Version)
+		}
 	}
+}
+
+// checkRaise: a component's index floor rises only once its boot environment shows the release as kept.
+func (w *World) checkRaise(from, to verifier.Floors) {
+	for name, floor := range to.Index {
+		if floor.Version <= from.Index[name].Version {
+			continue
+		}
+		b := w.boards[name]
+		if s := b.slots[b.booted]; b.booted != b.primary || !s.good || w.repo.index(s.image) != floor.Version {
+			w.breach("%s: the index floor rises to %d, but slot %s is booted, %s is primary, and good is %t",
+				name, floor.Version, b.booted, b.primary, s.good)
+		}
+	}
+}
+
+// checkTime: the floor of the effective time is never ahead of the true time, whatever the clock says.
+func (w *World) checkTime() {
+	t := w.disk.state.Time
+	if floor := t.SignedAt.Add(t.Accrued); floor.After(w.now()) {
+		w.breach("the time's floor is %s and it is only %s", floor, w.now())
+	}
+}
+
+// checkOrder: a verb runs only while the durable record orders it, with the hook that the record names, and no other
+// component is being changed.
+func (w *World) checkOrder(j agent.Job, phase agent.Phase) {
+	r := w.disk.state.Records[j.Component]
+	if r.Phase != phase || r.TargetSlot != j.Slot || r.Hook != j.Hook {
+		w.breach("%s: a verb of %s on slot %s by %s runs, and the record says %s on slot %s by %s",
+			j.Component, phase, j.Slot, j.Hook, r.Phase, r.TargetSlot, r.Hook)
+	}
+	for name, x := range w.disk.state.Records {
+		switch x.Phase {
+		case agent.Writing, agent.Switched, agent.Trial, agent.Confirming, agent.Rejecting:
+			if name != j.Component {
+				w.breach("%s and %s are changed at the same time", name, j.Component)
+			}
+		}
+	}
+}
+
+// checkTry: what a release requires is confirmed.
+func (w *World) checkTry(j agent.Job) {
+	w.checkOrder(j, agent.Switched)
+	for _, q := range j.Release.Info().Requires {
+		if w.disk.floors.Index[q.Component].Version < q.RollbackIndex {
+			w.breach("%s is tried before %s is at index %d", j.Component, q.Component, q.RollbackIndex)
+		}
+	}
+}
+
+// checkConfirm: nothing is confirmed that did not prove itself in this very boot.
+func (w *World) checkConfirm(b *board, j agent.Job) {
+	w.checkOrder(j, agent.Confirming)
+	if b.booted != j.Slot || b.provenIn != w.boots {
+		w.breach("%s: slot %s is confirmed in boot %d, slot %s is booted, and health was last proven in boot %d",
+			b.component, j.Slot, w.boots, b.booted, b.provenIn)
+	}
+}
+
+// version is the version that a metadata file states, or 0.
+func version(b []byte) int64 {
+	var doc struct {
+		Signed struct {
+			Version int64 `json:"version"`
+		} `json:"signed"`
+	}
+	_ = json.Unmarshal(b, &doc) // no document, no version
+	return doc.Signed.Version
 }

@@ -1,49 +1,39 @@
 package sim
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// A disk keeps the state and the images. The state changes by whole commits; image bytes count once flushed.
+// Bugs of a store and of an image store. A test plants each and shows that the simulation finds it.
+const (
+	plantFloorsLate     = "floors raised after the commit"
+	plantFloorsLost     = "rollback floor cleared with the database"
+	plantNoDirSync      = "no fsync of the directory"
+	plantEarlyRename    = "rename before verify"
+	plantUnsyncedResume = "unflushed bytes counted as durable"
+)
+
+// A disk keeps the state and the images. A commit is atomic: its own crash points are storage's business and tested
+// there. The floors lie beside it, in a file of their own.
 type disk struct {
 	w         *World
-	state     []byte // agent.State as JSON: what is loaded shares nothing with what was committed
+	state     agent.State // never shared: copied on its way in and out
 	documents map[verifier.Key][]byte
-	floors    verifier.Floors // the floors file: raised before the commit
+	versions  map[string]int64 // of the trusted metadata, by role
+	floors    verifier.Floors
 	images    *images
 }
 
 func newDisk(w *World) *disk {
-	d := &disk{w: w, documents: map[verifier.Key][]byte{}}
-	d.images = &images{w: w, staged: map[string][]byte{}, partials: map[string]*file{}}
-	d.save(agent.State{})
+	d := &disk{w: w, documents: map[verifier.Key][]byte{}, versions: map[string]int64{}, state: agent.State{Records: map[string]agent.Record{}}}
+	d.images = newImages(w)
 	return d
-}
-
-func (d *disk) save(s agent.State) {
-	s.Floors = verifier.Floors{}
-	b, err := json.Marshal(s)
-	if err != nil {
-		panic(fmt.Sprintf("the state can't be kept: %v", err))
-	}
-	d.state = b
-}
-
-func (d *disk) load() agent.State {
-	var s agent.State
-	if err := json.Unmarshal(d.state, &s); err != nil {
-		panic(fmt.Sprintf("the state can't be read: %v", err))
-	}
-	s.Floors = d.floors
-	return s
 }
 
 // Load implements agent.Store.
@@ -51,7 +41,14 @@ func (d *disk) Load() (agent.State, error) {
 	if d.w.dead {
 		return agent.State{}, errDead
 	}
-	return d.load(), nil
+	s := d.state
+	s.Floors = raise(verifier.Floors{}, d.floors)
+	s.Recovered = slices.Clone(s.Recovered)
+	s.Records = map[string]agent.Record{}
+	for name, r := range d.state.Records {
+		s.Records[name] = cloneRecord(r)
+	}
+	return s, nil
 }
 
 // Document implements agent.Store.
@@ -68,166 +65,147 @@ func (d *disk) Document(k verifier.Key) ([]byte, error) {
 
 // Commit implements agent.Store: the floors are one step, the transaction is another.
 func (d *disk) Commit(c agent.Change) error {
-	if f := c.Metadata.Floors; f != nil {
-		raised := *f
-		raised.Index = maps.Clone(f.Index)
-		if err := d.w.step("raise the floors", func() error { d.floors = raised; return nil }); err != nil {
+	raiseFloors := func() error {
+		if c.Metadata.Floors == nil {
+			return nil
+		}
+		raised := raise(d.floors, *c.Metadata.Floors)
+		d.w.checkRaise(d.floors, raised)
+		return d.w.step("raise the floors", func() error { d.floors = raised; return nil })
+	}
+	transact := func() error { return d.w.step("commit "+describe(c), func() error { d.apply(c); return nil }) }
+	order := []func() error{raiseFloors, transact}
+	if d.w.plant == plantFloorsLate {
+		slices.Reverse(order)
+	}
+	for _, act := range order {
+		if err := act(); err != nil {
 			return err
 		}
 	}
-	return d.w.step("commit "+describe(c), func() error { d.apply(c); return nil })
+	return nil
 }
 
 func (d *disk) apply(c agent.Change) {
 	for _, k := range c.Metadata.Drop {
 		delete(d.documents, k)
+		delete(d.versions, k.Role)
 	}
 	for _, doc := range c.Metadata.Put {
-		d.documents[doc.Key] = slices.Clone(doc.Bytes)
-	}
-	s := d.load()
-	if s.Records == nil {
-		s.Records = map[string]agent.Record{}
+		d.documents[doc.Key] = append([]byte{}, doc.Bytes...)
+		if doc.Key.Kind == verifier.Metadata {
+			d.versions[doc.Key.Role] = version(doc.Bytes)
+		}
 	}
 	for _, r := range c.Records {
-		s.Records[r.Component] = r
+		d.state.Records[r.Component] = cloneRecord(r)
 	}
 	for _, name := range c.Forget {
-		delete(s.Records, name)
+		delete(d.state.Records, name)
 	}
 	if c.Time != nil {
-		s.Time = *c.Time
+		d.state.Time = *c.Time
 	}
 	if c.Device != nil {
-		s.Device = *c.Device
+		d.state.Device = *c.Device
 	}
-	d.save(s)
 }
+
+// loseDatabase is what a store that found its database corrupt does: it begins again with an empty one.
+func (d *disk) loseDatabase() {
+	clear(d.documents)
+	clear(d.versions)
+	d.state = agent.State{Records: map[string]agent.Record{}, Recovered: []string{"the database was corrupt and was set aside"}}
+	if d.w.plant == plantFloorsLost {
+		d.floors = verifier.Floors{}
+	}
+	d.w.note("%s", DatabaseLost)
+	d.w.check()
+}
+
+// fromTheFuture has the records say what only a newer agent understands.
+func (d *disk) fromTheFuture() {
+	for name, r := range d.state.Records {
+		if r.Phase != agent.Idle {
+			r.Phase, r.Schema = "soaking", agent.RecordSchema+1
+			d.state.Records[name] = r
+		}
+	}
+}
+
+// losePower loses what was not synced.
+func (d *disk) losePower() { d.images.losePower() }
 
 func describe(c agent.Change) string {
-	var b bytes.Buffer
+	var parts []string
 	for _, r := range c.Records {
-		fmt.Fprintf(&b, "%s %s ", r.Component, r.Phase)
+		parts = append(parts, fmt.Sprintf("%s %s", r.Component, r.Phase))
 	}
 	for _, k := range c.Metadata.Drop {
-		fmt.Fprintf(&b, "-%s ", k.Role)
+		parts = append(parts, "-"+k.Role)
 	}
 	for _, doc := range c.Metadata.Put {
-		fmt.Fprintf(&b, "+%s ", doc.Key.Role)
+		parts = append(parts, "+"+doc.Key.Role)
 	}
-	return b.String()
-}
-
-func (d *disk) losePower() {
-	for _, f := range d.images.partials {
-		f.data = f.data[:f.durable]
+	if c.Time != nil {
+		parts = append(parts, "time")
 	}
+	return strings.Join(parts, " ")
 }
 
-// images is the image store.
-type images struct {
-	w        *World
-	staged   map[string][]byte
-	partials map[string]*file
-}
-
-type file struct {
-	data      []byte
-	durable   int
-	validator string
-}
-
-// Partial implements agent.Images.
-func (m *images) Partial(t verifier.Target) (agent.Partial, error) {
-	err := m.w.step("open partial", func() error {
-		if m.partials[t.ID()] == nil {
-			m.partials[t.ID()] = &file{}
+// raise is what the floors are after a commit: a floor falls only where its signers change.
+func raise(now, next verifier.Floors) verifier.Floors {
+	sum := next
+	if now.RootVersion > next.RootVersion {
+		sum.RootVersion, sum.RootSHA256 = now.RootVersion, now.RootSHA256
+	}
+	sum.Timestamp, sum.Snapshot = raiseFloor(now.Timestamp, next.Timestamp), raiseFloor(now.Snapshot, next.Snapshot)
+	sum.Index = nil
+	if len(now.Index)+len(next.Index) > 0 {
+		sum.Index = map[string]verifier.Floor{}
+		maps.Copy(sum.Index, now.Index)
+		for name, f := range next.Index {
+			sum.Index[name] = raiseFloor(now.Index[name], f)
 		}
+	}
+	return sum
+}
+
+func raiseFloor(now, next verifier.Floor) verifier.Floor {
+	order := func(a, b verifier.KeyHash) int { return slices.Compare(a[:], b[:]) }
+	next.Signers = slices.Compact(slices.SortedFunc(slices.Values(next.Signers), order))
+	if now.Version > next.Version && slices.Equal(now.Signers, next.Signers) {
+		return now
+	}
+	return next
+}
+
+// cloneRecord copies what a store keeps of a record.
+func cloneRecord(r agent.Record) agent.Record {
+	r.Release, r.Confirmed = cloneRelease(r.Release), cloneRelease(r.Confirmed)
+	if r.Verdict != nil {
+		p := cloneProblem(*r.Verdict)
+		r.Verdict = &p
+	}
+	r.Rejected, r.Held = slices.Clone(r.Rejected), slices.Clone(r.Held)
+	for i := range r.Rejected {
+		r.Rejected[i].First, r.Rejected[i].Last = cloneProblem(r.Rejected[i].First), cloneProblem(r.Rejected[i].Last)
+	}
+	return r
+}
+
+// cloneProblem drops what is not stored.
+func cloneProblem(p agent.Problem) agent.Problem {
+	p.Err, p.RetryAfter = nil, 0
+	return p
+}
+
+func cloneRelease(r *agent.Release) *agent.Release {
+	if r == nil {
 		return nil
-	})
-	if err != nil {
-		return nil, err
 	}
-	f := m.partials[t.ID()]
-	f.data = f.data[:f.durable]
-	return &partial{m: m, f: f, t: t}, nil
-}
-
-// Open implements agent.Images.
-func (m *images) Open(t verifier.Target) (agent.Image, error) {
-	if m.w.dead {
-		return nil, errDead
-	}
-	b, ok := m.staged[t.ID()]
-	if !ok {
-		return nil, agent.ErrAbsent
-	}
-	return image{bytes.NewReader(b)}, nil
-}
-
-// Keep implements agent.Images.
-func (m *images) Keep(keep []verifier.Target) error {
-	kept := map[string]bool{}
-	for _, t := range keep {
-		kept[t.ID()] = true
-	}
-	gone := func(id string) bool { return !kept[id] }
-	if !slices.ContainsFunc(slices.Collect(maps.Keys(m.staged)), gone) && !slices.ContainsFunc(slices.Collect(maps.Keys(m.partials)), gone) {
-		return nil
-	}
-	return m.w.step("sweep images", func() error {
-		maps.DeleteFunc(m.staged, func(id string, _ []byte) bool { return gone(id) })
-		maps.DeleteFunc(m.partials, func(id string, _ *file) bool { return gone(id) })
-		return nil
-	})
-}
-
-type image struct{ *bytes.Reader }
-
-func (image) Path() string { return "" }
-func (image) Close() error { return nil }
-
-type partial struct {
-	m *images
-	f *file
-	t verifier.Target
-}
-
-func (p *partial) Size() int64        { return int64(p.f.durable) }
-func (p *partial) Validator() string  { return p.f.validator }
-func (p *partial) Durable() io.Reader { return bytes.NewReader(p.f.data[:p.f.durable]) }
-func (p *partial) Close() error       { return nil }
-
-func (p *partial) SetValidator(v string) error {
-	return p.m.w.step("keep the validator", func() error { p.f.validator = v; return nil })
-}
-
-func (p *partial) Write(b []byte) (int, error) {
-	if p.m.w.dead {
-		return 0, errDead
-	}
-	p.f.data = append(p.f.data, b...)
-	return len(b), nil
-}
-
-func (p *partial) Flush() error {
-	return p.m.w.step("flush the partial file", func() error { p.f.durable = len(p.f.data); return nil })
-}
-
-func (p *partial) Restart() error {
-	return p.m.w.step("restart the partial file", func() error { *p.f = file{}; return nil })
-}
-
-func (p *partial) Stage(v verifier.Verified) error {
-	if !v.OK() || v.Target().ID() != p.t.ID() {
-		return &agent.Problem{Reason: agent.ReasonHashMismatch, Text: "not verified for this target"}
-	}
-	if err := p.Flush(); err != nil {
-		return err
-	}
-	return p.m.w.step("stage the image", func() error {
-		p.m.staged[p.t.ID()] = slices.Clone(p.f.data)
-		delete(p.m.partials, p.t.ID())
-		return nil
-	})
+	c := *r
+	c.Target.SHA256, c.Target.SHA512 = slices.Clone(r.Target.SHA256), slices.Clone(r.Target.SHA512)
+	c.Target.Custom, c.Signers = slices.Clone(r.Target.Custom), slices.Clone(r.Signers)
+	return &c
 }

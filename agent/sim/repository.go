@@ -2,25 +2,25 @@ package sim
 
 import (
 	"bytes"
-	"context"
 	"fmt"
-	"io"
-	"maps"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/publish"
 	"github.com/ota-agent/ota-agent/release"
 )
 
+// The components of a device.
 const (
-	component  = "rootfs"
-	targetPath = "board/stable/rootfs.img"
+	rootfs = "rootfs" // needs a reboot
+	app    = "app"    // needs none
+)
+
+const (
 	imageBytes = 4 << 10
 	chunkBytes = 1 << 10 // of a body's read, and between two flushes
 )
@@ -28,40 +28,83 @@ const (
 // epoch is when the simulated publisher starts.
 var epoch = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 
-// A repository is a publisher's real, signed repository at each of its releases. It is made once and shared.
+// expiry is of all metadata: a device that is frozen notices after that time.
+const expiry = 100 * 24 * time.Hour
+
+// A repository is a publisher's real, signed repository after each of its publications. It is made once and shared.
 type repository struct {
-	anchor []byte
-	// stages[i] is what a mirror serves after releases[0..i] were published: path below the repository → bytes.
+	anchor     []byte
+	components []string
+	// stages[i] is what a mirror serves after publications 0..i: path below the repository → bytes.
 	stages   []map[string][]byte
-	releases [][]byte
-	// at says which stage the mirror serves; it depends on the world.
-	at func(*World) int
-	// down says whether the repository can't be reached now, for reasons that are nobody's fault.
-	down func(*World) bool
+	releases map[string][][]byte
+	known    []known
 }
 
-// publishAll publishes one release after the other, each behaving as its name says, with a rollback_index that rises.
+// A known release is one of the publisher's.
+type known struct {
+	image []byte
+	id    string
+	how   string
+	index int64
+}
+
+// A publication is one edit of the repository.
+type publication struct {
+	component string
+	how       string // the release behaves like this; empty: the component's release is withdrawn
+	requires  int64  // of rootfs, by its index; 0: nothing
+}
+
+// publishAll publishes one release of rootfs after the other.
 func publishAll(t testing.TB, behaviours ...string) *repository {
+	t.Helper()
+	var all []publication
+	for _, how := range behaviours {
+		all = append(all, publication{component: rootfs, how: how})
+	}
+	return publishEach(t, all...)
+}
+
+// publishEach makes one publication after the other, with a rollback_index that rises per component.
+func publishEach(t testing.TB, all ...publication) *repository {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "publisher")
 	pass := publish.FixedPassphrase("simulated")
-	expiry := publish.Expiry{Targets: 400 * 24 * time.Hour, Snapshot: 400 * 24 * time.Hour, Timestamp: 400 * 24 * time.Hour}
-	must(t, second(publish.Init(dir, publish.Options{Now: epoch, Passphrase: pass, Expiry: expiry, KDF: publish.KDF{LogN: 10, R: 1, P: 1}})))
+	must(t, second(publish.Init(dir, publish.Options{Now: epoch, Passphrase: pass, KDF: publish.KDF{LogN: 10, R: 1, P: 1},
+		Expiry: publish.Expiry{Targets: expiry, Snapshot: expiry, Timestamp: expiry}})))
 	repo, err := publish.Open(dir, publish.Access{Passphrase: pass})
 	must(t, err)
 	defer repo.Close()
-	r := &repository{at: func(w *World) int { return len(w.repo.stages) - 1 }, down: func(*World) bool { return false }}
-	for i, how := range behaviours {
-		image := slices.Repeat([]byte(fmt.Sprintf("%s v%d\n", how, i+1)), imageBytes)[:imageBytes]
-		index := int64(i + 1)
-		must(t, second(repo.Add(publish.Addition{Path: targetPath, Image: bytes.NewReader(image),
-			Info: release.Info{Version: fmt.Sprintf("v%d", i+1), RollbackIndex: &index}})))
+	r := &repository{releases: map[string][][]byte{}}
+	for i, p := range all {
+		path := "board/stable/" + p.component + ".img"
+		if p.how == "" {
+			must(t, repo.Remove(path))
+		} else {
+			must(t, second(repo.Add(r.addition(path, p))))
+		}
 		must(t, second(repo.Publish(epoch.Add(time.Duration(i+1)*time.Minute))))
-		r.releases = append(r.releases, image)
 		r.stages = append(r.stages, readAll(t, publish.RepositoryDir(dir)))
 	}
 	r.anchor = r.stages[0]["metadata/1.root.json"]
 	return r
+}
+
+// addition makes the component's next release.
+func (r *repository) addition(path string, p publication) publish.Addition {
+	if r.releases[p.component] == nil {
+		r.components = append(r.components, p.component)
+	}
+	index := int64(len(r.releases[p.component]) + 1)
+	image := slices.Repeat(fmt.Appendf(nil, "%s v%d of %s\n", p.how, index, p.component), imageBytes)[:imageBytes]
+	r.releases[p.component] = append(r.releases[p.component], image)
+	r.known = append(r.known, known{image: image, id: hash(image), how: p.how, index: index})
+	info := release.Info{Version: fmt.Sprintf("v%d", index), RollbackIndex: &index}
+	if p.requires > 0 {
+		info.Requires = []release.Requirement{{Component: rootfs, RollbackIndex: p.requires}}
+	}
+	return publish.Addition{Path: path, Image: bytes.NewReader(image), Info: info}
 }
 
 func second[T any](_ T, err error) error { return err }
@@ -75,7 +118,7 @@ func must(t testing.TB, err error) {
 
 func readAll(t testing.TB, dir string) map[string][]byte {
 	files := map[string][]byte{}
-	must(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -87,90 +130,33 @@ func readAll(t testing.TB, dir string) map[string][]byte {
 	return files
 }
 
-// with returns the same repository behaving otherwise.
-func (r *repository) with(change func(*repository)) *repository {
-	c := *r
-	change(&c)
-	return &c
+// find returns the publisher's release with these bytes.
+func (r *repository) find(image []byte) (known, bool) {
+	i := slices.IndexFunc(r.known, func(k known) bool { return bytes.Equal(k.image, image) })
+	if i < 0 {
+		return known{}, false
+	}
+	return r.known[i], true
 }
 
-// config is the device's.
-func (r *repository) config(*World) agent.Config {
-	return agent.Config{
-		Device: agent.Device{ID: "device-1", Hardware: "board", Channel: "stable"},
-		Components: []agent.Component{{Name: component, Target: "{hardware}/{channel}/rootfs.img", Hook: "/hook", Reboot: true,
-			HealthEvery: time.Minute}},
-		Anchor: r.anchor, BuildTime: epoch, Poll: time.Hour, BackoffMax: 4 * time.Hour, FlushBytes: chunkBytes,
-	}
+// hashOf is the hex hash of a release of the publisher's, or "".
+func (r *repository) hashOf(image []byte) string {
+	k, _ := r.find(image)
+	return k.id
 }
 
-func (r *repository) seenFrom(w *World) agent.Repository { return mirror{w, r} }
-
-// A mirror serves the stage that is current, to one world.
-type mirror struct {
-	w *World
-	r *repository
+// index is the release's rollback_index, or 0.
+func (r *repository) index(image []byte) int64 {
+	k, _ := r.find(image)
+	return k.index
 }
 
-func (m mirror) Local() bool      { return false }
-func (m mirror) MetadataRefused() {}
-func (m mirror) ImageRefused()    {}
-
-// get is one request: a step at which the process may die as at any other.
-func (m mirror) get(name string) ([]byte, error) {
-	if m.w.dead {
-		return nil, errDead
+// behaviour is how the release with this ID behaves, or "".
+func (r *repository) behaviour(id string) string {
+	for _, k := range r.known {
+		if k.id == id {
+			return k.how
+		}
 	}
-	if m.r.down(m.w) || m.w.board.behaves(breaksUplink) {
-		return nil, &agent.Problem{Reason: agent.ReasonUnreachable, Text: "no route"}
-	}
-	b, ok := m.r.stages[m.r.at(m.w)][name]
-	if !ok {
-		return nil, agent.ErrAbsent
-	}
-	return b, nil
-}
-
-func (m mirror) Metadata(_ context.Context, name string, bytesMax int64) ([]byte, error) {
-	b, err := m.get("metadata/" + name)
-	if int64(len(b)) > bytesMax {
-		return nil, &agent.Problem{Reason: agent.ReasonTooLarge, Text: "too large"}
-	}
-	return slices.Clone(b), err
-}
-
-func (m mirror) Image(_ context.Context, q agent.ImageRequest) (agent.ImageBody, error) {
-	b, err := m.get("targets/" + q.Name)
-	if err != nil {
-		return agent.ImageBody{}, err
-	}
-	return agent.ImageBody{ReadCloser: &body{m: m, rest: b[q.From:]}, From: q.From, Validator: hash(b)}, nil
-}
-
-// body yields a chunk at a time, and breaks when the link does.
-type body struct {
-	m    mirror
-	rest []byte
-}
-
-func (b *body) Read(p []byte) (int, error) {
-	if b.m.w.dead {
-		return 0, errDead
-	}
-	if b.m.r.down(b.m.w) {
-		return 0, &agent.Problem{Reason: agent.ReasonCut, Text: "the link went down"}
-	}
-	if len(b.rest) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, b.rest[:min(len(b.rest), chunkBytes)])
-	b.rest = b.rest[n:]
-	return n, nil
-}
-
-func (b *body) Close() error { return nil }
-
-// names lists a stage's files, for a failing test's trace.
-func (r *repository) names(stage int) string {
-	return strings.Join(slices.Sorted(maps.Keys(r.stages[stage])), " ")
+	return ""
 }

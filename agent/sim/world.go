@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
@@ -14,46 +18,39 @@ import (
 // errDead is what a port says to a process that has died. Nothing it still asks for has any effect.
 var errDead = errors.New("the process has died")
 
-// A Fault hits one step.
-type Fault struct {
-	// Effect: the step took effect before the fault.
-	Effect bool
-	// Power: the power dies, not only the process.
-	Power bool
-}
-
-func (f Fault) String() string {
-	return fmt.Sprintf("%s and the %s dies", map[bool]string{true: "takes effect", false: "does not take effect"}[f.Effect],
-		map[bool]string{true: "power", false: "process"}[f.Power])
-}
-
-// Faults are the four ways in which a step can be hit.
-var Faults = []Fault{{false, false}, {true, false}, {false, true}, {true, true}}
-
 // A World is one device, its repository, and the faults that are planned.
 type World struct {
-	disk  *disk
-	board *board
-	repo  *repository
+	Scenario
+	disk     *disk
+	boards   map[string]*board
+	random   *rand.Rand // jitter, torn bytes and the chaos: all of it from one seed
+	edited   Mishap     // how the config was edited
+	editedAt time.Duration
 
 	boots  int
 	uptime time.Duration
-	epoch  time.Time // wall clock at the first boot; it goes on through a power cut
-	ran    time.Duration
+	ran    time.Duration // since the world began; power cuts take time, too
 
-	dead, powerLost bool
-	steps           int
-	plan            map[int]Fault
-	trace           []string
-	broken          []string // promises that were broken
-	highest         verifier.Floors
+	rebooting, dead, powerLost bool
+	steps                      int
+	plan                       map[int]Fault
+	trace                      []string
+	broken                     []string // promises that were broken
+	highest                    verifier.Floors
+	earlyCuts                  int    // power cuts in a boot of a try before the agent recorded that it started
+	fired                      []bool // of the scenario's events
+	plant                      string // a bug of the world's, planted on purpose
+	fetched                    int64  // bytes of images that crossed the network
 }
 
-// NewWorld is a device that was provisioned with release v1 in slot A, at a time.
-func NewWorld(r *repository, epoch time.Time, plan map[int]Fault) *World {
-	w := &World{repo: r, epoch: epoch, plan: plan, boots: 1}
+// NewWorld is a device that was provisioned with each component's first release in slot A.
+func NewWorld(s Scenario, seed uint64, plan map[int]Fault) *World {
+	w := &World{Scenario: s.complete(), plan: plan, boots: 1, boards: map[string]*board{}, random: rand.New(rand.NewPCG(seed, 0)),
+		fired: make([]bool, len(s.events))}
 	w.disk = newDisk(w)
-	w.board = newBoard(w, r.releases[0])
+	for name, releases := range w.repo.releases {
+		w.boards[name] = newBoard(w, name, releases[0])
+	}
 	return w
 }
 
@@ -63,7 +60,7 @@ func (w *World) step(name string, effect func() error) error {
 		return errDead
 	}
 	w.steps++
-	f, hit := w.plan[w.steps]
+	f, hit := w.fault()
 	if !hit {
 		err := effect()
 		w.note("%s", name)
@@ -75,8 +72,32 @@ func (w *World) step(name string, effect func() error) error {
 	}
 	w.note("%s: %s", name, f)
 	w.check()
-	w.dead, w.powerLost = true, f.Power
+	w.die(f.Power)
+	w.befall(f.Also)
 	return errDead
+}
+
+// fault is what hits this step: a planned fault, or one of the chaos.
+func (w *World) fault() (Fault, bool) {
+	if f, hit := w.plan[w.steps]; hit {
+		return f, true
+	}
+	if w.calm() || w.random.Float64() >= w.chaos.rate {
+		return Fault{}, false
+	}
+	f := Faults[w.random.IntN(len(Faults))]
+	if w.random.Float64() < w.chaos.mishaps {
+		f.Also = w.chaos.kinds[w.random.IntN(len(w.chaos.kinds))]
+	}
+	return f, true
+}
+
+func (w *World) die(power bool) {
+	w.dead, w.powerLost = true, power
+	b := w.boards[rootfs]
+	if r := w.disk.state.Records[rootfs]; power && b.booted != b.primary && r.Phase == agent.Switched {
+		w.earlyCuts++
+	}
 }
 
 func (w *World) note(format string, args ...any) {
@@ -87,90 +108,103 @@ func (w *World) breach(format string, args ...any) {
 	w.broken = append(w.broken, fmt.Sprintf("step %d: ", w.steps)+fmt.Sprintf(format, args...))
 }
 
-// Run lets the device live until done says so, and reports whether it did within the bounds.
-func (w *World) Run(done func(*World, agent.Status) bool) bool {
-	for range livesMax {
-		if w.live(done) {
-			return true
-		}
-		if w.ran > lifeMax || len(w.broken) > 0 {
-			return false
-		}
-	}
-	return false
-}
-
 // Bounds of a run: far more than any run that converges needs.
 const (
-	livesMax = 64
-	turnsMax = 2000
-	lifeMax  = 21 * 24 * time.Hour
+	livesMax = 4000
+	turnsMax = 4000
+	lifeMax  = 30 * 24 * time.Hour // after the last fault
 )
 
+// Run lets the device live until the scenario's end, and says what went wrong, if anything did.
+func (w *World) Run() string {
+	for range livesMax {
+		ended := w.live()
+		switch {
+		case len(w.broken) > 0:
+			return "broken: " + strings.Join(w.broken, "; ")
+		case ended:
+			return ""
+		case w.ran > w.chaosEnd()+lifeMax:
+			return fmt.Sprintf("did not converge within %s and %d steps", w.ran, w.steps)
+		}
+	}
+	return fmt.Sprintf("did not converge within %d lives, %s and %d steps", livesMax, w.ran, w.steps)
+}
+
 // live is one life of the process, from its start to its death or to the end of the run.
-func (w *World) live(done func(*World, agent.Status) bool) bool {
+func (w *World) live() bool {
 	w.dead, w.powerLost = false, false
-	if w.board.agentNeverStarts() {
-		w.note("slot %s never starts the agent; the watchdog resets the board", w.board.booted)
-		w.elapse(time.Minute)
+	if b := w.boards[rootfs]; b.behaves(neverStarts) {
+		w.note("slot %s never starts the agent; the watchdog resets the board", b.booted)
+		w.ran += time.Minute
 		w.reboot()
 		return false
 	}
-	a, err := agent.New(w.repo.config(w), w.ports(), slog.New(slog.DiscardHandler))
-	if err == nil {
-		for range turnsMax {
-			var idle time.Duration
-			if idle, err = a.Turn(context.Background()); err != nil || w.dead || w.board.rebooting {
-				break
-			}
-			if idle == 0 {
-				continue
-			}
-			if done(w, a.Status()) {
-				return true
-			}
-			w.elapse(idle)
-		}
+	a, err := agent.New(w.config(w), w.ports(), slog.New(slog.DiscardHandler))
+	if err == nil && w.turn(a) {
+		return true
 	}
 	switch {
-	case w.board.rebooting || w.powerLost:
+	case w.rebooting || w.powerLost:
 		w.reboot()
-	case w.dead || err != nil:
+	default:
 		w.note("the process starts again")
-		w.elapse(time.Second)
+		w.uptime += time.Second
+		w.ran += time.Second
 	}
 	return false
 }
 
+// turn turns the agent's loop until something ends its life, and reports whether that is the scenario's end.
+func (w *World) turn(a *agent.Agent) bool {
+	for range turnsMax {
+		w.bother(a)
+		idle, err := a.Turn(context.Background())
+		if err != nil || w.dead || w.rebooting || len(w.broken) > 0 {
+			return false
+		}
+		if idle == 0 {
+			continue
+		}
+		if w.calm() && w.end(w, a.Status()) {
+			return true
+		}
+		w.elapse(idle)
+		if w.dead || w.ran > w.chaosEnd()+lifeMax {
+			return false
+		}
+	}
+	w.breach("the loop turned %d times in one life", turnsMax)
+	return false
+}
+
+// elapse lets time go by; a drive may end meanwhile, and with it the power.
 func (w *World) elapse(d time.Duration) {
 	d = max(d, time.Millisecond)
+	if until := w.drive(w); until > 0 && w.uptime+d >= until {
+		d = max(0, until-w.uptime)
+		w.note("the drive ends, and the power with it")
+		w.die(true)
+	}
 	w.uptime += d
 	w.ran += d
 }
 
-// reboot loses what was not flushed and lets the boot environment decide.
+// reboot loses what was not flushed and lets the boot environments decide.
 func (w *World) reboot() {
 	w.disk.losePower()
-	w.board.boot()
+	for _, name := range slices.Sorted(maps.Keys(w.boards)) {
+		w.boards[name].boot()
+	}
 	w.boots++
 	w.uptime = 0
 	w.ran += 20 * time.Second
-	w.dead = false
-	w.note("boot %d into slot %s", w.boots, w.board.booted)
+	w.dead, w.rebooting = false, false
+	w.note("boot %d into slot %s", w.boots, w.boards[rootfs].booted)
 	w.check()
 }
 
 func (w *World) ports() agent.Ports {
-	return agent.Ports{Store: w.disk, Images: w.disk.images, Repository: w.repo.seenFrom(w), Installer: w.board, System: system{w},
-		Random: func() float64 { return 0.5 }}
-}
-
-// system is the machine's clock and identity. The clock is right: wrong ones are a world of their own.
-type system struct{ w *World }
-
-func (s system) BootID() string           { return fmt.Sprintf("boot-%d", s.w.boots) }
-func (s system) Uptime() time.Duration    { return s.w.uptime }
-func (s system) Clock() (time.Time, bool) { return s.w.epoch.Add(s.w.ran), true }
-func (s system) Reboot(context.Context) error {
-	return s.w.step("reboot", func() error { s.w.board.rebooting = true; return nil })
+	return agent.Ports{Store: w.disk, Images: w.disk.images, Repository: mirror{w}, Installer: hooks{w}, System: system{w},
+		Random: w.random.Float64}
 }

@@ -1,0 +1,177 @@
+package sim
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ota-agent/ota-agent/agent"
+)
+
+// A story is a scenario with a name: what happens when nothing else goes wrong, and where it must come to all the same
+// when something does.
+type story struct {
+	name string
+	make func(testing.TB) Scenario
+}
+
+// at rest: a component runs its release for good.
+func rests(w *World, s agent.Status, component string, version int) bool {
+	b := w.boards[component]
+	if b == nil || version < 1 || version > len(w.repo.releases[component]) {
+		return false
+	}
+	want := w.repo.hashOf(w.repo.releases[component][version-1])
+	c := status(s, component)
+	return b.booted == b.primary && b.slots[b.booted].good && b.try == "" && c.Phase == agent.Idle &&
+		w.repo.hashOf(b.slots[b.booted].image) == want
+}
+
+// status is the component's, or an empty one while the config does not name it.
+func status(s agent.Status, component string) agent.ComponentStatus {
+	for _, c := range s.Components {
+		if c.Name == component {
+			return c
+		}
+	}
+	return agent.ComponentStatus{}
+}
+
+// runs ends when rootfs runs release v for good.
+func runs(version int) func(*World, agent.Status) bool {
+	return func(w *World, s agent.Status) bool { return rests(w, s, rootfs, version) }
+}
+
+// keeps ends when rootfs is back on release v and says why it takes up no other.
+func keeps(version int, reason agent.Reason) func(*World, agent.Status) bool {
+	return func(w *World, s agent.Status) bool {
+		c := status(s, rootfs)
+		return rests(w, s, rootfs, version) && c.Waiting != nil && c.Waiting.Reason == reason
+	}
+}
+
+// stories are all of them; each is also hit at every step by every fault.
+var stories = []story{
+	{"a good release", func(t testing.TB) Scenario {
+		return Scenario{repo: publishAll(t, fine, fine), end: runs(2)}
+	}},
+	{"an unhealthy release", func(t testing.TB) Scenario {
+		return Scenario{repo: publishAll(t, fine, unhealthy), end: keeps(1, agent.ReasonRejected)}
+	}},
+	{"a release that never starts", func(t testing.TB) Scenario {
+		return Scenario{repo: publishAll(t, fine, neverStarts), end: keeps(1, agent.ReasonRejected)}
+	}},
+	{"a release in which the hook fails", func(t testing.TB) Scenario {
+		return Scenario{repo: publishAll(t, fine, tornHook), end: keeps(1, agent.ReasonRejected)}
+	}},
+	{"a release that breaks the network", func(t testing.TB) Scenario {
+		return Scenario{repo: publishAll(t, fine, breaksUplink), end: keeps(1, agent.ReasonHeld)}
+	}},
+	{"a newer release in the middle", func(t testing.TB) Scenario {
+		return Scenario{repo: publishAll(t, fine, fine, fine), end: runs(3), at: func(w *World) int { return min(2, 1+w.steps/25) }}
+	}},
+	{"a better release after a bad one", func(t testing.TB) Scenario {
+		return Scenario{repo: publishAll(t, fine, unhealthy, fine), end: runs(3),
+			at: func(w *World) int { return 1 + min(1, int(w.ran/(24*time.Hour))) }}
+	}},
+	{"a release withdrawn while it is staged", func(t testing.TB) Scenario {
+		return Scenario{repo: publishEach(t, publication{component: rootfs, how: fine}, publication{component: rootfs, how: fine},
+			publication{component: rootfs}, publication{component: rootfs, how: fine}), end: runs(3),
+			at: func(w *World) int { return min(3, 1+w.steps/17+int(w.ran/(24*time.Hour))) }}
+	}},
+	{"an outage in the trial", func(t testing.TB) Scenario {
+		return Scenario{repo: publishAll(t, fine, fine), end: runs(2), down: func(w *World) bool {
+			return w.boots == 2 && w.uptime < time.Hour || w.boots == 3 && w.uptime < 3*time.Hour
+		}}
+	}},
+	{"short drives", func(t testing.TB) Scenario {
+		return Scenario{repo: publishAll(t, fine, fine), end: runs(2), settle: 5 * time.Minute, drive: func(w *World) time.Duration {
+			if w.boots > 12 {
+				return 0
+			}
+			return 4 * time.Minute
+		}}
+	}},
+	{"a bootloader that tries for three boots", func(t testing.TB) Scenario {
+		return Scenario{repo: publishAll(t, fine, fine), end: runs(2), tries: 3}
+	}},
+	{"a board on which nobody ever confirmed", func(t testing.TB) Scenario {
+		return Scenario{repo: publishAll(t, fine, fine), end: runs(2), unconfirmed: true}
+	}},
+	{"an application that requires a system", func(t testing.TB) Scenario {
+		return Scenario{repo: publishEach(t, publication{component: rootfs, how: fine}, publication{component: app, how: fine},
+			publication{component: app, how: fine, requires: 2}, publication{component: rootfs, how: fine}),
+			end: func(w *World, s agent.Status) bool { return rests(w, s, rootfs, 2) && rests(w, s, app, 2) }}
+	}},
+	{"an unhealthy application", func(t testing.TB) Scenario {
+		return Scenario{repo: publishEach(t, publication{component: rootfs, how: fine}, publication{component: app, how: fine},
+			publication{component: app, how: unhealthy}),
+			end: func(w *World, s agent.Status) bool {
+				c := status(s, app)
+				return rests(w, s, app, 1) && c.Waiting != nil && c.Waiting.Reason == agent.ReasonRejected
+			}}
+	}},
+	{"an operator who pauses in the middle", func(t testing.TB) Scenario {
+		return Scenario{repo: publishAll(t, fine, fine), end: runs(2), events: []event{
+			orders("pause", func(w *World) bool { return w.steps >= 20 }),
+			orders("retry", func(w *World) bool { return w.ran > 3*time.Hour }),
+			orders("resume", func(w *World) bool { return w.ran > 6*time.Hour }),
+		}}
+	}},
+	{"a bootloader that falls back later", func(t testing.TB) Scenario {
+		return Scenario{repo: publishAll(t, fine, fine), end: keeps(1, agent.ReasonDegraded), events: []event{fallsBack()}}
+	}},
+	{"a retry after a fall-back", func(t testing.TB) Scenario {
+		return Scenario{repo: publishAll(t, fine, fine), end: func(w *World, s agent.Status) bool {
+			return w.ran > 48*time.Hour && rests(w, s, rootfs, 2)
+		}, events: []event{fallsBack(), orders("retry", func(w *World) bool { return w.ran > 36*time.Hour })}}
+	}},
+}
+
+// orders is a command of the operator's.
+func orders(name string, when func(*World) bool) event {
+	return event{name: "the operator says " + name, when: when, do: func(_ *World, a *agent.Agent) {
+		_ = a.Obey(agent.Command{Name: name}) // a failed commit ends the life at the next turn
+	}}
+}
+
+// fallsBack is a bootloader that gives up the confirmed slot by itself, once, a day later.
+func fallsBack() event {
+	return event{name: "the bootloader gives up its primary slot",
+		when: func(w *World) bool {
+			return w.ran > 24*time.Hour && w.boards[rootfs].booted == "B" && w.boards[rootfs].primary == "B"
+		},
+		do: func(w *World, _ *agent.Agent) { w.boards[rootfs].fallBack(); w.die(true) }}
+}
+
+// play runs one world and explains what went wrong, if anything did.
+func play(s Scenario, seed uint64, plan map[int]Fault) (*World, string) {
+	w := NewWorld(s, seed, plan)
+	return w, w.Run()
+}
+
+// failed shows the end of a run's trace.
+func failed(t *testing.T, w *World, what any, why string) {
+	t.Helper()
+	const lines = 150
+	from := max(0, len(w.trace)-lines)
+	if from > 0 {
+		t.Logf("(%d earlier lines)", from)
+	}
+	t.Fatalf("%s\nfaults: %v\n%s", why, what, strings.Join(w.trace[from:], "\n"))
+}
+
+// TestStoriesWithoutFaults shows the trace of each story when nothing goes wrong.
+func TestStoriesWithoutFaults(t *testing.T) {
+	t.Parallel()
+	for _, s := range stories {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			w, why := play(s.make(t), 1, nil)
+			if why != "" {
+				failed(t, w, "none", why)
+			}
+			t.Logf("%d steps, %d boots, %s\n%s", w.steps, w.boots, w.ran, strings.Join(w.trace, "\n"))
+		})
+	}
+}
