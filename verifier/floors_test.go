@@ -116,6 +116,19 @@ func TestI_AFloorIsJudgedAtEachRoot(t *testing.T) {
 	refreshed(t, client)
 }
 
+// A chain that is rebuilt from the anchor passes roots with older keys. Those say nothing about a younger floor.
+func TestI_AFloorIsNotJudgedByOlderRoots(t *testing.T) {
+	repo, client := newDevice()
+	repo.PublishRoot()
+	repo.Rotate(verifier.Timestamp, "newer")
+	repo.PublishRoot()
+	repo.Timestamp.Version = 100
+	refreshed(t, client)
+	client.Store.Documents = map[verifier.Key][]byte{}
+	repo.Timestamp.Version = 99
+	refused(t, client, verifier.Timestamp, verifier.ErrRollback)
+}
+
 // The stored timestamp is damaged and its key revoked: what it had promised is void with it, the snapshot too.
 func TestI_ALostTimestampIsJudgedByItsFloor(t *testing.T) {
 	repo, client := newDevice()

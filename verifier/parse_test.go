@@ -315,6 +315,16 @@ func TestA15_ABadSignatureSpoilsNothing(t *testing.T) {
 	refused(t, client, verifier.Timestamp, verifier.ErrUnsigned)
 }
 
+// An empty signature is none: it doesn't use up the one try that each key has.
+func TestA15_AnEmptySignatureIsNotATry(t *testing.T) {
+	repo, client := newDevice()
+	key := tuftest.Ed25519("key")
+	grant(repo, verifier.Timestamp, 1, key, key.As("alias"))
+	repo.Timestamp.By = []*tuftest.Key{key}
+	repo.Timestamp.Tamper = signatures(`{"keyid":"alias","sig":""}`)
+	refreshed(t, client)
+}
+
 func TestA17_ADelegatedRoleMustBeInTheSnapshot(t *testing.T) {
 	repo, client := newDevice()
 	repo.Delegate(verifier.Targets, tuftest.Delegation{Name: "d", Paths: []string{"*"}})

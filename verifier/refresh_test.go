@@ -1,6 +1,7 @@
 package verifier_test
 
 import (
+	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
 	"errors"
@@ -132,6 +133,7 @@ func TestRefresh_ReceiptIsJudgedAgain(t *testing.T) {
 			refreshed(t, client)
 			repo.Asked()
 			test.spoil(repo, client)
+			client.Store.Asked = nil
 			if _, err := client.Refresh(); (err != nil) != test.fails {
 				t.Errorf("refresh: %v", err)
 			}
@@ -142,8 +144,14 @@ func TestRefresh_ReceiptIsJudgedAgain(t *testing.T) {
 			if !slices.Equal(asked, test.asks) {
 				t.Errorf("asked %q, want %q", asked, test.asks)
 			}
-			if test.name == "file replaced by a small one" && client.Store.Documents[receipt] != nil {
+			if test.name != "file replaced by a small one" {
+				return
+			}
+			if client.Store.Documents[receipt] != nil {
 				t.Error("the receipt of the large file is still there")
+			}
+			if slices.Contains(client.Store.Asked, verifier.Key{Role: verifier.Targets}) {
+				t.Error("the large file was read though its receipt says that it is outdated")
 			}
 		})
 	}
@@ -236,6 +244,32 @@ func TestDrive_StopsAtTheFirstErrorAndCommitsWhatCameWithIt(t *testing.T) {
 	repo.Override["timestamp.json"] = func() verifier.Answer { return verifier.Failed(failing) }
 	if _, err := client.Refresh(); !errors.Is(err, failing) {
 		t.Errorf("the cause is lost: %v", err)
+	}
+}
+
+// The file is another one though its version is the same: a receipt stands only for what the snapshot means.
+func TestRefresh_ReceiptIsOfOneFile(t *testing.T) {
+	for _, listed := range []string{"length", "sha256", "sha512"} {
+		repo, client := newDevice()
+		client.Limits.ReceiptBytes = 1
+		repo.Snapshot.Edit = metaOf("targets.json", func(entry tuftest.Object) {
+			file := repo.RoleFile(verifier.Targets)
+			s256, s512 := sha256.Sum256(file), sha512.Sum512(file)
+			switch listed {
+			case "length":
+				entry["length"] = len(file)
+			case "sha256":
+				entry["hashes"] = tuftest.Object{"sha256": hex.EncodeToString(s256[:])}
+			default:
+				entry["hashes"] = tuftest.Object{"sha512": hex.EncodeToString(s512[:])}
+			}
+		})
+		refreshed(t, client)
+		repo.Targets().Add("x", []byte("x"))
+		repo.Publish()
+		repo.Asked()
+		refreshed(t, client)
+		wantAsked(t, repo, "2.root.json", "timestamp.json", "2.snapshot.json", "1.targets.json")
 	}
 }
 

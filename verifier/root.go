@@ -61,7 +61,7 @@ func (r *Refresh) remoteRoot(a Answer) (Change, error) {
 	}
 	next, refusal := r.nextRoot(raw)
 	if refusal != nil {
-		return r.forked(next), refusal.of(Root, key.Version)
+		return r.startOver(), refusal.of(Root, key.Version)
 	}
 	r.rotations++
 	r.hold(Document{Key: key, Bytes: raw})
@@ -71,8 +71,7 @@ func (r *Refresh) remoteRoot(a Answer) (Change, error) {
 	return r.release(), nil
 }
 
-// nextRoot checks a candidate for the version after the trusted root's. The candidate is returned with the refusal
-// when only the floor refuses it.
+// nextRoot checks a candidate for the version after the trusted root's.
 func (r *Refresh) nextRoot(raw []byte) (*rootRole, *MetadataError) {
 	next, refusal := readRoot(raw, r.limits)
 	if refusal != nil {
@@ -109,10 +108,10 @@ func (r *Refresh) passes(root *rootRole) *MetadataError {
 		hex.EncodeToString(got[:])).of(Root, root.version)
 }
 
-// forked forgets the stored chain when it led to another root than the one trusted before: nothing that hangs on
-// it could be right, and the next refresh starts at the anchor.
-func (r *Refresh) forked(candidate *rootRole) Change {
-	if candidate == nil {
+// startOver forgets the stored chain when the repository's next root does not fit it, and the chain has not reached the
+// highest root ever trusted: then it may be the chain that is forged. The next refresh starts at the anchor.
+func (r *Refresh) startOver() Change {
+	if r.root.version >= r.passed {
 		return Change{}
 	}
 	return Change{Drop: r.chain}
