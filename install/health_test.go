@@ -90,24 +90,3 @@ func TestHealthByHTTP(t *testing.T) {
 	server.Close()
 	wantReason(t, r.Do(t.Context(), agent.VerbHealth, j), agent.ReasonHookBusy)
 }
-
-func TestReboot(t *testing.T) {
-	out := filepath.Join(t.TempDir(), "out")
-	t.Setenv("SECRET", "x")
-	if err := Reboot(t.Context(), []string{script(t, `echo "$1 ${SECRET-none}" >`+out), "$HOME; now"}); err != nil {
-		t.Error(err)
-	}
-	if got := mustRead(t, out); got != "$HOME; now none\n" {
-		t.Errorf("the command saw %q", got)
-	}
-	if err := Reboot(t.Context(), []string{"true"}); err != nil {
-		t.Error(err)
-	}
-	text := wantReason(t, Reboot(t.Context(), []string{script(t, "echo not now; exit 1")}), agent.ReasonHookFailed)
-	if !strings.Contains(text, "not now") {
-		t.Error(text)
-	}
-	for _, command := range [][]string{nil, {"no-such-command"}, {"./true"}, {"/no/such/file"}} {
-		wantReason(t, Reboot(t.Context(), command), agent.ReasonHookMissing)
-	}
-}

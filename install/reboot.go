@@ -19,31 +19,43 @@ import (
 const rebootWait = time.Minute
 
 // Reboot writes everything that is cached to disk, then runs command without a shell. It returns when the machine
-// has been asked, before it is down. The command runs in a session of its own, so that the agent's end does not
-// take it along. Errors are *agent.Problem.
+// has been asked, before it is down. The end of ctx ends the wait but not the command, which runs in a session of its
+// own: the shutdown that it began may well stop the agent first. Errors are *agent.Problem.
 func Reboot(ctx context.Context, command []string) error {
 	if len(command) == 0 {
 		return problem(agent.ReasonHookMissing, nil, "no reboot command: set reboot.command in the config")
 	}
 	unix.Sync()
+	what := "reboot command " + quoted(strings.Join(command, " "))
 	path, err := lookPath(command[0])
 	if err != nil {
-		return problem(agent.ReasonHookMissing, err, "reboot command %s: %v", quoted(command[0]), err)
+		return problem(agent.ReasonHookMissing, err, "%s: %v", what, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, rebootWait)
-	defer cancel()
 	var out capture
-	cmd := exec.CommandContext(ctx, path, command[1:]...)
+	cmd := exec.Command(path, command[1:]...)
 	cmd.Env = baseEnviron(nil)
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.WaitDelay = outputWait
-	if err := cmd.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
-		return problem(agent.ReasonHookFailed, err, "reboot command %s: %v: %s",
-			quoted(strings.Join(command, " ")), err, out.text())
+	if err := cmd.Start(); err != nil {
+		return startProblem(what, path, err)
 	}
-	return nil
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	timer := time.NewTimer(rebootWait)
+	defer timer.Stop()
+	select {
+	case err := <-ended:
+		if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+			return problem(agent.ReasonHookFailed, err, "%s: %v: %s", what, err, out.text())
+		}
+		return nil
+	case <-ctx.Done():
+		return problem(agent.ReasonHookFailed, ctx.Err(), "%s: stopped before it ended: %v", what, ctx.Err())
+	case <-timer.C:
+		return problem(agent.ReasonHookTimeout, nil, "%s: has not ended after %v", what, rebootWait)
+	}
 }
 
 // lookPath finds a command as a hook would: by hookPath, not by the agent's PATH.

@@ -109,8 +109,9 @@ func (c *cutting) cut(at int) bool {
 		c.cutter.durable(repeated)
 		c.checkDone(when+", then repeated", repeated)
 	}
-	c.checkCut(when+", everything kept", kept)
-	c.checkCut(when+", only synced kept", synced)
+	c.checkBoot(when+", everything kept", kept)
+	c.checkBoot(when+", only synced kept", synced)
+	c.checkRepetition(when+", only synced kept", synced)
 	return err == nil
 }
 
@@ -131,10 +132,10 @@ func (c *cutting) checkDone(when, synced string) {
 	}
 }
 
-// checkCut judges a tree that a cut left behind: what boots is whole, and the verb can be repeated.
-func (c *cutting) checkCut(when, tree string) {
+// checkBoot checks that what boots from a tree that a cut left is whole.
+func (c *cutting) checkBoot(when, tree string) {
 	c.t.Helper()
-	if !c.judge("cut", tree) {
+	if !c.judge("boot", tree) {
 		return
 	}
 	replaceTree(c.t, tree, c.Dir)
@@ -144,9 +145,15 @@ func (c *cutting) checkCut(when, tree string) {
 	}
 	c.Boot(c.t)
 	c.wantWhole(when)
+}
 
-	// The agent looks first: a try or a confirm whose boot is over starts again elsewhere in its plan, so only
-	// the verb itself is repeated here, on the tree as the cut left it.
+// checkRepetition checks that the verb leads from a tree that a cut left to where it would have led. It is not booted
+// in between: an agent whose trial is over by then begins elsewhere in its plan.
+func (c *cutting) checkRepetition(when, tree string) {
+	c.t.Helper()
+	if !c.judge("repetition", tree) {
+		return
+	}
 	replaceTree(c.t, tree, c.Dir)
 	if c.verb == "install" {
 		c.mustInstall(versionNew)
@@ -158,7 +165,7 @@ func (c *cutting) checkCut(when, tree string) {
 	}
 }
 
-// judge is true where an equal tree was not judged before. A tree at the end of a verb has more to show.
+// judge is true where no equal tree was judged before in this respect.
 func (c *cutting) judge(what, tree string) bool {
 	c.t.Helper()
 	print := what + fingerprint(c.t, tree)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/ota-agent/ota-agent/agent"
@@ -210,7 +211,7 @@ func (b *bench) wantWhole(when string) {
 func (b *bench) wantHeld(what, slot string) {
 	b.t.Helper()
 	err := errors.New("nothing was ever installed there")
-	for _, version := range b.held[slot] {
+	for _, version := range slices.Backward(b.held[slot]) {
 		if err = b.runner.Do(b.t.Context(), agent.VerbVerify, b.job(slot, version)); err == nil {
 			return
 		}
