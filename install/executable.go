@@ -25,28 +25,28 @@ const interpreterBytesMax = 255
 // interpreter must be there.
 func Check(path string) error {
 	if err := checkExecutable(path); err != nil {
-		return problem(agent.ReasonHookMissing, err, "%v", err)
+		return problem(agent.ReasonHookMissing, err, "hook %v", err)
 	}
 	return nil
 }
 
 func checkExecutable(path string) error {
 	if !filepath.IsAbs(path) {
-		return fmt.Errorf("hook %q: expected an absolute path", path)
+		return fmt.Errorf("%q: expected an absolute path", path)
 	}
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("hook %s does not exist; install it there, or set the component's hook to where it is: %w", path, err)
+		return fmt.Errorf("%s does not exist; install it there, or name the place where it is in the config: %w", path, err)
 	case err != nil:
-		return fmt.Errorf("hook %s can't be looked at: %w", path, err)
+		return fmt.Errorf("%s can't be looked at: %w", path, err)
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("hook %s is not a regular file (%v); set the component's hook to the executable", path, info.Mode().Type())
+		return fmt.Errorf("%s is not a regular file (%v); the config must name the executable itself", path, info.Mode().Type())
 	case info.Mode().Perm()&0o111 == 0:
-		return fmt.Errorf("hook %s is not executable (mode %v); run: chmod +x %s", path, info.Mode().Perm(), path)
+		return fmt.Errorf("%s is not executable (mode %v); run: chmod +x %s", path, info.Mode().Perm(), path)
 	}
 	if err := unix.Access(path, unix.X_OK); err != nil {
-		return fmt.Errorf("hook %s may not be executed (mode %v) by user %d: check its owner, and that its file system is not mounted noexec: %w",
+		return fmt.Errorf("%s may not be executed (mode %v) by user %d: check its owner, and that its file system is not mounted noexec: %w",
 			path, info.Mode().Perm(), os.Geteuid(), err)
 	}
 	return checkInterpreter(path)
@@ -59,26 +59,26 @@ func checkInterpreter(path string) error {
 		if errors.Is(err, fs.ErrPermission) {
 			return nil // executable, though not readable
 		}
-		return fmt.Errorf("hook %s: %w", path, err)
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	defer f.Close()
 	line, err := bufio.NewReaderSize(io.LimitReader(f, interpreterBytesMax), interpreterBytesMax).ReadBytes('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("hook %s can't be read: %w", path, err)
+		return fmt.Errorf("%s can't be read: %w", path, err)
 	}
 	rest, script := bytes.CutPrefix(line, []byte("#!"))
 	if !script {
 		return nil
 	}
 	if bytes.HasSuffix(rest, []byte("\r\n")) {
-		return fmt.Errorf("hook %s has DOS line ends, so that its interpreter is not found; convert it: sed -i 's/\\r$//' %s", path, path)
+		return fmt.Errorf("%s has DOS line ends, so that its interpreter is not found; convert it: sed -i 's/\\r$//' %s", path, path)
 	}
 	words := strings.Fields(string(rest))
 	if len(words) == 0 {
-		return fmt.Errorf("hook %s: its first line names no interpreter; expected \"#!/bin/sh\"", path)
+		return fmt.Errorf("%s: its first line names no interpreter; expected \"#!/bin/sh\"", path)
 	}
 	if err := unix.Access(words[0], unix.X_OK); err != nil {
-		return fmt.Errorf("hook %s: its interpreter %s can't be executed; install it, or correct the first line: %w", path, quoted(words[0]), err)
+		return fmt.Errorf("%s: its interpreter %s can't be executed; install it, or correct the first line: %w", path, quoted(words[0]), err)
 	}
 	return nil
 }

@@ -18,19 +18,33 @@ import (
 // rebootWait bounds the reboot command, which asks for the reboot and returns.
 const rebootWait = time.Minute
 
+// CheckReboot says whether a reboot command can be run, for start-up: a *agent.Problem with reason HookMissing.
+func CheckReboot(command []string) error {
+	_, err := rebootPath(command)
+	return err
+}
+
+func rebootPath(command []string) (string, error) {
+	if len(command) == 0 {
+		return "", problem(agent.ReasonHookMissing, nil, "no reboot command: set reboot.command in the config")
+	}
+	path, err := lookPath(command[0])
+	if err != nil {
+		return "", problem(agent.ReasonHookMissing, err, "reboot command: %v", err)
+	}
+	return path, nil
+}
+
 // Reboot writes everything that is cached to disk, then runs command without a shell. It returns when the machine
 // has been asked, before it is down. The end of ctx ends the wait but not the command, which runs in a session of its
 // own: the shutdown that it began may well stop the agent first. Errors are *agent.Problem.
 func Reboot(ctx context.Context, command []string) error {
-	if len(command) == 0 {
-		return problem(agent.ReasonHookMissing, nil, "no reboot command: set reboot.command in the config")
-	}
-	unix.Sync()
-	what := "reboot command " + quoted(strings.Join(command, " "))
-	path, err := lookPath(command[0])
+	path, err := rebootPath(command)
 	if err != nil {
-		return problem(agent.ReasonHookMissing, err, "%s: %v", what, err)
+		return err
 	}
+	what := "reboot command " + quoted(strings.Join(command, " "))
+	unix.Sync()
 	var out capture
 	cmd := exec.Command(path, command[1:]...)
 	cmd.Env = baseEnviron(nil)
@@ -64,7 +78,7 @@ func lookPath(name string) (string, error) {
 		return name, checkExecutable(name)
 	}
 	if strings.Contains(name, "/") {
-		return "", errors.New("expected an absolute path, or a name without a slash")
+		return "", fmt.Errorf("%s: expected an absolute path, or a name without a slash", quoted(name))
 	}
 	for _, dir := range filepath.SplitList(hookPath) {
 		path := filepath.Join(dir, name)
@@ -72,5 +86,5 @@ func lookPath(name string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("not found in %s; give its absolute path", hookPath)
+	return "", fmt.Errorf("%s is not in %s; install it, or give its absolute path", quoted(name), hookPath)
 }

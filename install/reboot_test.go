@@ -29,6 +29,7 @@ func TestReboot(t *testing.T) {
 	}
 	for _, command := range [][]string{nil, {"no-such-command"}, {"./true"}, {"/no/such/file"}} {
 		wantReason(t, Reboot(t.Context(), command), agent.ReasonHookMissing)
+		wantReason(t, CheckReboot(command), agent.ReasonHookMissing)
 	}
 }
 
