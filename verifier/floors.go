@@ -10,6 +10,10 @@ import (
 // key give one KeyHash (TUF.md B2). It is the SHA-256 of the key's SubjectPublicKeyInfo in DER.
 type KeyHash [32]byte
 
+// FloorSignersMax is how many keys of a floor are kept. It bounds what must be durable; a floor behind which more keys
+// must stand than this is void at once. Real thresholds are below ten.
+const FloorSignersMax = 24
+
 // A Floor is a version below which a role is never accepted, for as long as the keys that signed it would
 // still meet the threshold of whoever delegates to the role now.
 type Floor struct {
@@ -42,9 +46,15 @@ func (f Floor) raised(version int64, signers []KeyHash) Floor {
 	if version <= f.Version {
 		return f
 	}
-	signers = slices.Clone(signers)
+	return Floor{Version: version, Signers: floorSigners(signers)}
+}
+
+// floorSigners are the signers of a document as a floor keeps them: sorted, so that equal floors look equal, and not
+// too many.
+func floorSigners(by []KeyHash) []KeyHash {
+	signers := slices.Clone(by)
 	slices.SortFunc(signers, compareKeys)
-	return Floor{Version: version, Signers: signers}
+	return signers[:min(len(signers), FloorSignersMax)]
 }
 
 func compareKeys(a, b KeyHash) int { return bytes.Compare(a[:], b[:]) }
@@ -62,6 +72,11 @@ func (f Floors) clone() Floors {
 func (f Floors) equal(g Floors) bool {
 	return f.RootVersion == g.RootVersion && f.RootSHA256 == g.RootSHA256 &&
 		f.Timestamp.equal(g.Timestamp) && f.Snapshot.equal(g.Snapshot)
+}
+
+// below reports whether a floor was made void since g.
+func (f Floors) below(g Floors) bool {
+	return f.Timestamp.Version < g.Timestamp.Version || f.Snapshot.Version < g.Snapshot.Version
 }
 
 // void drops the floors of timestamp and snapshot when the keys behind one of them no longer meet root's

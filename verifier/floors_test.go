@@ -142,6 +142,58 @@ func TestI_ALostTimestampIsJudgedByItsFloor(t *testing.T) {
 	refreshed(t, client)
 }
 
+// A new image brings a newer anchor, in which a key is rotated. The floors fall in a change of their own, before new ones
+// rise: a store may insist that a floor of the same keys never falls.
+func TestI_VoidFloorsBecomeDurableFirst(t *testing.T) {
+	repo, client := newDevice()
+	repo.Timestamp.Version, repo.Snapshot.Version = 100, 100
+	refreshed(t, client)
+	repo.Rotate(verifier.Timestamp, "fresh")
+	client.Anchor = repo.PublishRoot()
+	repo.Timestamp.Version, repo.Snapshot.Version = 2, 2
+	refresh, err := verifier.Begin(client.Anchor, client.Store.Floors, client.Now, client.Limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var floors []verifier.Floors
+	err = verifier.Drive(refresh, func(q verifier.Request) verifier.Answer {
+		if q.Source == verifier.Stored {
+			return client.Store.Answer(q.Key)
+		}
+		return repo.Answer(q.Name)
+	}, func(c verifier.Change) error {
+		if c.Floors != nil {
+			floors = append(floors, *c.Floors)
+		}
+		return client.Store.Commit(c)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(floors) == 0 || floors[0].Timestamp.Version != 0 || floors[0].Snapshot.Version != 0 {
+		t.Errorf("floors %+v", floors)
+	}
+}
+
+// More keys than a floor keeps sign a role: the floor stays small, and nothing breaks.
+func TestI_FloorsStaySmall(t *testing.T) {
+	repo, client := newDevice()
+	var keys []*tuftest.Key
+	for i := range verifier.FloorSignersMax + 5 {
+		keys = append(keys, tuftest.Ed25519(fmt.Sprint(i)))
+	}
+	grant(repo, verifier.Timestamp, 2, keys...)
+	refreshed(t, client)
+	if n := len(client.Store.Floors.Timestamp.Signers); n != verifier.FloorSignersMax {
+		t.Errorf("%d signers", n)
+	}
+	client.Store.Documents = map[verifier.Key][]byte{}
+	repo.Timestamp.Version = 5
+	refreshed(t, client)
+	repo.Timestamp.Version = 4
+	refused(t, client, verifier.Timestamp, verifier.ErrRollback)
+}
+
 // The story of a repository, as changes one after the other. Versions only rise but where keys are rotated.
 func chapters() []func(*tuftest.Repository) {
 	return []func(*tuftest.Repository){

@@ -32,7 +32,8 @@ type step struct {
 // Found is the outcome of a search.
 type Found struct {
 	Target Target
-	// Role lists the target; Signers are the keys that signed it.
+	// Role lists the target; Signers are the keys that signed it, sorted, at most FloorSignersMax: what a floor of
+	// the target's index is bound to.
 	Role    string
 	Signers []KeyHash
 	// Expires is when the first of the files expires that say this: the top-level roles and each role on the way.
@@ -112,7 +113,7 @@ func (s *Search) visit(t *targetsRole, by signers, expires time.Time) error {
 			refusal.Path = s.path
 			return refusal
 		}
-		s.found = &Found{Target: target, Role: t.role, Signers: slices.Clone(t.by), Expires: expires}
+		s.found = &Found{Target: target, Role: t.role, Signers: floorSigners(t.by), Expires: expires}
 		s.signers = by
 		return nil
 	}

@@ -1,6 +1,7 @@
 package verifier_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -406,7 +407,9 @@ func TestFound_SignersHoldsAndExpires(t *testing.T) {
 		t.Fatal(err)
 	}
 	found, err := search.Found()
-	if err != nil || !slices.Equal(found.Signers, []verifier.KeyHash{one.Hash(), three.Hash()}) || !found.Expires.Equal(tuftest.Start().Add(3*day)) {
+	want := []verifier.KeyHash{one.Hash(), three.Hash()}
+	slices.SortFunc(want, func(a, b verifier.KeyHash) int { return bytes.Compare(a[:], b[:]) })
+	if err != nil || !slices.Equal(found.Signers, want) || !found.Expires.Equal(tuftest.Start().Add(3*day)) {
 		t.Errorf("found %+v: %v", found, err)
 	}
 	for _, test := range []struct {

@@ -36,6 +36,11 @@ func (r *Refresh) storedSnapshot(a Answer) (Change, error) {
 	}
 	r.loaded = true
 	change.Drop = append(change.Drop, r.judge()...)
+	if r.floors.below(r.durable) {
+		// Void floors become durable before new ones rise: to a store, a floor that falls while its keys stay the
+		// same looks like a mistake.
+		change = r.raise(change)
+	}
 	return change, r.askRoot()
 }
 
