@@ -148,8 +148,8 @@ func TestA4A5A6_WhatIsNotOneDocumentIsRefused(t *testing.T) {
 	}
 }
 
-// A7, A8 to A13: documents that are properly signed and yet not what the role must say.
-func TestA7toA13_SignedNonsenseIsRefused(t *testing.T) {
+// A7 to A13, A16, A17: documents that are properly signed and yet not what the role must say.
+func TestA7toA13A16A17_SignedNonsenseIsRefused(t *testing.T) {
 	in := func(path []string, name string, v any) func(tuftest.Object) {
 		return func(signed tuftest.Object) { object(signed, path...)[name] = v }
 	}
