@@ -182,8 +182,8 @@ func (r *reader) assign(here place, key, v *unstable.Node) *configError {
 	case unstable.Integer:
 		n, err := strconv.ParseInt(string(v.Data), 10, 64)
 		if err != nil {
-			return &configError{what: fmt.Sprintf("config key %q wants a whole number such as 500, got %s", here.path, quoted(string(v.Data))),
-				line: r.line(key)}
+			what := fmt.Sprintf("config key %q wants a whole number such as 500, got %s", here.path, quoted(string(v.Data)))
+			return &configError{what: what, line: r.line(key)}
 		}
 		here.value.SetInt(n)
 	case unstable.InlineTable:
