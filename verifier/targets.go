@@ -44,33 +44,12 @@ func (r *Refresh) beginTargets() error {
 	if refusal != nil {
 		return refusal
 	}
-	key := Key{Role: Targets, Kind: Receipt}
-	r.ask(storedRequest(key, receiptBytesMax), func(a Answer) (Change, error) {
-		raw, ok, err := r.stored(a)
-		if err != nil {
-			return Change{}, err
-		}
-		var change Change
-		outdated := false
-		if ok {
-			note, err := readReceipt(raw)
-			if err != nil {
-				change.Drop = []Key{key}
-			} else if note.standsFor(w.meta, w.signers, r.now) {
-				r.receipt = note
-				return Change{}, nil
-			}
-			outdated = err == nil && note.version != w.meta.version
-		}
-		l := &loader{conversation: &r.conversation, refresh: r, wanted: w, done: r.endTargets, receipted: ok}
-		if outdated {
-			return change, l.askRemote()
-		}
-		l.begin()
-		return change, nil
-	})
+	l := &loader{conversation: &r.conversation, refresh: r, wanted: w, done: r.endTargets}
+	l.ask(storedRequest(receiptKey(), receiptBytesMax), l.takeReceipt)
 	return nil
 }
+
+func receiptKey() Key { return Key{Role: Targets, Kind: Receipt} }
 
 func (r *Refresh) endTargets(t *targetsRole) error {
 	r.targets = t
@@ -84,6 +63,31 @@ type loader struct {
 	wanted    wanted
 	done      func(*targetsRole) error
 	receipted bool // whether the store may have a receipt of the file
+}
+
+func (l *loader) takeReceipt(a Answer) (Change, error) {
+	raw, ok, err := l.stored(a)
+	if err != nil {
+		return Change{}, err
+	}
+	l.receipted = ok
+	if !ok {
+		l.begin()
+		return Change{}, nil
+	}
+	note, damaged := readReceipt(raw)
+	switch {
+	case damaged != nil:
+		l.begin()
+		return Change{Drop: []Key{receiptKey()}}, nil
+	case note.standsFor(l.wanted.meta, l.wanted.signers, l.refresh.now):
+		l.refresh.receipt = note
+		return Change{}, nil
+	case note.version != l.wanted.meta.version:
+		return Change{}, l.askRemote() // the stored file is outdated: there is no use in reading it
+	}
+	l.begin()
+	return Change{}, nil
 }
 
 func (l *loader) begin() {
@@ -138,13 +142,12 @@ func (l *loader) keep(t *targetsRole) Change {
 	if t.role != Targets {
 		return change
 	}
-	key := Key{Role: Targets, Kind: Receipt}
 	if int64(len(t.raw)) < l.refresh.limits.ReceiptBytes {
 		if l.receipted {
-			change.Drop = []Key{key}
+			change.Drop = []Key{receiptKey()}
 		}
 		return change
 	}
-	change.Put = append(change.Put, Document{Key: key, Bytes: newReceipt(t, l.wanted.meta).encode()})
+	change.Put = append(change.Put, Document{Key: receiptKey(), Bytes: newReceipt(t, l.wanted.meta).encode()})
 	return change
 }
