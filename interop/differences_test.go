@@ -145,7 +145,7 @@ func nullEntries() []difference {
 		}), "", verifier.ErrUnsigned, panics, refuses},
 		{"A7", "a target null", editing(verifier.Targets, func(signed object) {
 			signed["targets"].(object)["other.img"] = nil
-		}), "", nil, panics, refuses},
+		}), "other.img", verifier.ErrMalformed, panics, refuses},
 		{"A7", "a timestamp's snapshot null", editing(verifier.Timestamp, func(signed object) {
 			signed["meta"] = object{"snapshot.json": nil}
 		}), "", verifier.ErrMalformed, panics, refuses},

@@ -13,24 +13,21 @@ type table struct {
 	missed []string
 }
 
-const layout = "| %-36s | %9s | %9s | %7s | %9s | %9s | %8s | %8s | %7s | %8s | %s |\n"
+const layout = "| %-41s | %9s | %9s | %6s | %16s | %16s | %9s | %9s | %5s | %9s | %s |\n"
 
 func (t *table) head() {
-	fmt.Fprintln(t.w, "\nTime, bytes allocated and peak resident memory of a process each; medians, both clients in turn.")
+	fmt.Fprintln(t.w, "\nTime, allocations (bytes / number) and peak resident memory of a process each; medians, the clients in turn.")
 	fmt.Fprintln(t.w, "\"durable\" is our time over the agent's own store, opened, synced and closed.")
 	fmt.Fprintln(t.w)
-	fmt.Fprintf(t.w, layout, "", ours, goTUF, "ratio", "alloc", goTUF, "peak", goTUF, "ratio", "durable", "outcome")
-	fmt.Fprintf(t.w, "|%s|\n", strings.Join([]string{
-		strings.Repeat("-", 38), "----------:", "----------:", "--------:", "----------:", "----------:", "---------:",
-		"---------:", "--------:", "---------:", "---",
-	}, "|"))
+	fmt.Fprintf(t.w, layout, "", ours, goTUF, "ratio", "allocated", goTUF, "peak", goTUF, "ratio", "durable", "")
+	fmt.Fprintf(t.w, layout, "---", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "---")
 }
 
 func (t *table) row(c comparison) {
 	mine, theirs := c.results[ours], c.results[goTUF]
 	fmt.Fprintf(t.w, layout, c.name,
 		seconds(mine.Seconds), seconds(theirs.Seconds), ratio(c.timeRatio()),
-		size(float64(mine.Allocated)), size(float64(theirs.Allocated)),
+		mine.allocations(), theirs.allocations(),
 		size(float64(mine.Peak)), size(float64(theirs.Peak)), ratio(c.memoryRatio()),
 		seconds(c.results[ownStore].Seconds), c.outcome())
 	if !c.holds() {
@@ -85,7 +82,30 @@ func (c comparison) outcome() string {
 	return strings.Join(parts, "; ")
 }
 
-func ratio(r float64) string { return fmt.Sprintf("x%.1f", r) }
+// allocations is empty where the process was ended before it could say.
+func (r result) allocations() string {
+	if r.GaveUp {
+		return ""
+	}
+	return fmt.Sprintf("%s / %s", size(float64(r.Allocated)), count(r.Mallocs))
+}
+
+func count(n uint64) string {
+	switch {
+	case n < 10_000:
+		return fmt.Sprint(n)
+	case n < 10_000_000:
+		return fmt.Sprintf("%dk", n/1000)
+	}
+	return fmt.Sprintf("%dM", n/1_000_000)
+}
+
+func ratio(r float64) string {
+	if r < 100 {
+		return fmt.Sprintf("x%.1f", r)
+	}
+	return fmt.Sprintf("x%.0f", r)
+}
 
 func seconds(s float64) string {
 	switch {
