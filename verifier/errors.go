@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// The classes of refusal. Test with errors.Is.
+// The classes of refusal. Test with errors.Is. Expiry is judged last: what is refused with ErrExpired passed every
+// other check, and was refused only because now is beyond its expiry.
 var (
 	ErrUnsigned        = errors.New("not signed by its threshold of keys")
 	ErrRollback        = errors.New("older than what is trusted")
