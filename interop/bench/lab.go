@@ -47,50 +47,72 @@ func (l *lab) compare(ctx context.Context, s scenario) (c comparison, err error)
 
 // measure lets the clients take turns.
 func (l *lab) measure(ctx context.Context, s scenario) (comparison, error) {
+	c := comparison{s, map[string]result{}}
+	clients := []string{ours, goTUF, ownStore}
+	stores, err := l.stores(ctx, s, clients)
+	if err != nil {
+		return c, err
+	}
 	all := map[string][]result{}
 	warmUp := 0
 	if s.runs > 1 {
 		warmUp = 1
 	}
 	for i := range s.runs + warmUp {
-		for _, client := range []string{ours, goTUF, ownStore} {
-			r, err := l.once(ctx, s, client, "")
+		for _, client := range clients {
+			r, err := l.once(ctx, s, client, stores[client], "")
 			if err != nil {
-				return comparison{}, fmt.Errorf("%s: %w", client, err)
+				return c, fmt.Errorf("%s: %w", client, err)
 			}
 			if i >= warmUp {
 				all[client] = append(all[client], r)
 			}
 		}
 	}
-	c := comparison{s, map[string]result{}}
 	for client, results := range all {
 		c.results[client] = medians(results)
+		if err := os.RemoveAll(stores[client]); err != nil {
+			return c, err
+		}
 	}
 	return c, nil
 }
 
-// once is one measurement, from an empty store or one that the same client left behind.
-func (l *lab) once(ctx context.Context, s scenario, client, profile string) (result, error) {
-	place := l.dir
-	if client == ownStore {
-		place = l.disk
-	}
-	store, err := os.MkdirTemp(place, "store-")
-	if err != nil {
-		return result{}, err
-	}
-	defer os.RemoveAll(store)
-	j := job{Client: client, Repository: filepath.Join(l.dir, s.repository), Store: store}
-	if s.warm {
-		if r, err := l.child(ctx, j, s.timeout); err != nil || r.Refused != "" {
-			return r, errors.Join(err, refused(r))
+// stores makes a store for each client. For a warm row each client fills its own, which later runs leave as it is.
+func (l *lab) stores(ctx context.Context, s scenario, clients []string) (map[string]string, error) {
+	stores := map[string]string{}
+	for _, client := range clients {
+		place := l.dir
+		if client == ownStore {
+			place = l.disk
+		}
+		store, err := os.MkdirTemp(place, "store-")
+		if err != nil {
+			return nil, err
+		}
+		stores[client] = store
+		if !s.warm {
+			continue
+		}
+		r, err := l.child(ctx, job{Client: client, Repository: filepath.Join(l.dir, s.repository), Store: store}, s.timeout)
+		if err := errors.Join(err, refused(r)); err != nil {
+			return nil, fmt.Errorf("%s: %w", client, err)
 		}
 	}
+	return stores, nil
+}
+
+// once is one measurement. A cold one begins with an empty store.
+func (l *lab) once(ctx context.Context, s scenario, client, store, profile string) (result, error) {
+	if !s.warm {
+		if err := errors.Join(os.RemoveAll(store), os.Mkdir(store, 0o700)); err != nil {
+			return result{}, err
+		}
+	}
+	j := job{Client: client, Repository: filepath.Join(l.dir, s.repository), Store: store, Profile: profile}
 	if s.find {
 		j.Find = targetPath(lookedUp)
 	}
-	j.Profile = profile
 	r, err := l.child(ctx, j, s.timeout)
 	if s.repository != signaturesName {
 		err = errors.Join(err, refused(r))
@@ -141,9 +163,14 @@ func (l *lab) idle(ctx context.Context) (result, error) {
 
 // profiles runs each client once more, with a CPU profile.
 func (l *lab) profiles(ctx context.Context, s scenario) error {
-	for _, client := range []string{ours, goTUF} {
+	clients := []string{ours, goTUF}
+	stores, err := l.stores(ctx, s, clients)
+	if err != nil {
+		return err
+	}
+	for _, client := range clients {
 		name := strings.NewReplacer(" ", "-", ",", "", "+", "and").Replace(client + " " + s.name + ".pprof")
-		if _, err := l.once(ctx, s, client, filepath.Join(l.profile, name)); err != nil {
+		if _, err := l.once(ctx, s, client, stores[client], filepath.Join(l.profile, name)); err != nil {
 			return err
 		}
 	}

@@ -21,7 +21,7 @@ import (
 )
 
 func main() {
-	runs := flag.Int("runs", 5, "measurements of each client per row, odd; rows that take milliseconds get more")
+	runs := flag.Int("runs", 3, "measurements of each client per row, odd; rows that take milliseconds get more")
 	targets := flag.Int("targets", 100_000, "leave out rows with more targets")
 	profile := flag.String("profile", "", "directory for a CPU profile of one more run of each row and client")
 	text := flag.String("job", "", "used by the command itself: what a child process measures")

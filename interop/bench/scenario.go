@@ -34,7 +34,7 @@ func scenarios(runs, targetsMax int) []scenario {
 		runs         int
 		time, memory float64
 	}{
-		{10, 6*runs + 1, 1, 0},
+		{10, 10*runs + 1, 1, 0},
 		{10_000, runs, 0, 0},
 		{100_000, runs, 10, 10},
 	} {
