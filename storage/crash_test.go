@@ -26,6 +26,7 @@ type life struct {
 	pending int   // begun
 	flushed int64 // bytes of the image that Flush answered for
 	staged  bool
+	boot    string
 	// damaged: it began with a damaged database, and may say so.
 	damaged bool
 }
@@ -58,7 +59,7 @@ func lifeChange(n int) agent.Change {
 
 // run lives on from whatever is there, to the end.
 func (l *life) run(dir string, d *disk) error {
-	s, err := open(dir, Options{}, d)
+	s, err := open(dir, Options{BootID: l.boot}, d)
 	if err != nil {
 		return err
 	}
@@ -136,7 +137,7 @@ func (l *life) abandon() {
 // check opens dir and compares it with what was acknowledged.
 func (l *life) check(t *testing.T, dir string) {
 	t.Helper()
-	s, err := Open(dir, Options{})
+	s, err := Open(dir, Options{BootID: l.boot})
 	if err != nil {
 		t.Fatalf("open after the crash: %v", err)
 	}
@@ -195,7 +196,7 @@ func (l *life) checkImage(t *testing.T, s *Store) {
 // converge lives on without faults.
 func (l *life) converge(t *testing.T, dir string) {
 	t.Helper()
-	next := life{commits: l.commits, pending: l.pending, damaged: l.damaged}
+	next := life{commits: l.commits, pending: l.pending, boot: l.boot, damaged: l.damaged}
 	if err := next.run(dir, &disk{}); err != nil {
 		t.Errorf("it does not go on: %v", err)
 	}
@@ -230,7 +231,7 @@ func TestEveryStepBroken(t *testing.T) {
 			t.Parallel()
 			dry := newWorld(t, fastDir(t))
 			begin(t, dry.dir)
-			must(t, (&life{}).run(dry.dir, dry.disk()))
+			must(t, (&life{boot: "this boot"}).run(dry.dir, dry.disk()))
 			last, modes := dry.steps, []mode{diesBefore, diesAfter, failsWithout, failsWith}
 			if name != "a new device" {
 				last, modes = 25, modes[:2] // the rest is no different
@@ -254,7 +255,7 @@ func breakStep(t *testing.T, begin func(*testing.T, string), m mode, at int, say
 	begin(t, w.dir)
 	w.adopt("")
 	w.mode, w.failAt, w.err = m, at, says
-	l := &life{damaged: w.contents[w.entries[""][databaseName]] != nil}
+	l := &life{boot: "this boot", damaged: w.contents[w.entries[""][databaseName]] != nil}
 	err := attempt(func() error { return l.run(w.dir, w.disk()) })
 	if w.broken == nil {
 		t.Fatalf("step %d never came", at)
@@ -267,10 +268,12 @@ func breakStep(t *testing.T, begin func(*testing.T, string), m mode, at int, say
 	h := fnv.New64a()
 	io.WriteString(h, name)
 	lost, torn := w.powerCut(nil), w.powerCut(rand.New(rand.NewPCG(h.Sum64(), 0)))
-	for i, end := range []struct{ how, dir string }{
-		{"the power went, nothing unsynced is left", lost}, {"the power went, some of it is left", torn}, {"it restarts", w.dir},
+	for i, end := range []struct{ how, dir, boot string }{
+		{"the power went, nothing unsynced is left", lost, "next boot"}, {"the power went, some of it is left", torn, "next boot"},
+		{"it restarts", w.dir, "this boot"},
 	} {
 		ok := t.Run(fmt.Sprintf("%s, %s", name, end.how), func(t *testing.T) {
+			l.boot = end.boot
 			l.check(t, end.dir)
 			if i == at%3 { // slow, and the three are alike after check
 				l.converge(t, end.dir)

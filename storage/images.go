@@ -24,16 +24,21 @@ type Images struct {
 	images  *dir // likewise
 	// freeBytesMin is what an image leaves free.
 	freeBytesMin int64
+	boot         bootMark
 	readOnly     bool
 
 	mu   sync.Mutex
 	busy map[string]bool // IDs of open partials
+	// suspect are IDs of partials that this process failed to write or flush: there may be anything in them behind
+	// their durable bytes.
+	suspect map[string]bool
 }
 
 var _ agent.Images = (*Images)(nil)
 
-func openImages(state *dir, write bool, freeBytesMin int64) (*Images, error) {
-	m := &Images{state: state, freeBytesMin: freeBytesMin, readOnly: !write, busy: map[string]bool{}}
+func openImages(state *dir, write bool, o Options) (*Images, error) {
+	m := &Images{state: state, freeBytesMin: o.FreeBytesMin, boot: markBoot(o.BootID), readOnly: !write,
+		busy: map[string]bool{}, suspect: map[string]bool{}}
 	for name, d := range map[string]**dir{partialDir: &m.partial, imagesDir: &m.images} {
 		got, err := state.sub(name, write)
 		if err != nil && (write || !isAbsent(err)) {

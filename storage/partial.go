@@ -8,14 +8,11 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-const (
-	// bufferBytes is how much is gathered before it is written.
-	bufferBytes = 128 << 10
-	// writebackBytes is how much is written before the kernel is asked to begin with it.
-	writebackBytes = 1 << 20
-)
+// writebackBytes is how much is written before the kernel is asked to begin with it.
+const writebackBytes = 1 << 20
 
-// A partial is an agent.Partial. One goroutine uses it at a time.
+// A partial is an agent.Partial. One goroutine uses it at a time. It gathers nothing: what Write was given is the
+// kernel's, and survives the process.
 type partial struct {
 	images *Images
 	target verifier.Target
@@ -24,9 +21,8 @@ type partial struct {
 	slots  *slotFile
 	tag    tag
 
-	written int64  // bytes handed to the kernel; buf comes after them
-	started int64  // of these, the bytes whose writeback was asked for
-	buf     []byte // 0 to bufferBytes
+	written int64 // bytes handed to the kernel
+	started int64 // of these, the bytes whose writeback was asked for
 	// failed is the first failure of a write or flush: what is in the file after tag.durable is unknown then.
 	// Restart, or opening it again, mends that.
 	failed error
@@ -55,7 +51,7 @@ func (p *partial) SetValidator(v string) error {
 		return err
 	}
 	return p.try("keep the validator of", func() error {
-		return p.setTag(tag{durable: p.tag.durable, validator: v})
+		return p.setTag(tag{durable: p.tag.durable, boot: p.images.boot, validator: v})
 	})
 }
 
@@ -63,69 +59,44 @@ func (p *partial) Durable() io.Reader { return io.NewSectionReader(p.f, 0, p.tag
 
 // Write appends. More than the target's length is refused, before anything of it is written.
 func (p *partial) Write(b []byte) (int, error) {
-	if rest := p.target.Length - p.written - int64(len(p.buf)); int64(len(b)) > rest {
+	if rest := p.target.Length - p.written; int64(len(b)) > rest {
 		return 0, refuse(agent.ReasonLengthMismatch, "write %d bytes to partial image %s: only %d of its %d bytes are missing",
 			len(b), p.id, rest, p.target.Length)
 	}
-	if p.buf == nil {
-		p.buf = make([]byte, 0, bufferBytes)
-	}
-	n := 0
 	err := p.try("write", func() error {
-		for n < len(b) {
-			took := min(len(b)-n, bufferBytes-len(p.buf))
-			p.buf = append(p.buf, b[n:n+took]...)
-			n += took
-			if len(p.buf) == bufferBytes {
-				if err := p.drain(); err != nil {
-					return err
-				}
-			}
+		if err := p.f.writeAt(b, p.written); err != nil {
+			return err
+		}
+		p.written += int64(len(b))
+		if p.written-p.started >= writebackBytes {
+			startWriteback(p.f.File, p.started, p.written-p.started)
+			p.started = p.written
 		}
 		return nil
 	})
 	if err != nil {
 		return 0, err
 	}
-	return n, nil
-}
-
-// drain hands the buffer to the kernel.
-func (p *partial) drain() error {
-	if len(p.buf) == 0 {
-		return nil
-	}
-	if err := p.f.writeAt(p.buf, p.written); err != nil {
-		return err
-	}
-	p.written += int64(len(p.buf))
-	p.buf = p.buf[:0]
-	if p.written-p.started >= writebackBytes {
-		startWriteback(p.f.File, p.started, p.written-p.started)
-		p.started = p.written
-	}
-	return nil
+	return len(b), nil
 }
 
 // Flush makes what was written durable: first the bytes, then their number.
 func (p *partial) Flush() error {
 	return p.try("flush", func() error {
-		if err := p.drain(); err != nil {
-			return err
-		}
 		if p.written == p.tag.durable {
 			return nil
 		}
 		if err := p.f.dataSync(); err != nil {
 			return err
 		}
-		return p.setTag(tag{durable: p.written, validator: p.tag.validator})
+		return p.setTag(tag{durable: p.written, boot: p.images.boot, validator: p.tag.validator})
 	})
 }
 
-// Restart drops all bytes and the validator: first their number, then the bytes.
+// Restart drops all bytes and the validator: first their number, then the bytes. Until they are gone no boot
+// vouches for them.
 func (p *partial) Restart() error {
-	p.failed, p.buf = nil, p.buf[:0]
+	p.failed = nil
 	return p.try("restart", func() error {
 		if err := p.setTag(tag{}); err != nil {
 			return err
@@ -134,6 +105,9 @@ func (p *partial) Restart() error {
 			return err
 		}
 		p.written, p.started = 0, 0
+		if err := p.setTag(tag{boot: p.images.boot}); err != nil {
+			return err
+		}
 		return p.allocate()
 	})
 }
@@ -149,13 +123,10 @@ func (p *partial) Stage(v verifier.Verified) error {
 }
 
 func (p *partial) stage() error {
-	if got := p.written + int64(len(p.buf)); got != p.target.Length {
-		return refuse(agent.ReasonLengthMismatch, "stage image %s: %d bytes are there, expected %d", p.id, got, p.target.Length)
+	if p.written != p.target.Length {
+		return refuse(agent.ReasonLengthMismatch, "stage image %s: %d bytes are there, expected %d", p.id, p.written, p.target.Length)
 	}
 	return p.try("stage", func() error {
-		if err := p.drain(); err != nil {
-			return err
-		}
 		if err := p.f.sync(); err != nil {
 			return err
 		}
@@ -185,12 +156,15 @@ func (p *partial) try(act string, f func() error) error {
 	return nil
 }
 
-// Close lets the partial be opened again. What was not flushed is lost.
+// Close lets the partial be opened again. What was not flushed is lost with the boot (see tag).
 func (p *partial) Close() error {
 	m := p.images
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.busy, p.id)
+	if p.failed != nil {
+		m.suspect[p.id] = true
+	}
 	return problem("close partial image "+p.id, p.closeFiles())
 }
 

@@ -58,7 +58,7 @@ func (m *Images) checkSpace(t verifier.Target, id string) error {
 	return nil
 }
 
-// open brings file and tag to agree: exactly tag.durable bytes, all of them durable.
+// open brings file and tag to agree: exactly tag.durable bytes, all of them durable. The caller holds images.mu.
 func (p *partial) open() (err error) {
 	d := p.images.partial
 	if p.slots, p.tag, err = openTag(d, p.id+tagSuffix); err != nil {
@@ -83,13 +83,31 @@ func (p *partial) open() (err error) {
 			return err
 		}
 	}
+	if err := p.settle(size); err != nil {
+		return err
+	}
+	p.written, p.started = p.tag.durable, p.tag.durable
+	return p.allocate()
+}
+
+// settle makes what lies behind the durable bytes durable where it is known to be right, else cuts it off. From
+// then on the file is this boot's.
+func (p *partial) settle(size int64) error {
+	m := p.images
+	known := p.tag.boot == m.boot && m.boot != bootMark{} && !m.suspect[p.id]
+	if size > p.tag.durable && known && size <= p.target.Length {
+		if err := p.f.dataSync(); err != nil {
+			return err
+		}
+		return p.setTag(tag{durable: size, boot: m.boot, validator: p.tag.validator})
+	}
 	if size > p.tag.durable {
 		if err := p.f.truncate(p.tag.durable); err != nil {
 			return err
 		}
 	}
-	p.written, p.started = p.tag.durable, p.tag.durable
-	return p.allocate()
+	delete(m.suspect, p.id)
+	return p.setTag(tag{durable: p.tag.durable, boot: m.boot, validator: p.tag.validator})
 }
 
 // allocate reserves the image's blocks, so that no later write finds the disk full. Where they are reserved it

@@ -19,6 +19,9 @@ type Options struct {
 	DatabaseBytesMax int64
 	// FreeBytesMin is the space that an image must leave free; 0 means 8 MiB.
 	FreeBytesMin int64
+	// BootID changes with each boot and only then. With it a download loses nothing when the process is killed;
+	// without it, or after a power cut, what was not flushed.
+	BootID string
 }
 
 func (o Options) withDefaults() Options {
@@ -93,7 +96,7 @@ func (s *Store) open(path string, o Options) (err error) {
 	if err := s.sweep(); err != nil {
 		return err
 	}
-	if s.images, err = openImages(s.dir, true, o.FreeBytesMin); err != nil {
+	if s.images, err = openImages(s.dir, true, o); err != nil {
 		return err
 	}
 	return s.makeReserve(o.FreeBytesMin)
@@ -134,7 +137,7 @@ func (s *Store) openReadOnly(path string, o Options) (err error) {
 	if err := s.openFloors(os.O_RDONLY); err != nil {
 		return err
 	}
-	s.images, err = openImages(s.dir, false, o.FreeBytesMin)
+	s.images, err = openImages(s.dir, false, o)
 	return err
 }
 

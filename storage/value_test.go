@@ -75,6 +75,7 @@ func FuzzDecodeDocument(f *testing.F) {
 func FuzzDecodeTag(f *testing.F) {
 	f.Add(tag{durable: 5, validator: `"etag"`}.encode())
 	f.Add(tag{}.encode())
+	f.Add(tag{durable: 1 << 40, boot: markBoot("a boot")}.encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, err := decodeTag(b)
 		if err == nil {

@@ -44,7 +44,7 @@ func runAgent(ctx context.Context, config string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	store, err := storage.Open(s.state, storage.Options{})
+	store, err := storage.Open(s.state, storage.Options{BootID: sys.BootID()})
 	if err != nil {
 		return err
 	}
