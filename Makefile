@@ -3,7 +3,12 @@ GO      ?= go
 GOFLAGS ?=
 BIN     := bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -s -w -X main.version=$(VERSION)
+# The commit's time: the agent's effective time is never below it.
+BUILT   ?= $(shell TZ=UTC0 git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.buildTime=$(BUILT)
+# Without inlining the agent is 0.7 MB smaller, which keeps it within its 8 MiB. The verifier, which works through large
+# metadata, keeps its speed.
+SMALL   := -gcflags=all=-l -gcflags=github.com/ota-agent/ota-agent/verifier/...=
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 TESTSUM := $(BIN)/testsum
 # The race detector needs a C compiler.
@@ -28,7 +33,8 @@ check: fmt vet static tidy cross race ## all that must hold before a commit land
 
 build: ## build the programs into bin/
 	@mkdir -p $(BIN)
-	@$(BUILD) -o $(BIN)/ ./cmd/...
+	@$(BUILD) $(SMALL) -o $(BIN)/ ./cmd/ota-agent
+	@$(BUILD) -o $(BIN)/ ./cmd/ota-repo ./cmd/ota-sim
 
 fmt: ## gofmt changes nothing
 	@files=$$(git ls-files '*.go' | xargs gofmt -l); if [ -n "$$files" ]; then echo "gofmt would change:"; echo "$$files"; exit 1; fi
@@ -53,7 +59,7 @@ cross: ## the agent as a static binary for each CPU, with its size
 	@mkdir -p $(BIN)/cross
 	@for t in $(CROSS); do \
 	  arch=$${t%%:*}; arm=; [ "$$t" = "$$arch" ] || arm=$${t#*:}; \
-	  GOOS=linux GOARCH=$$arch GOARM=$$arm $(BUILD) -o $(BIN)/cross/ota-agent-$$arch$$arm ./cmd/ota-agent; \
+	  GOOS=linux GOARCH=$$arch GOARM=$$arm $(BUILD) $(SMALL) -o $(BIN)/cross/ota-agent-$$arch$$arm ./cmd/ota-agent; \
 	done
 	@OTA_CROSS=$(CURDIR)/$(BIN)/cross $(GO) test -count=1 -run 'TestCross' ./cmd/ota-agent
 

@@ -182,6 +182,12 @@ func (a *Agent) Changed() <-chan struct{} {
 	return a.changed
 }
 
+// Now is the effective time, never below what signed metadata has said, for whoever judges certificates by it.
+func (a *Agent) Now() time.Time {
+	now, _, _ := a.engine.effectiveTime()
+	return now
+}
+
 // Beat counts the loop's turns: a watchdog is fed only while it moves or has nothing to do.
 func (a *Agent) Beat() int64 { return a.beat.Load() }
 

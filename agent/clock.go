@@ -10,7 +10,7 @@ const (
 	accrueEvery = 24 * time.Hour
 )
 
-// at returns the floor of the effective time at an uptime of this boot (DESIGN 5): the newest time that the
+// at returns the floor of the effective time at an uptime of this boot: the newest time that the
 // publisher signed, or the build's, and the uptime since it was learned. No clock reading goes into it.
 func (t TimeFloor) at(build time.Time, bootID string, uptime time.Duration) time.Time {
 	if t.SignedAt.Before(build) {

@@ -135,7 +135,7 @@ func (l *ledger) failure() error {
 
 func (l *ledger) recovered() []string { return l.state.Recovered }
 
-// effectiveTime reads the clock and the floor (DESIGN 5).
+// effectiveTime reads the clock and the floor.
 func (e *engine) effectiveTime() (now time.Time, source string, floor time.Time) {
 	clock, synchronised := e.p.System.Clock()
 	floor = e.book.timeFloor().at(e.cfg.BuildTime, e.p.System.BootID(), e.p.System.Uptime())

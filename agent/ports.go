@@ -127,7 +127,7 @@ type Image interface {
 	Path() string
 }
 
-// An Installer speaks the hook protocol (DESIGN 7). Errors are *Problem: HookBusy for exit 75, HookRefused for
+// An Installer speaks the hook protocol (docs/hooks.md). Errors are *Problem: HookBusy for exit 75, HookRefused for
 // exit 65, HookFailed, HookTimeout, HookMissing.
 type Installer interface {
 	Status(ctx context.Context, j Job) (Slots, error)

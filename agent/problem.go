@@ -5,7 +5,7 @@ import "time"
 // A Reason is a stable code for what went wrong or what is waited for. Codes are never reused.
 type Reason string
 
-// The reason codes of failures. docs/reasons.md says of each what it means and what to do.
+// The reason codes of failures. docs/status.md says of each what it means and what to do.
 const (
 	// Network and repository.
 	ReasonUnreachable   Reason = "unreachable"    // name resolution, connect, reset, time-out

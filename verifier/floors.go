@@ -7,7 +7,7 @@ import (
 )
 
 // KeyHash identifies a public key by its parsed value, not its spelling: two key IDs or PEM texts of one
-// key give one KeyHash (TUF.md B2). It is the SHA-256 of the key's SubjectPublicKeyInfo in DER.
+// key give one KeyHash (row B2 of docs/tuf-coverage.md). It is the SHA-256 of the key's SubjectPublicKeyInfo in DER.
 type KeyHash [32]byte
 
 // FloorSignersMax is how many keys of a floor are kept. It bounds what must be durable; a floor behind which more keys

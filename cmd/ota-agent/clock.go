@@ -15,16 +15,11 @@ type effectiveTime struct {
 	agent atomic.Pointer[agent.Agent]
 }
 
-// now is the clock where the agent believes it, else the floor as of the loop's last turn: a little too early, which
-// only matters to a certificate that was issued since.
+// now is the agent's effective time.
 func (e *effectiveTime) now() time.Time {
+	if a := e.agent.Load(); a != nil {
+		return a.Now()
+	}
 	clock, _ := e.system.Clock()
-	a := e.agent.Load()
-	if a == nil {
-		return clock
-	}
-	if t := a.Status().Time; t.Effective.After(clock) || t.Source == "floor" {
-		return t.Effective
-	}
 	return clock
 }

@@ -31,7 +31,7 @@ const (
 	mqttPrefix = "ota"
 )
 
-// Topics of the device (DESIGN 8).
+// Topics of the device.
 const (
 	wakeAll     = mqttPrefix + "/wake"
 	wakeDevice  = mqttPrefix + "/device/" + deviceID + "/wake"
@@ -97,7 +97,7 @@ func (f factory) flashApp(ctx context.Context, app published) error {
 	return nil
 }
 
-// hook runs one verb as the hook protocol has it (DESIGN 7).
+// hook runs one verb as the hook protocol has it.
 func (f factory) hook(ctx context.Context, hook string, r published, dir, verb, slot string) error {
 	image, err := os.Open(r.File)
 	if err != nil {

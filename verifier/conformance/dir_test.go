@@ -13,7 +13,7 @@ import (
 	"github.com/ota-agent/ota-agent/storage"
 )
 
-// What TUF.md K says of DIR and of the command line.
+// What the suite's protocol (row K) says of DIR and of the command line.
 
 func TestInitTwice(t *testing.T) {
 	s, d := newTrusting(t)

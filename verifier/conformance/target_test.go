@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The suite's test_file_download.py, and what TUF.md G and K demand of target files beyond it.
+// The suite's test_file_download.py, and what rows G and K demand of target files beyond it.
 
 // newServing is a scene with one target published.
 func newServing(t *testing.T, path, content string, hashes ...string) (*simulator, *device) {

@@ -129,7 +129,7 @@ func TestA3_CanonicalIsAFixedPoint(t *testing.T) {
 	}
 }
 
-// TUF.md A2: what a decoder into structs would change on the way back must reach the signed bytes unchanged.
+// Row A2: what a decoder into structs would change on the way back must reach the signed bytes unchanged.
 func TestA2_CanonicalFormIsOfTheReceivedDocument(t *testing.T) {
 	for _, signed := range []string{
 		`{"_type":"root","version":1}`, // no consistent_snapshot
@@ -148,7 +148,7 @@ func TestA2_CanonicalFormIsOfTheReceivedDocument(t *testing.T) {
 	}
 }
 
-// TUF.md A1: unknown fields are signed too.
+// Row A1: unknown fields are signed too.
 func TestA1_UnknownFieldsAreKept(t *testing.T) {
 	const unknown = `"x-new":{"big":36893488147419103232,"neg":-99999999999999999999,"none":null,"list":[null,[]]}`
 	d, err := ParseDocument([]byte(`{"signed":{` + unknown + `,"_type":"root"},"signatures":[],"x":{"y":[1.5]}}`))

@@ -215,7 +215,7 @@ func checkDocument(t *testing.T, raw []byte) bool {
 	return true
 }
 
-// TUF.md A7, A6: each truncation of a document is refused, and no change of one byte breaks the invariants.
+// Row A7, A6: each truncation of a document is refused, and no change of one byte breaks the invariants.
 func TestA7_TruncatedAndFlippedDocumentsNeverPanic(t *testing.T) {
 	for _, document := range []string{
 		`{"signatures":[{"keyid":"ab","sig":"cd"}],"signed":{"_type":"targets","custom":{"n":[-12,0,null,true,false]},"t":"é\\\"x"}}`,

@@ -280,7 +280,7 @@ func TestDocumentIsSplit(t *testing.T) {
 	}
 }
 
-// Signatures that are no signatures are the verifier's to judge (TUF.md A15): they do not spoil the parse.
+// Signatures that are no signatures are the verifier's to judge (row A15): they do not spoil the parse.
 func TestA15_StrangeSignaturesDoNotSpoilTheDocument(t *testing.T) {
 	raw := `{"signed":{},"signatures":[null,1,"x",{"keyid":1},{"sig":"zz"},[1.5]]}`
 	if _, err := ParseDocument([]byte(raw)); err != nil {

@@ -20,7 +20,7 @@ func parse(t *testing.T, raw string) Value {
 	return v
 }
 
-// TUF.md A7: each accessor of each kind of value, absent ones included, gives a value or an *Error.
+// Row A7: each accessor of each kind of value, absent ones included, gives a value or an *Error.
 func TestA7_WrongKindsAreErrorsNotPanics(t *testing.T) {
 	raws := map[Kind]string{Null: `null`, Bool: `true`, Number: `1`, String: `"x"`, Array: `[1]`, Object: `{"a":1}`}
 	accessors := map[Kind]func(Value) error{
@@ -116,7 +116,7 @@ func TestLookup(t *testing.T) {
 	}
 }
 
-// TUF.md A10: versions and lengths are integers, exactly.
+// Row A10: versions and lengths are integers, exactly.
 func TestA10_IntegersAreExact(t *testing.T) {
 	for raw, want := range map[string]int64{
 		"0": 0, "-0": 0, "-1": -1, "9007199254740993": 9007199254740993, "9223372036854775807": math.MaxInt64, "-9223372036854775808": math.MinInt64,
