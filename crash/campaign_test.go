@@ -43,6 +43,9 @@ type campaign struct {
 	floors verifier.Floors
 	calls  []call // of a run without faults
 	seed   uint64
+
+	mu   sync.Mutex
+	ways map[string]int // how failures were reported
 }
 
 // A point is one fault, and what comes after it.
@@ -130,6 +133,16 @@ func (c *campaign) run(t *testing.T, points []point, strike func(context.Context
 	if unreached.Load()*100 > ran.Load()*unreachedMax {
 		t.Errorf("%d of %d faults never struck", unreached.Load(), ran.Load())
 	}
+}
+
+// count notes how a failure was reported.
+func (c *campaign) count(errno unix.Errno, way string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ways == nil {
+		c.ways = map[string]int{}
+	}
+	c.ways[unix.ErrnoName(errno)+" "+way]++
 }
 
 // errUnreached: the run came to rest before the fault could strike.

@@ -113,7 +113,7 @@ func (b *board) checkRest(r published, before verifier.Floors) error {
 	for _, dir := range []string{"images", "partial"} {
 		entries, err := os.ReadDir(b.state + "/" + dir)
 		if err != nil || len(entries) > 0 {
-			return fmt.Errorf("%s holds %v after the update: %w", dir, entries, err)
+			return fmt.Errorf("%s holds %v after the update (%v)", dir, entries, err)
 		}
 	}
 	return b.checkSlots()

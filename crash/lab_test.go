@@ -125,18 +125,3 @@ func (l *lab) publish(t *testing.T, size int) published {
 	l.releases = append(l.releases, r)
 	return r
 }
-
-// metadataBytes is the size of all metadata files that a device which has begun with version from has not seen.
-func (l *lab) metadataBytes(t *testing.T, seen map[string]bool) (total int64) {
-	t.Helper()
-	entries, err := os.ReadDir(publish.MetadataDir(l.dir))
-	must(t, err)
-	for _, e := range entries {
-		info, err := e.Info()
-		must(t, err)
-		if !seen[e.Name()] || e.Name() == "timestamp.json" {
-			total += info.Size()
-		}
-	}
-	return total
-}
