@@ -2,9 +2,11 @@ package verifier_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -112,6 +114,46 @@ func TestB3_AnUnusableKeySpoilsNothing(t *testing.T) {
 		edit(repo, verifier.Root, func(signed tuftest.Object) { object(signed, "keys")["broken"] = nil })
 		refreshed(t, client)
 	})
+}
+
+// These keys sign, and well; but what lists them is not what they are.
+func TestB7toB10_AKeyThatDoesNotFitItsSchemeIsUnusable(t *testing.T) {
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	small, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p256, pss := tuftest.ECDSA("key", elliptic.P256()), tuftest.RSA("key", rsaKey(), "rsassa-pss-sha256", 32)
+	otherCurve := p256.With(set("keyval", tuftest.Object{"public": tuftest.PEM(p384.Public())}))
+	otherCurve.Sign = func(m []byte) []byte {
+		sum := sha256.Sum256(m)
+		signature, err := ecdsa.SignASN1(rand.Reader, p384, sum[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signature
+	}
+	relabelled := strings.ReplaceAll(tuftest.PEM(rsaKey().Public()), "PUBLIC KEY", "RSA PUBLIC KEY")
+	keys := map[string]*tuftest.Key{
+		"P-384 as nistp256":            otherCurve,
+		"RSA of 1024 bits":             tuftest.RSA("key", small, "rsassa-pss-sha256", 32),
+		"RSA with key type ecdsa":      pss.With(set("keytype", "ecdsa")),
+		"ECDSA with key type rsa":      p256.With(set("keytype", "rsa")),
+		"ECDSA with another's type":    p256.With(set("keytype", "ecdsa-sha2-nistp384")),
+		"Ed25519 with key type rsa":    tuftest.Ed25519("key").With(set("keytype", "rsa")),
+		"RSA under another PEM label":  pss.With(set("keyval", tuftest.Object{"public": relabelled})),
+		"RSA with text behind the PEM": pss.With(set("keyval", tuftest.Object{"public": tuftest.PEM(rsaKey().Public()) + "x"})),
+	}
+	for name, key := range keys {
+		t.Run(name, func(t *testing.T) {
+			repo, client := newDevice()
+			grant(repo, verifier.Timestamp, 1, key)
+			refused(t, client, verifier.Timestamp, verifier.ErrUnsigned)
+		})
+	}
 }
 
 func TestB4_AKeyIDWithoutAKeyIsSkipped(t *testing.T) {

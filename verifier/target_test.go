@@ -106,6 +106,17 @@ func TestG2G3_LengthAndAllListedHashesMustMatch(t *testing.T) {
 	}
 }
 
+// One byte too many is refused as it comes, not after an endless body was read.
+func TestG2_TooManyBytesAreRefusedAtOnce(t *testing.T) {
+	check := image([]byte("four"), "sha256").Check()
+	if _, err := check.Write([]byte("four")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := check.Write([]byte("!")); !errors.Is(err, verifier.ErrLengthMismatch) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestCheck_ZeroValuesVerifyNothing(t *testing.T) {
 	if (verifier.Verified{}).OK() {
 		t.Error("the zero Verified is OK")
