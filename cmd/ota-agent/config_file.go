@@ -32,14 +32,20 @@ type deviceTable struct {
 }
 
 type repositoryTable struct {
-	Metadata   string `toml:"metadata"`
-	Targets    string `toml:"targets"`
-	CA         string `toml:"ca"`
-	Poll       string `toml:"poll"`
-	BackoffMin string `toml:"backoff_min"`
-	BackoffMax string `toml:"backoff_max"`
-	RateMin    int64  `toml:"rate_min"`
-	HashPrefix *bool  `toml:"hash_prefix"`
+	Metadata        string   `toml:"metadata"`
+	Targets         string   `toml:"targets"`
+	MetadataMirrors []string `toml:"metadata_mirrors"`
+	TargetsMirrors  []string `toml:"targets_mirrors"`
+	CA              string   `toml:"ca"`
+	Cert            string   `toml:"cert"`
+	Key             string   `toml:"key"`
+	Proxy           string   `toml:"proxy"`
+	Poll            string   `toml:"poll"`
+	BackoffMin      string   `toml:"backoff_min"`
+	BackoffMax      string   `toml:"backoff_max"`
+	RateMin         int64    `toml:"rate_min"`
+	BandwidthMax    int64    `toml:"bandwidth_max"`
+	HashPrefix      *bool    `toml:"hash_prefix"`
 }
 
 type rebootTable struct {

@@ -19,6 +19,10 @@ const (
 	componentsMax = 32
 	// rateMinMax is what fetch accepts, in bytes per second.
 	rateMinMax = 1_000_000_000
+	// bandwidthFloor is the lowest cap that fetch accepts, in bytes per second.
+	bandwidthFloor = 1_000
+	// mirrorsMax is how many mirrors fetch accepts beside the first.
+	mirrorsMax = 15
 	// trialMin and trialMax bound a trial: a release that can't prove itself within a day won't.
 	trialMin = 10 * time.Second
 	trialMax = 24 * time.Hour
@@ -35,15 +39,45 @@ func (c *checker) device(t deviceTable) agent.Device {
 
 func (c *checker) repository(t repositoryTable) fetch.Config {
 	cfg := fetch.Config{
-		Metadata: []string{c.url("repository.metadata", t.Metadata, "https", "http", "file")},
-		Targets:  []string{c.url("repository.targets", t.Targets, "https", "http", "file")},
-		CA:       c.optional("repository.ca", t.CA, c.path),
-		RateMin:  t.RateMin,
+		Metadata:     c.mirrors("repository.metadata", t.Metadata, t.MetadataMirrors),
+		Targets:      c.mirrors("repository.targets", t.Targets, t.TargetsMirrors),
+		CA:           c.optional("repository.ca", t.CA, c.path),
+		Cert:         c.optional("repository.cert", t.Cert, c.path),
+		Key:          c.optional("repository.key", t.Key, c.path),
+		Proxy:        c.optional("repository.proxy", t.Proxy, c.proxy),
+		RateMin:      t.RateMin,
+		BandwidthMax: t.BandwidthMax,
+	}
+	if (t.Cert == "") != (t.Key == "") {
+		c.missing("repository.cert", "cert and key go together: one of them is missing")
+	}
+	if t.BandwidthMax != 0 && (t.BandwidthMax < bandwidthFloor || t.BandwidthMax > rateMinMax) {
+		c.wrong("repository.bandwidth_max", "want 0 (no cap) or %d to %d bytes per second, got %d", bandwidthFloor, rateMinMax, t.BandwidthMax)
 	}
 	if c.at["repository.rate_min"] != 0 && (t.RateMin < 1 || t.RateMin > rateMinMax) {
 		c.wrong("repository.rate_min", "want 1 to %d bytes per second, got %d", rateMinMax, t.RateMin)
 	}
 	return cfg
+}
+
+// mirrors is a base URL and those that are asked when it fails, in this order.
+func (c *checker) mirrors(key, first string, more []string) []string {
+	urls := []string{c.url(key, first, "https", "http", "file")}
+	if len(more) > mirrorsMax {
+		c.wrong(key+"_mirrors", "want at most %d mirrors, got %d", mirrorsMax, len(more))
+	}
+	for _, u := range more {
+		urls = append(urls, c.url(key+"_mirrors", u, "https", "http", "file"))
+	}
+	return urls
+}
+
+// proxy is a URL, or "direct" for none whatever the environment says.
+func (c *checker) proxy(key, value string) string {
+	if value == "direct" {
+		return value
+	}
+	return c.url(key, value, "http", "https", "socks5", "socks5h")
 }
 
 func (c *checker) reboot(t rebootTable) (command []string, bootID string) {
