@@ -49,7 +49,6 @@ type story struct {
 func (s *story) run(ctx context.Context, boot bool) error {
 	ctx, cancel := context.WithTimeout(ctx, restWithin)
 	defer cancel()
-	s.reasons = map[agent.Reason]bool{}
 	for range startsMax {
 		if boot {
 			if err := s.board.boot(); err != nil {
@@ -144,6 +143,9 @@ func (s *story) follow(ctx context.Context, p *tracer) (rest bool, err error) {
 // look takes in a status document and says whether the device is at rest with the wanted release.
 func (s *story) look(status agent.Status) bool {
 	s.last = status
+	if s.reasons == nil {
+		s.reasons = map[agent.Reason]bool{}
+	}
 	if p := status.Repository.LastProblem; p != nil {
 		s.reasons[p.Reason] = true
 	}
