@@ -15,13 +15,16 @@ TESTSUM := $(BIN)/testsum
 RACE    := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 CROSS   := amd64 arm64 arm:7 386
 
+# What needs other people's code or other programs lives in modules of its own.
+NESTED  := interop e2e crash
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check build fmt vet static race tidy cross fuzz clean
+.PHONY: help demo test check build fmt vet static race tidy cross fuzz clean interop bench e2e crash crash-long crash-real
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build ## watch a device update itself: six chapters, no root, no network
 	@$(BIN)/ota-sim demo --agent $(BIN)/ota-agent
@@ -41,7 +44,7 @@ fmt: ## gofmt changes nothing
 
 vet: ## go vet
 	@$(GO) vet ./...
-	@$(GO) -C tools vet ./...
+	@for m in tools $(NESTED); do $(GO) -C $$m vet ./...; done
 
 static: ## staticcheck, pinned in tools/go.mod
 	@$(GO) -C tools build -o ../$(BIN)/staticcheck honnef.co/go/tools/cmd/staticcheck
@@ -49,7 +52,7 @@ static: ## staticcheck, pinned in tools/go.mod
 
 tidy: ## go.mod and go.sum hold what is linked, no more
 	@$(GO) mod tidy -diff
-	@$(GO) -C tools mod tidy -diff
+	@for m in tools $(NESTED); do $(GO) -C $$m mod tidy -diff; done
 
 race: $(TESTSUM) ## the tests with the race detector, and the agent's own packages on a 32-bit CPU
 	@$(GO) test $(RACE) -short -json ./... 2>&1 | $(TESTSUM)
@@ -63,11 +66,29 @@ cross: ## the agent as a static binary for each CPU, with its size
 	done
 	@OTA_CROSS=$(CURDIR)/$(BIN)/cross $(GO) test -count=1 -run 'TestCross' ./cmd/ota-agent
 
+crash: $(TESTSUM) ## kill the simulated device at every step, and again in its recovery (ten minutes)
+	@OTA_SIM=crash $(GO) test -count=1 -timeout 15m -v -json ./agent/sim | $(TESTSUM) -v
+
+crash-long: $(TESTSUM) ## the same with all pairs of faults and many seeds (hours)
+	@OTA_SIM=long $(GO) test -count=1 -timeout 24h -v -json ./agent/sim | $(TESTSUM) -v
+
+crash-real: ## kill the real agent at each system call that changes the disk; fail each one
+	@$(GO) -C crash test -count=1 -timeout 30m -v ./...
+
+e2e: ## the real agent on bad links: nginx, toxiproxy, network namespaces (root, Debian)
+	@$(GO) -C e2e test -count=1 -timeout 30m -v ./...
+
+interop: $(TESTSUM) ## against go-tuf, tuf-js and securesystemslib
+	@$(GO) -C interop test -count=1 -json ./... | $(TESTSUM)
+
+bench: ## the verifier beside go-tuf, in one table
+	@$(GO) -C interop run ./bench
+
 FUZZTIME ?= 10s
 fuzz: ## each fuzz target for FUZZTIME (default 10s)
 	@for p in $$($(GO) list ./...); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
-	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p | tail -n 2; \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p | tail -n 2; \
 	  done; \
 	done
 

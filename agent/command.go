@@ -80,8 +80,9 @@ func (e *engine) newRefresh() *task {
 			paths[c.name] = targetPath(*c.component, e.cfg.Device)
 		}
 	}
+	old := e.last
 	return &task{run: func(ctx context.Context) outcome {
-		out := e.refresh(ctx, paths)
+		out := e.refresh(ctx, paths, old)
 		return outcome{refreshed: out, cancelled: out.problem != nil && ctx.Err() != nil}
 	}}
 }

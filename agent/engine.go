@@ -39,6 +39,7 @@ type engine struct {
 	live  []*live
 	plan  schedule
 	roles []verifier.RoleInfo
+	last  refreshed // the last refresh that succeeded
 
 	checks      uint64
 	lastSuccess time.Time
@@ -110,8 +111,7 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 	for _, c := range e.live {
 		r := book.record(c.name)
 		c.trialFrom, c.healthAt = up, up
-		// What failed before waits before it is done again; a boot that was ordered is looked at without delay.
-		if r.Attempts > 0 && (r.Phase == Writing || r.Phase == Switched && (!r.Acted || r.BootID == p.System.BootID())) {
+		if r.Attempts > 0 && (r.Phase == Writing || r.Phase == Switched) {
 			c.notBefore = up + Backoff(ReasonBackoff, r.Attempts, e.cfg.BackoffMin, e.cfg.BackoffMax, p.Random())
 		}
 		if r.Phase != Idle {

@@ -164,7 +164,7 @@ func (e *engine) refreshEnded(o outcome) error {
 		e.log.Warn("refresh refused or failed", "reason", out.problem.Reason, "err", out.problem.Text)
 		return nil
 	}
-	e.lastBegan = out.began
+	e.last, e.lastBegan = out, out.began
 	e.lastSuccess, _, _ = e.effectiveTime()
 	e.log.Info("refreshed", "roles", rolesText(out.roles))
 	return nil

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/ota-agent/ota-agent/verifier"
@@ -12,16 +15,26 @@ import (
 // A refreshed is what came of a refresh: which release is offered to each component, or why there is no answer.
 type refreshed struct {
 	began   time.Duration // uptime
+	paths   map[string]string
+	index   map[string]verifier.Floor // the floors that the offers were judged by
 	offers  map[string]Offer
 	roles   []verifier.RoleInfo
+	topmost bool // all offers are listed by the top-level targets role, whose expiry each refresh judges
 	problem *Problem
 	fatal   error // a commit failed: the process must end
 }
 
+// answers reports whether old already holds what a search would find: the same trusted files, asked the same. A poll
+// that finds nothing new then does not read a large targets file.
+func (old refreshed) answers(now refreshed) bool {
+	return old.topmost && old.problem == nil && len(old.offers) == len(now.paths) && slices.Equal(old.roles, now.roles) &&
+		maps.Equal(old.paths, now.paths) && reflect.DeepEqual(old.index, now.index)
+}
+
 // refresh runs the client workflow once and looks up each component's target path. It runs in a worker: it touches
 // nothing of the engine but the ledger and the ports.
-func (e *engine) refresh(ctx context.Context, paths map[string]string) refreshed {
-	out := refreshed{began: e.p.System.Uptime(), offers: map[string]Offer{}}
+func (e *engine) refresh(ctx context.Context, paths map[string]string, old refreshed) refreshed {
+	out := refreshed{began: e.p.System.Uptime(), paths: paths, offers: map[string]Offer{}, topmost: true}
 	now, source, floor := e.effectiveTime()
 	r, err := verifier.Begin(e.cfg.Anchor, e.book.floors(), now, e.cfg.Limits)
 	if err != nil {
@@ -37,8 +50,14 @@ func (e *engine) refresh(ctx context.Context, paths map[string]string) refreshed
 		return out
 	}
 	floors := e.book.floors()
+	out.index = floors.Index
+	if old.answers(out) {
+		out.offers = old.offers
+		return out
+	}
 	for component, path := range paths {
-		offer, err := e.find(ctx, r, path, component, floors)
+		offer, topmost, err := e.find(ctx, r, path, component, floors)
+		out.topmost = out.topmost && topmost
 		if err != nil {
 			out.fatal = e.book.failure()
 			e.blame(err)
@@ -60,22 +79,23 @@ func (e *engine) blame(err error) {
 	}
 }
 
-// find searches for one target path. "Not listed" is an answer: nothing is offered.
-func (e *engine) find(ctx context.Context, r *verifier.Refresh, path, component string, floors verifier.Floors) (Offer, error) {
+// find searches for one target path. "Not listed" is an answer: nothing is offered. topmost: the top-level targets role
+// lists it.
+func (e *engine) find(ctx context.Context, r *verifier.Refresh, path, component string, floors verifier.Floors) (o Offer, topmost bool, err error) {
 	search := r.Find(path)
-	err := verifier.Drive(search, e.answer(ctx), func(c verifier.Change) error { return e.commitMetadata(r, c) })
+	err = verifier.Drive(search, e.answer(ctx), func(c verifier.Change) error { return e.commitMetadata(r, c) })
 	var found verifier.Found
 	if err == nil {
 		found, err = search.Found()
 	}
 	if errors.Is(err, verifier.ErrNotListed) {
-		return Offer{Known: true, Problem: &Problem{Reason: ReasonNotListed, Text: "the repository lists no target " + path}}, nil
+		return Offer{Known: true, Problem: &Problem{Reason: ReasonNotListed, Text: "the repository lists no target " + path}}, false, nil
 	}
 	if err != nil {
-		return Offer{}, fmt.Errorf("find target %s: %w", path, err)
+		return Offer{}, false, fmt.Errorf("find target %s: %w", path, err)
 	}
 	floor := floors.Index[component]
-	return judge(found, e.cfg.Device, floor, search.Holds(floor)), nil
+	return judge(found, e.cfg.Device, floor, search.Holds(floor)), found.Role == verifier.Targets, nil
 }
 
 // answer answers the verifier's requests from the store and the repository. A failure is never absence.
@@ -131,7 +151,7 @@ var classes = []struct {
 	{verifier.ErrHashMismatch, ReasonHashMismatch}, {verifier.ErrLengthMismatch, ReasonLengthMismatch},
 	{verifier.ErrVersionMismatch, ReasonVersionMismatch}, {verifier.ErrMalformed, ReasonMalformed},
 	{verifier.ErrUnsupported, ReasonUnsupported}, {verifier.ErrNotListed, ReasonNotListed},
-	{verifier.ErrLimitExceeded, ReasonLimit},
+	{verifier.ErrLimitExceeded, ReasonLimit}, {verifier.ErrAbsent, ReasonHTTP},
 }
 
 // problemOf gives any error its reason code. now is the effective time.

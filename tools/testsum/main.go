@@ -6,6 +6,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,8 @@ type event struct {
 	Test    string
 	Output  string
 	Elapsed float64
+	// ImportPath stands for Package in what the build says.
+	ImportPath string
 }
 
 // lineBytesMax bounds one line of the input: a test may print a long one.
@@ -25,12 +28,16 @@ const lineBytesMax = 16 << 20
 
 type summary struct {
 	passed, failed, skipped int
+	verbose                 bool                // show what passed tests have logged, too
 	output                  map[string][]string // of what has not ended yet, by package and test
+	told                    map[string]bool     // packages of which a failed test was counted
 	out                     io.Writer
 }
 
 func main() {
-	s := &summary{output: map[string][]string{}, out: os.Stdout}
+	s := &summary{output: map[string][]string{}, told: map[string]bool{}, out: os.Stdout}
+	flag.BoolVar(&s.verbose, "v", false, "show the output of tests that passed, too")
+	flag.Parse()
 	in := bufio.NewScanner(os.Stdin)
 	in.Buffer(make([]byte, 64<<10), lineBytesMax)
 	for in.Scan() {
@@ -52,6 +59,9 @@ func main() {
 }
 
 func (s *summary) take(e event) {
+	if e.Package == "" {
+		e.Package = e.ImportPath
+	}
 	key := e.Package + "\x00" + e.Test
 	switch e.Action {
 	case "output", "build-output":
@@ -66,7 +76,7 @@ func (s *summary) take(e event) {
 	} else if e.Action == "pass" {
 		fmt.Fprintf(s.out, "ok   %s %.1fs\n", e.Package, e.Elapsed)
 	}
-	if e.Action == "fail" || e.Action == "build-fail" || (e.Action == "skip" && e.Test != "") {
+	if s.verbose || e.Action == "fail" || e.Action == "build-fail" || (e.Action == "skip" && e.Test != "") {
 		s.show(e, key)
 	}
 	delete(s.output, key)
@@ -83,12 +93,16 @@ func (s *summary) count(action string) {
 	}
 }
 
-// show prints what a failed test or package, or a skipped test, has said. A package that failed outside its tests
-// (it did not build, it panicked) counts as one failure: nothing else may have told of it.
+// show prints what a failed, skipped or (with -v) passed test or package has said. A package that failed though none of
+// its tests did (it did not build, it panicked) counts as one failure.
 func (s *summary) show(e event, key string) {
-	if e.Test == "" {
-		s.failed++
+	if bad := e.Action == "fail" || e.Action == "build-fail"; bad && e.Test == "" {
 		fmt.Fprintf(s.out, "FAIL %s %.1fs\n", e.Package, e.Elapsed)
+		if !s.told[e.Package] {
+			s.failed++
+		}
+	} else if bad {
+		s.told[e.Package] = true
 	}
 	for _, line := range s.output[key] {
 		fmt.Fprint(s.out, line)
