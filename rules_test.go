@@ -5,7 +5,9 @@ package rules_test
 import (
 	"encoding/json"
 	"io"
+	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -124,6 +126,26 @@ func TestAgentLinksNoSigningCodeAndNoBroker(t *testing.T) {
 	for _, dep := range list(t, "./cmd/ota-agent")[0].Deps {
 		if slices.Contains(unlinked, dep) {
 			t.Errorf("ota-agent links %s", dep)
+		}
+	}
+}
+
+// TestDocumentedTestsExist: a promise in the README is worth the test that it names.
+func TestDocumentedTestsExist(t *testing.T) {
+	out, err := exec.Command("git", "grep", "-hoE", "^func Test[A-Za-z0-9_]+", "--", "*_test.go").Output()
+	if err != nil {
+		t.Skipf("git grep: %v (this is not a checkout)", err)
+	}
+	have := strings.Fields(strings.ReplaceAll(string(out), "func ", ""))
+	for _, doc := range []string{"README.md", "ARCHITECTURE.md", "SECURITY.md"} {
+		text, err := os.ReadFile(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile("`(Test[A-Za-z0-9_]+)`").FindAllStringSubmatch(string(text), -1) {
+			if !slices.Contains(have, name[1]) {
+				t.Errorf("%s names %s, and there is no such test", doc, name[1])
+			}
 		}
 	}
 }
