@@ -6,9 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/ota-agent/ota-agent/verifier"
 )
+
+// flushEvery is how long a download on a slow link may go on before what came is made durable, short of
+// Config.FlushBytes: a vehicle that has power for ten minutes at a time must get on too. More often would wear the flash
+// for little.
+const flushEvery = time.Minute
 
 // copyBytes is the buffer between the network and the disk: larger ones gain nothing.
 const copyBytes = 128 << 10
@@ -19,8 +25,9 @@ type download struct {
 	repo   Repository
 	images Images
 	target verifier.Target
-	// flushBytes is how often what was written is made durable.
+	// flushBytes is how often what was written is made durable, if flushEvery does not come first.
 	flushBytes int64
+	uptime     func() time.Duration
 	// progress is told of the bytes present; it must not block.
 	progress func(done, resumedFrom int64)
 }
@@ -94,7 +101,7 @@ func (d download) startOver(part Partial, cause error) error {
 // flushed too, so that the next run goes on after it.
 func (d download) stream(ctx context.Context, part Partial, check io.Writer, body io.Reader, resumed int64) error {
 	buf := make([]byte, copyBytes)
-	done, flushed := resumed, resumed
+	done, flushed, flushedAt := resumed, resumed, d.uptime()
 	for {
 		n, err := body.Read(buf)
 		if n > 0 {
@@ -110,11 +117,11 @@ func (d download) stream(ctx context.Context, part Partial, check io.Writer, bod
 		if err == nil {
 			err = ctx.Err()
 		}
-		if done-flushed >= d.flushBytes || err != nil {
+		if done-flushed >= d.flushBytes || err != nil || done > flushed && d.uptime()-flushedAt >= flushEvery {
 			if ferr := part.Flush(); ferr != nil {
 				return ferr
 			}
-			flushed = done
+			flushed, flushedAt = done, d.uptime()
 		}
 		if errors.Is(err, io.EOF) {
 			return nil

@@ -75,9 +75,10 @@ func (e *engine) install(ctx context.Context, c *live, r Record) error {
 // fetch runs the download, keeping its progress for the status document.
 func (e *engine) fetch(ctx context.Context, c *live, t verifier.Target) (outcome, error) {
 	began := e.p.System.Uptime()
-	d := download{repo: e.p.Repository, images: e.p.Images, target: t, flushBytes: e.cfg.FlushBytes, progress: func(done, resumed int64) {
-		c.progress.Store(progressAt(t.Length, done, resumed, e.p.System.Uptime()-began))
-	}}
+	d := download{repo: e.p.Repository, images: e.p.Images, target: t, flushBytes: e.cfg.FlushBytes, uptime: e.p.System.Uptime,
+		progress: func(done, resumed int64) {
+			c.progress.Store(progressAt(t.Length, done, resumed, e.p.System.Uptime()-began))
+		}}
 	v, err := d.run(ctx)
 	c.progress.Store(nil)
 	if err != nil {

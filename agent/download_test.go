@@ -1,0 +1,92 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"io"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ota-agent/ota-agent/verifier"
+)
+
+// slowLink is a repository, an image store and its one partial: each read takes a while and brings one byte.
+type slowLink struct {
+	Repository
+	Images
+	Partial
+	image   []byte
+	each    time.Duration
+	now     time.Duration
+	flushes []int // how much was there at each flush
+	written []byte
+}
+
+func (l *slowLink) Image(context.Context, ImageRequest) (ImageBody, error) {
+	return ImageBody{ReadCloser: io.NopCloser(l)}, nil
+}
+
+func (l *slowLink) Read(p []byte) (int, error) {
+	if len(l.written) == len(l.image) {
+		return 0, io.EOF
+	}
+	l.now += l.each
+	return copy(p[:1], l.image[len(l.written):]), nil
+}
+
+func (l *slowLink) Write(p []byte) (int, error) {
+	l.written = append(l.written, p...)
+	return len(p), nil
+}
+
+func (l *slowLink) Flush() error {
+	l.flushes = append(l.flushes, len(l.written))
+	return nil
+}
+
+func (l *slowLink) Open(verifier.Target) (Image, error) { return nil, ErrAbsent }
+
+func (l *slowLink) Validator() string             { return "" }
+func (l *slowLink) Size() int64                   { return 0 }
+func (l *slowLink) Durable() io.Reader            { return eof{} }
+func (l *slowLink) Stage(verifier.Verified) error { return nil }
+func (l *slowLink) Close() error                  { return nil }
+
+type eof struct{}
+
+func (eof) Read([]byte) (int, error) { return 0, io.EOF }
+
+// slowImages hands out the partial: both ports have a method Partial or embed one.
+type slowImages struct{ *slowLink }
+
+func (s slowImages) Partial(verifier.Target) (Partial, error) { return s.slowLink, nil }
+func (s slowImages) Keep([]verifier.Target) error             { return nil }
+
+// A link on which Config.FlushBytes never come together within one drive must get on all the same.
+func TestSlowDownloadIsMadeDurableByTime(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		each time.Duration
+		want []int
+	}{
+		{"a fast link: every four bytes", time.Millisecond, []int{4, 8, 10}},
+		{"a slow link: every minute", 20 * time.Second, []int{3, 6, 9, 10}},
+		{"a very slow link: every byte", 2 * time.Minute, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			image := []byte("0123456789")
+			sum := sha256.Sum256(image)
+			l := &slowLink{image: image, each: tt.each}
+			d := download{repo: l, images: slowImages{l}, flushBytes: 4, uptime: func() time.Duration { return l.now },
+				target:   verifier.Target{Path: "image", Name: "image", Length: int64(len(image)), SHA256: sum[:]},
+				progress: func(int64, int64) {}}
+			if _, err := d.run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := l.flushes; !slices.Equal(got, tt.want) {
+				t.Errorf("flushed at %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
