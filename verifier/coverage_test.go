@@ -129,6 +129,11 @@ func rows() []row {
 		{"J14", "advisory: names as paths", nil},
 		{"J15", "advisory: stored bytes returned unchecked", nil},
 		{"J16", "advisory: a visited mark left by a branch that failed", nil},
+		{"TAP 4", "repositories of a map file must agree; only a verified \"not listed\" leads to the next", []string{
+			"verifier.TestMap_RepositoriesAgree", "verifier.TestMap_OneOfTwoRepositoriesIsCompromised", "verifier.TestMap_OnlyOTAOfCustomIsAgreed",
+			"verifier.TestMap_BlockingARepositoryDoesNotReroute", "verifier.TestMap_FallsThroughOnlyWhenNobodyListsThePath",
+			"verifier.TestMap_OnlyAVerifiedAbsenceIsOne", "verifier.TestMap_AThresholdBelowAll", "verifier.TestMap_TheOrderOfAnswersDoesNotMatter",
+		}},
 	}
 }
 
