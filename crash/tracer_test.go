@@ -77,7 +77,8 @@ func (t *tracer) start(argv, env []string, out *os.File) error {
 		runtime.LockOSThread() // and never let go: the thread ends with the goroutine
 		pid, err := syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{
 			Env: env, Files: []uintptr{0, out.Fd(), out.Fd()},
-			Sys: &syscall.SysProcAttr{Ptrace: true, Setsid: true},
+			// The program does not outlive the test, however that ends.
+			Sys: &syscall.SysProcAttr{Ptrace: true, Setsid: true, Pdeathsig: syscall.SIGKILL},
 		})
 		t.pid = pid
 		if err == nil {
