@@ -51,15 +51,31 @@ func (e *engine) retry(name string) error {
 		c.notBefore, c.failures = 0, 0
 		r := e.book.record(c.name)
 		r.Rejected, r.Held, r.Attempts = nil, nil, 0
-		if r.Phase == Idle && r.Confirmed != nil && c.slots != nil && c.slots.Booted != r.ConfirmedSlot {
-			r.Confirmed, r.ConfirmedSlot = nil, "" // degraded: what was confirmed may be installed again
-		}
 		if err := e.book.put(r, false); err != nil {
+			return err
+		}
+		c.retried = true
+		if err := e.endDegraded(c); err != nil {
 			return err
 		}
 	}
 	e.plan.now = true
 	return nil
+}
+
+// endDegraded lets what was confirmed, and what the bootloader fell back from, be installed again, once retry was asked for
+// and the slots are known.
+func (e *engine) endDegraded(c *live) error {
+	if !c.retried || c.slots == nil {
+		return nil
+	}
+	c.retried = false
+	r := e.book.record(c.name)
+	if r.Phase != Idle || r.Confirmed == nil || c.slots.Booted == r.ConfirmedSlot {
+		return nil
+	}
+	r.Confirmed, r.ConfirmedSlot = nil, ""
+	return e.book.put(r, false)
 }
 
 func (e *engine) cancelFetches() {

@@ -56,6 +56,7 @@ type live struct {
 	component *Component // nil: the config does not name it
 	slots     *Slots
 	offer     Offer
+	retried   bool // retry was asked for, and the slots were not known yet
 
 	failure   *Problem
 	failures  int
@@ -209,7 +210,10 @@ func (e *engine) finish(t *task, o outcome) error {
 	r := e.book.record(c.name)
 	e.note(c, r, t.action, o)
 	t.action.SHA256 = o.sha256
-	return e.step(c, r, t.action, o.problem)
+	if err := e.step(c, r, t.action, o.problem); err != nil {
+		return err
+	}
+	return e.endDegraded(c)
 }
 
 // step commits what Step makes of the record, and then lets what is known in this process follow.

@@ -19,6 +19,8 @@ func next(r Record, f Facts) Action {
 		return Action{Kind: Drop} // no phase but idle is without a release: a record that says so is worth nothing
 	}
 	switch r.Phase {
+	case Idle:
+		return nextIdle(r, f)
 	case Fetching:
 		return nextFetching(r, f)
 	case Staged:
@@ -34,12 +36,13 @@ func next(r Record, f Facts) Action {
 	case Rejecting:
 		return nextRejecting(r, f)
 	}
-	return nextIdle(r, f)
+	return Action{Kind: Drop} // a newer agent's phase: what is seen decides how to go on, as after the loss of the record
 }
 
-// waitOr returns Wait while a back-off runs, else the action of kind k.
+// waitOr returns Wait while a back-off runs, else the action of kind k. To look costs nothing: only an Observe that failed
+// waits, or a short drive would end before its trial began.
 func (f Facts) waitOr(k ActionKind) Action {
-	if f.Backoff > 0 {
+	if f.Backoff > 0 && (k != Observe || f.Failures > 0) {
 		return waitFor(backoffWaiting(f))
 	}
 	return Action{Kind: k}
@@ -167,9 +170,9 @@ func nextStaged(r Record, f Facts) Action {
 	if slot == "" {
 		return waitFor(&Waiting{Reason: ReasonSlot, Text: "the hook's status does not name exactly one slot that is not booted"})
 	}
-	if f.Slots.Slots[slot].Good && !f.Slots.Slots[f.Slots.Booted].Good {
+	if !f.Slots.Slots[f.Slots.Booted].Good && (f.Slots.Slots[slot].Good || f.Slots.Primary == slot) {
 		return waitFor(&Waiting{Reason: ReasonSlot, Text: fmt.Sprintf(
-			"slot %s is booted and was never confirmed, so slot %s is the only good one and is not written to; a reboot goes back to it",
+			"slot %s is booted and was never confirmed, so slot %s is the way back and is not written to; a reboot goes there",
 			f.Slots.Booted, slot)})
 	}
 	return Action{Kind: Order, Slot: slot}
@@ -190,9 +193,9 @@ func nextWriting(r Record, f Facts) Action {
 
 func nextSwitched(r Record, f Facts) Action {
 	if f.Slots == nil {
-		// After the boot that was ordered the hook has as long as a trial to say which slot that was. It answered
-		// before, so one that doesn't is taken for the new release's.
-		return f.observeWithin(r, r.Acted && r.Reboot && f.BootID != r.BootID)
+		// After a boot the hook has as long as a trial to say which slot was booted. It answered before, so one that
+		// doesn't is taken for the new release's.
+		return f.observeWithin(r, r.Reboot && f.BootID != r.BootID)
 	}
 	if f.BootID != r.BootID {
 		return afterSwitchBoot(r, f)
@@ -279,7 +282,7 @@ func (f Facts) observeWithin(r Record, bounded bool) Action {
 	}
 	a := f.waitOr(Observe)
 	if bounded && a.Waiting != nil {
-		a.Waiting.Left = max(1, min(a.Waiting.Left, SecondsOf(limit-f.TrialAge)))
+		a.Waiting.Left = min(a.Waiting.Left, SecondsOf(limit-f.TrialAge))
 	}
 	return a
 }
@@ -309,8 +312,8 @@ func nextConfirming(r Record, f Facts) Action {
 }
 
 func nextRejecting(r Record, f Facts) Action {
-	if !r.Acted && r.Reboot && f.BootID == r.BootID && f.Failures >= RejectFailuresMax {
-		return f.waitOr(Restart) // a hook that fails in the release that it goes back from: the try was for one boot
+	if !r.Acted && r.Reboot && f.Failures >= RejectFailuresMax && r.LostBoots < LostBootsMax {
+		return f.waitOr(Restart) // the hook fails in the release that it goes back from: the try ends by itself in some boots
 	}
 	if !r.Acted {
 		return f.waitOr(Reject) // also where the status can't be had: going back needs no leave

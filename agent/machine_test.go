@@ -124,19 +124,20 @@ func broken(r Record, f Facts, a Action) string {
 		return "confirms a slot that is not booted, or in a boot that did not prove it"
 	case a.Kind == Finish && !(booted == r.TargetSlot && primary == r.TargetSlot && good):
 		return "finishes before status shows booted = primary = good"
-	case a.Kind == Order && f.Slots.Slots[a.Slot].Good && !f.Slots.Slots[booted].Good:
-		return "orders the only good slot to be written"
+	case a.Kind == Order && (f.Slots.Slots[a.Slot].Good || primary == a.Slot) && !f.Slots.Slots[booted].Good:
+		return "orders the way back to be written"
 	case a.Kind == Adopt && !(booted == primary && f.Slots.Slots[booted].Good && f.Offer.Problem == nil):
 		return "adopts what does not boot for good, or what is refused"
 	case a.Kind == Prove && !(booted != primary && f.Slots.Slots[primary].Good && f.Offer.Problem == nil && f.InstallGate == nil && f.Busy == ""):
 		return "puts on trial what has no good slot to go back to, or what is refused or gated"
-	case a.Kind == Condemn && !(f.TrialAge >= defaultTrialDeadline && (r.Phase == Trial || f.Slots == nil && r.BootID != f.BootID && r.Acted) || r.LostBoots >= LostBootsMax-1 && r.Acted && r.Reboot):
+	case a.Kind == Condemn && !(f.TrialAge >= defaultTrialDeadline && (r.Phase == Trial || f.Slots == nil && r.BootID != f.BootID && r.Phase == Switched) || r.LostBoots >= LostBootsMax-1 && r.Acted && r.Reboot):
 		return "condemns without a deadline passed or enough lost boots"
 	case a.Kind == TakeUp && (f.Offer.Problem != nil || f.FetchGate != nil):
 		return "takes up a release that is refused or gated"
 	case (a.Kind == Fetch || a.Kind == Install || a.Kind == Try) && f.InstallGate != nil && r.Phase != Writing:
 		return "goes through a closed gate"
-	case a.Kind == Restart && !(r.Reboot && f.BootID == r.BootID && (r.Acted || r.Phase == Rejecting && f.Failures >= RejectFailuresMax)):
+	case a.Kind == Restart && !(r.Reboot && (f.BootID == r.BootID && r.Acted ||
+		r.Phase == Rejecting && f.Failures >= RejectFailuresMax && r.LostBoots < LostBootsMax)):
 		return "reboots without having acted, or tried to, in this boot"
 	}
 	return ""

@@ -75,7 +75,8 @@ type Record struct {
 	Acted bool `json:"acted,omitempty"`
 	// Attempts counts failed hook runs and trials since the release was taken up, for back-off only.
 	Attempts int `json:"attempts,omitempty"`
-	// LostBoots counts trial boots in which the agent never recorded its start.
+	// LostBoots counts the trial boots in a row in which the agent never recorded its start; in rejecting, the reboots
+	// that were ordered because the hook could not go back.
 	LostBoots int `json:"lost_boots,omitempty"`
 	// Verdict, in rejecting, is why; nil brings the old release back without a verdict.
 	Verdict *Problem `json:"verdict,omitempty"`
@@ -110,7 +111,7 @@ type Hold struct {
 	Until time.Time `json:"until,omitzero"` // effective time; zero while Count is below its limit
 }
 
-// TimeFloor is the durable part of the effective time: never a clock reading (DESIGN 5).
+// TimeFloor is the durable part of the effective time: never a clock reading.
 type TimeFloor struct {
 	// SignedAt is the newest publisher's time in a trusted timestamp.
 	SignedAt time.Time `json:"signed_at,omitzero"`

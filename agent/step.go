@@ -31,6 +31,11 @@ func Step(r Record, a Action, p *Problem) Record {
 		return r.with(func(r *Record) { r.Phase, r.TargetSlot = Staged, "" })
 	case Install:
 		return r.enter(Switched, a)
+	case Restart:
+		if r.Phase == Rejecting && !r.Acted {
+			return r.with(func(r *Record) { r.LostBoots++ }) // bounds how often a hook that fails everywhere reboots the machine
+		}
+		return r
 	case Try, Reject:
 		return r.with(func(r *Record) { r.Acted, r.BootID = true, a.BootID })
 	case Rearm:
@@ -50,7 +55,7 @@ func Step(r Record, a Action, p *Problem) Record {
 // stepBack begins the way back.
 func stepBack(r Record, a Action) Record {
 	return r.enter(Rejecting, a).with(func(r *Record) {
-		r.Verdict = a.Problem
+		r.Verdict, r.LostBoots = a.Problem, 0
 		if a.Kind == GiveUp {
 			r.Unreachable = r.Release.ID()
 		}

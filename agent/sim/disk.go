@@ -12,11 +12,10 @@ import (
 
 // Bugs of a store and of an image store. A test plants each and shows that the simulation finds it.
 const (
-	plantFloorsLate     = "floors raised after the commit"
-	plantFloorsLost     = "rollback floor cleared with the database"
-	plantNoDirSync      = "no fsync of the directory"
-	plantEarlyRename    = "rename before verify"
-	plantUnsyncedResume = "unflushed bytes counted as durable"
+	plantFloorsLate  = "floors raised after the commit"
+	plantFloorsLost  = "rollback floor cleared with the database"
+	plantNoDirSync   = "no fsync of the directory"
+	plantEarlyRename = "rename before verify"
 )
 
 // A disk keeps the state and the images. A commit is atomic: its own crash points are storage's business and tested

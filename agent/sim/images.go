@@ -39,7 +39,6 @@ func (m *images) syncDirs() { m.durable = maps.Clone(m.seen) }
 // losePower leaves the durable names, and of each file what was synced; then a torn rest, or none.
 func (m *images) losePower() {
 	m.seen = maps.Clone(m.durable)
-	m.forgetProcess()
 	for _, name := range slices.Sorted(maps.Keys(m.seen)) {
 		f := m.seen[name]
 		rest := f.data[f.synced:]
@@ -55,8 +54,14 @@ func (m *images) losePower() {
 	}
 }
 
-// forgetProcess closes what a dead process had open; what it wrote stays in the page cache.
-func (m *images) forgetProcess() { m.open = map[string]bool{} }
+// start is what a process does first: a name that the one before it left without syncing its directory may be seen and
+// yet be lost in a power cut, so the directories are synced.
+func (m *images) start() {
+	m.open = map[string]bool{}
+	if m.w.plant != plantNoDirSync {
+		m.syncDirs()
+	}
+}
 
 // rot flips a bit in each file.
 func (m *images) rot() {
@@ -129,13 +134,7 @@ type partial struct {
 	t verifier.Target
 }
 
-func (p *partial) Size() int64 {
-	if p.m.w.plant == plantUnsyncedResume {
-		return int64(len(p.f.data))
-	}
-	return int64(p.f.synced)
-}
-
+func (p *partial) Size() int64        { return int64(p.f.synced) }
 func (p *partial) Validator() string  { return p.f.validator }
 func (p *partial) Durable() io.Reader { return bytes.NewReader(p.f.data[:p.f.synced]) }
 

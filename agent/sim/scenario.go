@@ -52,6 +52,7 @@ var Mishaps = []Mishap{DatabaseLost, ImageRots, ComponentRemoved, HookMoved, Old
 
 // befall lets a mishap happen.
 func (w *World) befall(m Mishap) {
+	w.lostRecord = w.lostRecord || m == DatabaseLost || m == OlderAgent
 	switch m {
 	case DatabaseLost:
 		w.disk.loseDatabase()
@@ -84,10 +85,12 @@ type Scenario struct {
 	settle time.Duration
 	// clock are the times at which the system clock is wrong.
 	clock []clockFault
-	// events happen once each, between two turns.
+	// events happen one after the other, between two turns.
 	events []event
 	// chaos are random faults; nil: only planned ones.
 	chaos *chaos
+	// unchecked is for the contract tests: nothing in such a world is the agent's doing.
+	unchecked bool
 	// end says that the device is where it should come to.
 	end func(*World, agent.Status) bool
 }
@@ -96,7 +99,7 @@ type Scenario struct {
 type event struct {
 	name string
 	when func(*World) bool
-	do   func(*World, *agent.Agent)
+	do   func(*World, *agent.Agent) bool // false: it failed and will be done again
 }
 
 func (s Scenario) complete() Scenario {
@@ -117,12 +120,9 @@ func (s Scenario) complete() Scenario {
 func (s Scenario) config(w *World) agent.Config {
 	c := agent.Config{
 		Device: agent.Device{ID: "device-1", Hardware: "board", Channel: "stable"},
-		Anchor: s.repo.anchor, BuildTime: epoch, Poll: time.Hour, BackoffMax: 4 * time.Hour, FlushBytes: chunkBytes, NoRTC: s.noRTC,
+		Anchor: s.repo.anchor, BuildTime: epoch, Poll: 4 * time.Hour, BackoffMax: 4 * time.Hour, FlushBytes: chunkBytes, NoRTC: s.noRTC,
 	}
 	edited := w.edited
-	if w.ran > w.editedAt+24*time.Hour {
-		edited = ""
-	}
 	for _, name := range s.repo.components {
 		x := agent.Component{Name: name, Target: "{hardware}/{channel}/{component}.img", Hook: "/hook", Reboot: name == rootfs,
 			HealthEvery: time.Minute, TrialSettle: s.settle}
@@ -137,20 +137,31 @@ func (s Scenario) config(w *World) agent.Config {
 	return c
 }
 
+// repaired reports that somebody has put the config right, for which the process starts again.
+func (w *World) repaired() bool {
+	if w.edited == "" || w.ran < w.editedAt+24*time.Hour {
+		return false
+	}
+	w.edited = ""
+	return true
+}
+
 // bother lets people and the broker do what they do: wakes come twice, late or not at all.
 func (w *World) bother(a *agent.Agent) {
-	for i, e := range w.events {
-		if !w.fired[i] && e.when(w) {
-			w.fired[i] = true
-			w.note("%s", e.name)
-			e.do(w, a)
+	for w.happened < len(w.events) && w.events[w.happened].when(w) {
+		w.note("%s", w.events[w.happened].name)
+		if !w.events[w.happened].do(w, a) {
+			break
 		}
+		w.happened++
 	}
 	if w.calm() {
+		if w.chaos != nil && a.Status().Paused {
+			_ = a.Obey(agent.Command{Name: "resume"}) // tried again at the next turn
+		}
 		return
 	}
 	for w.random.Float64() < w.chaos.wakes {
-		w.note("a wake")
 		a.Wake(agent.Wake{Source: "mqtt", Nonce: "n", Spread: time.Duration(w.random.Int64N(int64(2 * time.Hour)))})
 	}
 	if w.random.Float64() < w.chaos.orders {

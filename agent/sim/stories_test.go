@@ -1,6 +1,9 @@
 package sim
 
 import (
+	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +18,7 @@ type story struct {
 	make func(testing.TB) Scenario
 }
 
-// at rest: a component runs its release for good.
+// rests reports that a component runs its release for good: the bootloader says so, too, once anybody confirmed anything.
 func rests(w *World, s agent.Status, component string, version int) bool {
 	b := w.boards[component]
 	if b == nil || version < 1 || version > len(w.repo.releases[component]) {
@@ -23,7 +26,7 @@ func rests(w *World, s agent.Status, component string, version int) bool {
 	}
 	want := w.repo.hashOf(w.repo.releases[component][version-1])
 	c := status(s, component)
-	return b.booted == b.primary && b.slots[b.booted].good && b.try == "" && c.Phase == agent.Idle &&
+	return b.booted == b.primary && (b.slots[b.booted].good || !b.confirmed) && b.try == "" && c.Phase == agent.Idle &&
 		w.repo.hashOf(b.slots[b.booted].image) == want
 }
 
@@ -130,18 +133,16 @@ var stories = []story{
 
 // orders is a command of the operator's.
 func orders(name string, when func(*World) bool) event {
-	return event{name: "the operator says " + name, when: when, do: func(_ *World, a *agent.Agent) {
-		_ = a.Obey(agent.Command{Name: name}) // a failed commit ends the life at the next turn
+	return event{name: "the operator says " + name, when: when, do: func(_ *World, a *agent.Agent) bool {
+		return a.Obey(agent.Command{Name: name}) == nil
 	}}
 }
 
 // fallsBack is a bootloader that gives up the confirmed slot by itself, once, a day later.
 func fallsBack() event {
 	return event{name: "the bootloader gives up its primary slot",
-		when: func(w *World) bool {
-			return w.ran > 24*time.Hour && w.boards[rootfs].booted == "B" && w.boards[rootfs].primary == "B"
-		},
-		do: func(w *World, _ *agent.Agent) { w.boards[rootfs].fallBack(); w.die(true) }}
+		when: func(w *World) bool { return w.ran > 24*time.Hour && w.disk.state.Records[rootfs].ConfirmedSlot == "B" },
+		do:   func(w *World, _ *agent.Agent) bool { w.boards[rootfs].fallBack(); w.die(true); return true }}
 }
 
 // play runs one world and explains what went wrong, if anything did.
@@ -150,15 +151,19 @@ func play(s Scenario, seed uint64, plan map[int]Fault) (*World, string) {
 	return w, w.Run()
 }
 
-// failed shows the end of a run's trace.
-func failed(t *testing.T, w *World, what any, why string) {
-	t.Helper()
-	const lines = 150
-	from := max(0, len(w.trace)-lines)
-	if from > 0 {
-		t.Logf("(%d earlier lines)", from)
+// tail is a run's trace, without its middle where it is long, and what the agent said last.
+func (w *World) tail() string {
+	const first, last = 60, 120
+	lines := w.trace
+	if len(lines) > first+last {
+		cut := fmt.Sprintf("     (%d lines)", len(lines)-first-last)
+		lines = slices.Concat(lines[:first], []string{cut}, lines[len(lines)-last:])
 	}
-	t.Fatalf("%s\nfaults: %v\n%s", why, what, strings.Join(w.trace[from:], "\n"))
+	text := strings.Join(lines, "\n")
+	if b, err := json.Marshal(w.said); err == nil {
+		text += "\nlast status: " + string(b)
+	}
+	return text
 }
 
 // TestStoriesWithoutFaults shows the trace of each story when nothing goes wrong.
@@ -169,7 +174,7 @@ func TestStoriesWithoutFaults(t *testing.T) {
 			t.Parallel()
 			w, why := play(s.make(t), 1, nil)
 			if why != "" {
-				failed(t, w, "none", why)
+				t.Fatalf("%s\n%s", why, w.tail())
 			}
 			t.Logf("%d steps, %d boots, %s\n%s", w.steps, w.boots, w.ran, strings.Join(w.trace, "\n"))
 		})

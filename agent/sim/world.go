@@ -36,17 +36,19 @@ type World struct {
 	plan                       map[int]Fault
 	trace                      []string
 	broken                     []string // promises that were broken
+	said                       agent.Status
 	highest                    verifier.Floors
-	earlyCuts                  int    // power cuts in a boot of a try before the agent recorded that it started
-	fired                      []bool // of the scenario's events
-	plant                      string // a bug of the world's, planted on purpose
-	fetched                    int64  // bytes of images that crossed the network
+	earlyCuts                  int           // power cuts in a boot of a try before the agent recorded that it started
+	happened                   int           // of the scenario's events
+	plant                      string        // a bug of the world's, planted on purpose
+	lostRecord                 bool          // by a mishap
+	asked                      time.Duration // when a mirror last handed out a timestamp
+	fetched                    int64         // bytes of images that crossed the network
 }
 
 // NewWorld is a device that was provisioned with each component's first release in slot A.
 func NewWorld(s Scenario, seed uint64, plan map[int]Fault) *World {
-	w := &World{Scenario: s.complete(), plan: plan, boots: 1, boards: map[string]*board{}, random: rand.New(rand.NewPCG(seed, 0)),
-		fired: make([]bool, len(s.events))}
+	w := &World{Scenario: s.complete(), plan: plan, boots: 1, boards: map[string]*board{}, random: rand.New(rand.NewPCG(seed, 0))}
 	w.disk = newDisk(w)
 	for name, releases := range w.repo.releases {
 		w.boards[name] = newBoard(w, name, releases[0])
@@ -111,8 +113,10 @@ func (w *World) breach(format string, args ...any) {
 // Bounds of a run: far more than any run that converges needs.
 const (
 	livesMax = 4000
-	turnsMax = 4000
 	lifeMax  = 30 * 24 * time.Hour // after the last fault
+	// A loop that turns more often than once in turnEvery on the average, after its first turnsFree turns, spins.
+	turnsFree = 1000
+	turnEvery = 5 * time.Second
 )
 
 // Run lets the device live until the scenario's end, and says what went wrong, if anything did.
@@ -140,6 +144,7 @@ func (w *World) live() bool {
 		w.reboot()
 		return false
 	}
+	w.disk.images.start()
 	a, err := agent.New(w.config(w), w.ports(), slog.New(slog.DiscardHandler))
 	if err == nil && w.turn(a) {
 		return true
@@ -157,7 +162,12 @@ func (w *World) live() bool {
 
 // turn turns the agent's loop until something ends its life, and reports whether that is the scenario's end.
 func (w *World) turn(a *agent.Agent) bool {
-	for range turnsMax {
+	began := w.uptime
+	for n := time.Duration(1); ; n++ {
+		if n > turnsFree && w.uptime-began < n*turnEvery {
+			w.breach("the loop turned %d times in %s", n, w.uptime-began)
+			return false
+		}
 		w.bother(a)
 		idle, err := a.Turn(context.Background())
 		if err != nil || w.dead || w.rebooting || len(w.broken) > 0 {
@@ -166,16 +176,15 @@ func (w *World) turn(a *agent.Agent) bool {
 		if idle == 0 {
 			continue
 		}
-		if w.calm() && w.end(w, a.Status()) {
+		w.said = a.Status()
+		if w.calm() && w.end(w, w.said) {
 			return true
 		}
 		w.elapse(idle)
-		if w.dead || w.ran > w.chaosEnd()+lifeMax {
+		if w.dead || w.repaired() || w.ran > w.chaosEnd()+lifeMax {
 			return false
 		}
 	}
-	w.breach("the loop turned %d times in one life", turnsMax)
-	return false
 }
 
 // elapse lets time go by; a drive may end meanwhile, and with it the power.
@@ -185,10 +194,22 @@ func (w *World) elapse(d time.Duration) {
 		d = max(0, until-w.uptime)
 		w.note("the drive ends, and the power with it")
 		w.die(true)
+		w.ran += parked
 	}
 	w.uptime += d
 	w.ran += d
+	if w.lostRecord && w.calm() && w.uptime > powerCycle {
+		w.note("somebody switches it off and on")
+		w.die(true)
+	}
 }
+
+// powerCycle is the uptime after which somebody switches a device off and on that lost its records in an update, and only
+// such a device: where nothing is known of a trial and its hook doesn't answer, the agent must not reboot by itself.
+const powerCycle = 7 * 24 * time.Hour
+
+// parked is the time between two drives.
+const parked = 3 * time.Hour
 
 // reboot loses what was not flushed and lets the boot environments decide.
 func (w *World) reboot() {

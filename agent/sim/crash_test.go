@@ -1,0 +1,187 @@
+package sim
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// An effort is how much of the fault space a run of the tests covers. OTA_SIM names it; -short is for the race
+// detector and slow CPUs.
+type effort struct {
+	// singles hits each stride-th step of each story with each kind of fault.
+	stride int
+	// pairStride and window choose the pairs: the first fault hits each pairStride-th step, the second each of the window
+	// steps after it; window 0: all steps to the run's end.
+	pairStride, window int
+	// seeds is how many swarms run.
+	seeds int
+	// rare: also hunt for planted bugs that take long to find.
+	rare bool
+}
+
+// efforts by name. "crash" takes about five minutes on two CPUs, "long" about an hour.
+var efforts = map[string]effort{
+	"short": {stride: 40, pairStride: 100, window: 1, seeds: 10},
+	"":      {stride: 6, pairStride: 24, window: 2, seeds: 100},
+	"crash": {stride: 1, pairStride: 1, window: 8, seeds: 3000, rare: true},
+	"long":  {stride: 1, pairStride: 1, window: 0, seeds: 50000, rare: true},
+}
+
+func effortOf(t testing.TB) effort {
+	name := os.Getenv("OTA_SIM")
+	if name == "" && testing.Short() {
+		name = "short"
+	}
+	e, ok := efforts[name]
+	if !ok {
+		t.Fatalf("OTA_SIM=%q: it is one of short, crash, long, or empty", name)
+	}
+	return e
+}
+
+// A job is one world to run.
+type job struct {
+	s      Scenario
+	seed   uint64
+	plan   map[int]Fault
+	replay string // the command that runs it again, for a swarm
+}
+
+// runAll runs jobs on all CPUs and fails with the first that goes wrong. It returns how many ran.
+func runAll(t *testing.T, jobs func(yield func(job) bool)) int {
+	t.Helper()
+	queue := make(chan job)
+	var done atomic.Int64
+	var bad atomic.Pointer[string]
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for j := range queue {
+				if w, why := play(j.s, j.seed, j.plan); why != "" {
+					text := fmt.Sprintf("%s\nfaults: %v, seed %d\n%s\n%s\n%s", why, j.plan, j.seed, j.replay, w.tail(), why)
+					bad.CompareAndSwap(nil, &text)
+				}
+				done.Add(1)
+			}
+		})
+	}
+	for j := range jobs {
+		if bad.Load() != nil {
+			break
+		}
+		queue <- j
+	}
+	close(queue)
+	workers.Wait()
+	if text := bad.Load(); text != nil {
+		t.Fatal(*text)
+	}
+	return int(done.Load())
+}
+
+// calmSteps is how many steps a story takes when nothing goes wrong.
+func calmSteps(t *testing.T, s Scenario) int {
+	t.Helper()
+	w, why := play(s, 1, nil)
+	if why != "" {
+		t.Fatalf("without faults: %s\n%s", why, w.tail())
+	}
+	return w.steps
+}
+
+// eachStory runs a test of each story, and says in one line how much it covered.
+func eachStory(t *testing.T, what string, jobs func(t *testing.T, s Scenario, steps int) func(yield func(job) bool)) {
+	t.Helper()
+	total := 0
+	for _, x := range stories {
+		t.Run(x.name, func(t *testing.T) {
+			s := x.make(t)
+			steps := calmSteps(t, s)
+			n := runAll(t, jobs(t, s, steps))
+			t.Logf("%d %s over %d steps", n, what, steps)
+			total += n
+		})
+	}
+	t.Logf("%d %s of %d stories", total, what, len(stories))
+}
+
+// TestCrashAtEveryStep hits each story at each single step with each kind of fault.
+func TestCrashAtEveryStep(t *testing.T) {
+	t.Parallel()
+	e := effortOf(t)
+	eachStory(t, "crash points", func(_ *testing.T, s Scenario, steps int) func(func(job) bool) {
+		return singles(s, steps, e.stride, Faults)
+	})
+}
+
+func singles(s Scenario, steps, stride int, faults []Fault) func(func(job) bool) {
+	return func(yield func(job) bool) {
+		for step := 1; step <= steps; step += stride {
+			for _, f := range faults {
+				if !yield(job{s: s, seed: 1, plan: map[int]Fault{step: f}}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// TestMishapAtEveryStep has the process die at each step, and something else go wrong before it starts again.
+func TestMishapAtEveryStep(t *testing.T) {
+	t.Parallel()
+	e := effortOf(t)
+	var faults []Fault
+	for _, m := range Mishaps {
+		faults = append(faults, Fault{Effect: true, Also: m}, Fault{Power: true, Also: m})
+	}
+	eachStory(t, "crash points with a mishap", func(_ *testing.T, s Scenario, steps int) func(func(job) bool) {
+		return singles(s, steps, e.stride, faults)
+	})
+}
+
+// TestCrashAgain hits what follows a first fault with a second one: the recovery, above all.
+func TestCrashAgain(t *testing.T) {
+	t.Parallel()
+	e := effortOf(t)
+	eachStory(t, "pairs", func(_ *testing.T, s Scenario, steps int) func(func(job) bool) {
+		return pairs(s, steps, e)
+	})
+}
+
+func pairs(s Scenario, steps int, e effort) func(func(job) bool) {
+	return func(yield func(job) bool) {
+		for first := 1; first <= steps; first += e.pairStride {
+			last := first + e.window
+			if e.window == 0 {
+				last = steps + first // the first fault may cost up to all steps so far
+			}
+			for second := first + 1; second <= last; second++ {
+				for _, f := range Faults {
+					for _, g := range Faults {
+						if !yield(job{s: s, seed: 1, plan: map[int]Fault{first: f, second: g}}) {
+							return
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// number reads a number from the environment.
+func number(t testing.TB, name string) (uint64, bool) {
+	text := os.Getenv(name)
+	if text == "" {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s=%q: %v", name, text, err)
+	}
+	return n, true
+}
