@@ -19,7 +19,7 @@ CROSS   := amd64 arm64 arm:7 386
 NESTED  := interop e2e crash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check build fmt vet static race tidy cross fuzz clean interop bench e2e crash crash-long crash-real
+.PHONY: help demo test check build fmt vet static race tidy cross fuzz clean interop bench bench-fetch e2e crash crash-long crash-real
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
@@ -83,6 +83,9 @@ interop: $(TESTSUM) ## against go-tuf, tuf-js and securesystemslib
 
 bench: ## the verifier beside go-tuf, in one table
 	@$(GO) -C interop run ./bench
+
+bench-fetch: ## download, verify and stage beside curl and sha256sum (Debian's nginx)
+	@$(GO) -C e2e test -run '^$$' -bench Fetch -benchtime 1x -timeout 30m .
 
 FUZZTIME ?= 10s
 fuzz: ## each fuzz target for FUZZTIME (default 10s)
