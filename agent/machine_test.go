@@ -59,6 +59,7 @@ func worldOfFacts(visit func(Facts)) {
 			}
 		}
 	}
+	slots = append(slots, &Slots{Booted: "B", Primary: "A", Slots: map[string]Slot{"A": {}, "B": {SHA256: releaseV2.SHA256()}}})
 	offers := []Offer{{}, {Known: true}, {Known: true, Release: releaseV2}, {Known: true, Release: releaseV3},
 		{Known: true, Release: releaseV2, Problem: &Problem{Reason: ReasonWrongHardware}}}
 	closed := &Waiting{Reason: ReasonPaused}

@@ -1,0 +1,58 @@
+package agent
+
+import (
+	"testing"
+	"time"
+)
+
+// TestBootsAreLostInARow: short drives lose a boot now and then; only three of them in a row say something.
+func TestBootsAreLostInARow(t *testing.T) {
+	r := Record{Phase: Switched, Release: releaseV2, TargetSlot: "B", BootID: "boot-0", Acted: true, Reboot: true}
+	old := &Slots{Booted: "A", Primary: "A", Slots: map[string]Slot{"A": {Good: true}, "B": {}}}
+	trial := &Slots{Booted: "B", Primary: "A", Slots: old.Slots}
+	for range 2 * LostBootsMax {
+		for _, boot := range []*Slots{old, old, trial} {
+			f := Facts{Component: &Component{}, BootID: "boot-1", Slots: boot}
+			a := Next(r, f)
+			if a.Kind == Condemn {
+				t.Fatalf("condemned after boots of which each third was not lost: %s", a.Problem.Text)
+			}
+			r = Step(r, a, nil)
+			r.Phase, r.Acted, r.BootID = Switched, true, "boot-0" // the next trial is ordered
+		}
+	}
+}
+
+// TestLookIsNotDelayed: the back-off of earlier attempts must not outlast a short drive before its trial even began.
+func TestLookIsNotDelayed(t *testing.T) {
+	r := Record{Phase: Switched, Release: releaseV2, TargetSlot: "B", BootID: "boot-1", Acted: true, Reboot: true, Attempts: 9}
+	f := Facts{Component: &Component{}, BootID: "boot-2", Backoff: time.Hour}
+	if a := Next(r, f); a.Kind != Observe {
+		t.Errorf("after the boot the action is %s, expected a look at the slots", a.Kind)
+	}
+	f.Failures = 1
+	if a := Next(r, f); a.Kind != Wait {
+		t.Errorf("after a look that failed the action is %s, expected a wait", a.Kind)
+	}
+}
+
+// TestFailingRejectRebootsSeldom: a hook that can't go back is left by a reboot, but one that fails in the old release,
+// too, must not have the machine reboot for ever.
+func TestFailingRejectRebootsSeldom(t *testing.T) {
+	r := Record{Phase: Rejecting, Release: releaseV2, TargetSlot: "B", BootID: "boot-1", Reboot: true}
+	f := Facts{Component: &Component{}, BootID: "boot-1", Failures: RejectFailuresMax}
+	reboots := 0
+	for range 10 * LostBootsMax {
+		a := Next(r, f)
+		var p *Problem
+		if a.Kind == Reject {
+			p = &Problem{Reason: ReasonHookFailed}
+		} else {
+			reboots++
+		}
+		r = Step(r, a, p)
+	}
+	if reboots != LostBootsMax {
+		t.Errorf("%d reboots, expected %d", reboots, LostBootsMax)
+	}
+}
