@@ -42,7 +42,7 @@ func TestF1F2_TargetsRolesAreChecked(t *testing.T) {
 	stories := []story{
 		{"longer than stated", metaEdit(set("length", 10)), verifier.ErrLimitExceeded},
 		{"shorter than stated", metaEdit(set("length", 99_999)), verifier.ErrLengthMismatch},
-		{"stated length absurd", metaEdit(set("length", 1<<40)), verifier.ErrLimitExceeded},
+		{"stated length absurd", metaEdit(set("length", int64(1)<<40)), verifier.ErrLimitExceeded},
 		{"another hash", metaEdit(set("hashes", tuftest.Object{"sha256": strings.Repeat("0", 64)})), verifier.ErrHashMismatch},
 		{"no known hash", metaEdit(set("hashes", tuftest.Object{"crc": "00"})), verifier.ErrUnsupported},
 		{"endless", func(_ *tuftest.Repository, r *tuftest.Role) {

@@ -29,7 +29,7 @@ func TestE1_TheSnapshotsCapIsStatedOrTheLimit(t *testing.T) {
 	refused(t, client, verifier.Snapshot, verifier.ErrLengthMismatch)
 	// Stated, and absurd: refused before it is asked for.
 	repo.Timestamp.Version++
-	repo.Timestamp.Edit = metaOf("snapshot.json", set("length", 1<<40))
+	repo.Timestamp.Edit = metaOf("snapshot.json", set("length", int64(1)<<40))
 	repo.Asked()
 	refused(t, client, verifier.Snapshot, verifier.ErrLimitExceeded)
 	wantAsked(t, repo, "2.root.json", "timestamp.json")
