@@ -130,7 +130,9 @@ var stories = []story{
 	{"a retry after a fall-back", func(t testing.TB) Scenario {
 		return Scenario{repo: publishAll(t, fine, fine), end: func(w *World, s agent.Status) bool {
 			return w.ran > 48*time.Hour && rests(w, s, rootfs, 2)
-		}, events: []event{fallsBack(), orders("retry", func(w *World) bool { return w.boots >= 3 && w.edited == "" })}}
+		}, events: []event{fallsBack(), orders("retry", func(w *World) bool {
+			return w.ran > 24*time.Hour && w.boards[rootfs].booted == "A" && w.disk.state.Records[rootfs].ConfirmedSlot == "B" && w.edited == ""
+		})}}
 	}},
 }
 
