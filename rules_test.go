@@ -36,6 +36,7 @@ var arrows = map[string][]string{
 	"storage/storetest":     {"agent", "verifier"},
 	"agent/fetch/fetchtest": {"agent"},
 	"install/hooktest":      {"agent", "install", "verifier", "release"},
+	"mqtt/mqtttest":         {},
 }
 
 // everything may import all of the module: the simulators.

@@ -7,8 +7,9 @@ import (
 	"sync"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/ota-agent/ota-agent/mqtt/mqtttest"
 )
 
 // A broker is an MQTT broker in this process. It is trusted with nothing, so it lets everybody in.
@@ -36,7 +37,7 @@ func openBroker() (*broker, error) {
 	}
 	err = errors.Join(
 		b.server.AddHook(&doorman{broker: b}, nil),
-		b.server.AddListener(listeners.NewNet("loopback", l)),
+		b.server.AddListener(mqtttest.NewListener(l)),
 		b.server.Serve(),
 		b.server.Subscribe(everything, 1, b.received),
 	)
