@@ -153,6 +153,23 @@ func TestDocumentedTestsExist(t *testing.T) {
 
 // The verifier does no I/O: what it may import of the standard library is listed, so that a clock, a file or a
 // goroutine can't slip in.
+// TestReadmeShowsTheExample: the README's Go code is what the verifier's example runs.
+func TestReadmeShowsTheExample(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := os.ReadFile("verifier/example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, code, _ := strings.Cut(string(readme), "```go\n")
+	code, _, ok := strings.Cut(code, "```")
+	if !ok || !strings.Contains(string(example), code) {
+		t.Errorf("the README's Go code is not in verifier/example_test.go:\n%s", code)
+	}
+}
+
 func TestVerifierIsPure(t *testing.T) {
 	banned := []string{"os", "net", "net/http", "log", "log/slog", "math/rand", "math/rand/v2", "crypto/rand", "syscall",
 		"os/exec", "io/fs", "path/filepath", "encoding/json", "sync", "context"}
