@@ -8,7 +8,9 @@ BUILT   ?= $(shell TZ=UTC0 git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --f
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.buildTime=$(BUILT)
 # Without inlining the agent is 0.7 MB smaller, which keeps it within its 8 MiB. The verifier, which works through large
 # metadata, keeps its speed.
-SMALL   := -gcflags=all=-l -gcflags=github.com/ota-agent/ota-agent/verifier/...=
+# Functions that begin at multiples of 4 bytes, as they do on 32-bit ARM anyway, save 0.2 MB where the linker's own
+# choice is 32 (amd64) or 16 (386); on arm64 they stay at 16. Code that needs more asks for it itself, and gets it.
+SMALL   := -ldflags '$(LDFLAGS) -funcalign=4' -gcflags=all=-l -gcflags=github.com/ota-agent/ota-agent/verifier/...=
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 TESTSUM := $(BIN)/testsum
 # The race detector needs a C compiler.
