@@ -16,15 +16,20 @@ import (
 
 // Only a check that came to an end and said no is a verdict.
 func TestHealthOfTheHook(t *testing.T) {
+	const deaf = "exec sleep 1000"
 	for body, want := range map[string]agent.Reason{
 		"echo sensor is dead >&2; exit 1": agent.ReasonUnhealthy,
 		"exit 65":                         agent.ReasonUnhealthy,
 		"exit 75":                         agent.ReasonHookBusy,
 		"kill -TERM $$":                   agent.ReasonHookBusy,
 		"sh -c 'kill -TERM $$'":           agent.ReasonHookBusy, // the shell exits with 143
-		"exec sleep 1000":                 agent.ReasonHookTimeout,
+		deaf:                              agent.ReasonHookTimeout,
 	} {
-		r := newRunner(t, ComponentConfig{Timeouts: Timeouts{Health: 300 * time.Millisecond}})
+		var limits Timeouts
+		if body == deaf {
+			limits.Health = 300 * time.Millisecond
+		}
+		r := newRunner(t, ComponentConfig{Timeouts: limits})
 		text := wantReason(t, r.Do(t.Context(), agent.VerbHealth, job(script(t, body), nil)), want)
 		if want == agent.ReasonUnhealthy && strings.Contains(body, "sensor") && !strings.Contains(text, "sensor is dead") {
 			t.Error(text)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -19,14 +20,15 @@ import (
 )
 
 // patience is how long a test waits for something that must happen; nothing is measured against it.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func silent() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// A testBroker is an embedded broker on loopback. What its clients publish comes out of messages.
+// A testBroker is an embedded broker on loopback for one client. What it publishes comes out of messages.
 type testBroker struct {
 	*mochi.Server
 	address  string
+	socket   *os.File // keeps listening, whatever the broker does
 	messages chan packets.Packet
 	close    func() // once
 }
@@ -43,19 +45,34 @@ func (*allowAll) Provides(hook byte) bool {
 func (*allowAll) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool { return true }
 func (*allowAll) OnACLCheck(*mochi.Client, string, bool) bool              { return true }
 
-// startBroker listens on address, or on a free port where that is empty.
-func startBroker(t *testing.T, address string, config *tls.Config) *testBroker {
+// startBroker listens on a free port.
+func startBroker(t *testing.T, config *tls.Config) *testBroker {
 	t.Helper()
-	if address == "" {
-		address = "127.0.0.1:0"
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", address)
+	defer listener.Close()
+	socket, err := listener.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { socket.Close() })
+	return serveBroker(t, socket, config)
+}
+
+// serveBroker starts a broker on a socket that listens already: a broker that comes back at its old address can't find
+// that somebody else has taken it meanwhile.
+func serveBroker(t *testing.T, socket *os.File, config *tls.Config) *testBroker {
+	t.Helper()
+	listener, err := net.FileListener(socket)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := &testBroker{
 		Server:   mochi.New(&mochi.Options{InlineClient: true, Logger: silent()}),
 		address:  listener.Addr().String(),
+		socket:   socket,
 		messages: make(chan packets.Packet, 1000),
 	}
 	if config != nil {
@@ -64,7 +81,9 @@ func startBroker(t *testing.T, address string, config *tls.Config) *testBroker {
 	if err := b.AddHook(new(allowAll), nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.AddListener(mqtttest.NewListener(listener)); err != nil {
+	door := mqtttest.NewListener(listener)
+	door.OneByOne = true
+	if err := b.AddListener(door); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Serve(); err != nil {

@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestWakesArrive(t *testing.T) {
-	b := startBroker(t, "", nil)
+	b := startBroker(t, nil)
 	r := start(t, testConfig("tcp://"+b.address), silent())
 	b.expect(t, "ota/device/board-1/status", nil)
 	for _, c := range []struct {
@@ -54,7 +54,7 @@ func TestWakesArrive(t *testing.T) {
 }
 
 func TestRetainedWakeIsOneWakePerSession(t *testing.T) {
-	b := startBroker(t, "", nil)
+	b := startBroker(t, nil)
 	if err := b.Publish("ota/wake", []byte(`{"nonce":"old"}`), true, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -74,12 +74,12 @@ func TestRetainedWakeIsOneWakePerSession(t *testing.T) {
 }
 
 func TestSubscribesAgainAfterTheBrokerRestarts(t *testing.T) {
-	b := startBroker(t, "", nil)
+	b := startBroker(t, nil)
 	r := start(t, testConfig("tcp://"+b.address), silent())
 	b.expect(t, "ota/device/board-1/status", nil)
 	b.close()
 	<-r.pauses
-	b = startBroker(t, b.address, nil) // it remembers nothing
+	b = serveBroker(t, b.socket, nil) // it remembers nothing
 	b.expect(t, "ota/device/board-1/status", nil)
 	if err := b.Publish("ota/wake", nil, false, 1); err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestSubscribesAgainAfterTheBrokerRestarts(t *testing.T) {
 }
 
 func TestStatusIsRetainedAndNews(t *testing.T) {
-	b := startBroker(t, "", nil)
+	b := startBroker(t, nil)
 	r := start(t, testConfig("tcp://"+b.address), silent())
 	b.expect(t, "ota/device/board-1/status", nil)
 	r.agent.set(func(s *agent.Status) { s.Paused = true })
@@ -105,7 +105,7 @@ func TestStatusIsRetainedAndNews(t *testing.T) {
 func TestOnlineFollowsTheSession(t *testing.T) {
 	online := func(want string) func(string) bool { return func(payload string) bool { return payload == want } }
 	t.Run("last will", func(t *testing.T) {
-		b := startBroker(t, "", nil)
+		b := startBroker(t, nil)
 		start(t, testConfig("tcp://"+b.address), silent())
 		b.expect(t, "ota/device/board-1/online", online("1"))
 		b.throwOut("board-1")
@@ -115,7 +115,7 @@ func TestOnlineFollowsTheSession(t *testing.T) {
 		b.expect(t, "ota/device/board-1/online", online("1"))
 	})
 	t.Run("orderly end", func(t *testing.T) {
-		b := startBroker(t, "", nil)
+		b := startBroker(t, nil)
 		r := start(t, testConfig("tcp://"+b.address), silent())
 		b.expect(t, "ota/device/board-1/status", nil)
 		r.stop()
@@ -162,7 +162,7 @@ func TestHostileBrokers(t *testing.T) {
 }
 
 func TestFightOverAClientIDIsNamed(t *testing.T) {
-	b := startBroker(t, "", nil)
+	b := startBroker(t, nil)
 	var text syncBuffer
 	r := start(t, testConfig("tcp://"+b.address), slog.New(slog.NewTextHandler(&text, nil)))
 	for range fightAfter {

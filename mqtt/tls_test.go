@@ -95,7 +95,7 @@ func TestClientCertificateIsReadAtEachConnect(t *testing.T) {
 	pool.AddCert(a.cert)
 	in2020 := func() time.Time { return certBegins.AddDate(0, 6, 0) }
 	names := make(chan string, 100)
-	b := startBroker(t, "", &tls.Config{
+	b := startBroker(t, &tls.Config{
 		Certificates: []tls.Certificate{a.leaf("broker")}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, Time: in2020,
 		VerifyConnection: func(s tls.ConnectionState) error {
 			names <- s.PeerCertificates[0].Subject.CommonName
@@ -119,7 +119,7 @@ func TestClientCertificateIsReadAtEachConnect(t *testing.T) {
 // Certificates are judged by the time that the agent believes, not by the machine's clock.
 func TestTLSRefusals(t *testing.T) {
 	a, dir := newAuthority(t), t.TempDir()
-	b := startBroker(t, "", &tls.Config{Certificates: []tls.Certificate{a.leaf("broker")}})
+	b := startBroker(t, &tls.Config{Certificates: []tls.Certificate{a.leaf("broker")}})
 	ca := filepath.Join(dir, "ca.pem")
 	a.put(ca, a.pem)
 	other, garbage := filepath.Join(dir, "other.pem"), filepath.Join(dir, "garbage.pem")

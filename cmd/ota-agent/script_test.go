@@ -98,7 +98,7 @@ func publishRelease(args []string) error {
 // awaitCommand waits until the agent answers on a socket: await SOCKET.
 func awaitCommand(ts *testscript.TestScript, neg bool, args []string) {
 	path := ts.MkAbs(strings.Join(args, " "))
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if c, err := net.Dial("unix", path); err == nil {
 			c.Close()
 			return

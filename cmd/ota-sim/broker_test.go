@@ -7,7 +7,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 )
 
-const testWait = 10 * time.Second
+const testWait = time.Minute
 
 func wait(t *testing.T, token paho.Token) {
 	t.Helper()

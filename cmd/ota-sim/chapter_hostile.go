@@ -43,6 +43,7 @@ func (s *story) hostileMirror(ctx context.Context) error {
 	}
 	s.show.prose(`Then the timestamp does not end.`)
 	c.Replay, c.Endless = nil, timestampPath
+	c.HoldAt = 1 // should the agent ask for the image again meanwhile, that does not count
 	s.mirror.behave(c)
 	if err := s.endless(ctx); err != nil {
 		return err

@@ -16,6 +16,8 @@ import (
 const (
 	// cutAfter is how much of system 3 is there when the power goes, at the least.
 	cutAfter = 12 << 20
+	// cutBefore is how much of it the mirror hands out before that, at the most.
+	cutBefore = 24 << 20
 	// unflushedMax is how much of a download a power cut may cost: what the agent writes between two flushes, and
 	// the part that was on its way.
 	unflushedMax = 5 << 20
@@ -29,7 +31,7 @@ func (s *story) powerCut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.mirror.behave(conduct{ImageRate: 12 << 20})
+	s.mirror.behave(conduct{ImageRate: 12 << 20, HoldAt: cutBefore})
 	mark := s.mirror.mark()
 	if err := s.wake(ctx, wakeDevice); err != nil {
 		return err
@@ -44,6 +46,7 @@ func (s *story) powerCut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.mirror.behave(conduct{ImageRate: 12 << 20})
 	if err := s.board.powerOn(); err != nil {
 		return err
 	}

@@ -133,10 +133,10 @@ func (f factory) config(healthURL string) string {
 	line("[reboot]\ncommand = [%s]\nboot_id = %q", quoteAll(button(wordReboot)), p.bootID())
 	line("[mqtt]\nbroker = %q\nprefix = %q", f.broker.url, mqttPrefix)
 	line("[[component]]\nname = %q\ntarget = %q\nhook = %q\nreboot = true", system, systemTarget, f.abHook())
-	line("env = { AB_DIR = %q }\n[component.health]\nhttp = %q\nevery = \"1s\"\ndeadline = \"20s\"", p.slots(), healthURL)
+	line("env = { AB_DIR = %q }\n[component.health]\nhttp = %q\nevery = \"1s\"\ndeadline = \"2m\"", p.slots(), healthURL)
 	line("[[component]]\nname = %q\ntarget = %q\nhook = %q\nreboot = false", application, appTarget, f.appHook())
 	line("env = { APP_DIR = %q, APP_RESTART = %q }", p.appDir(), strings.Join(restart, " "))
-	line("[component.health]\nhttp = %q\nevery = \"1s\"\ndeadline = \"20s\"", "http://"+f.appSocket.Addr().String()+"/healthz")
+	line("[component.health]\nhttp = %q\nevery = \"1s\"\ndeadline = \"2m\"", "http://"+f.appSocket.Addr().String()+"/healthz")
 	return b.String()
 }
 

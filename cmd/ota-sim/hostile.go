@@ -15,6 +15,10 @@ import (
 type conduct struct {
 	// ImageRate paces files under /targets/, in bytes per second; 0 is as fast as it goes.
 	ImageRate int64
+	// HoldAt is how much of a file under /targets/ is handed out, in bytes; then nothing more comes until the conduct
+	// changes, and the connection ends. 0: no such stop. So the story can act in the middle of a download, however slow or fast
+	// the machine is.
+	HoldAt int64
 	// Tamper flips one bit (at flipAt) of each file whose path contains it; empty: of none.
 	Tamper string
 	// Replay answers these paths with old bytes.
@@ -34,6 +38,14 @@ func (c conduct) limiter(path string) *rate.Limiter {
 		return nil
 	}
 	return rate.NewLimiter(rate.Limit(c.ImageRate), writeChunk)
+}
+
+// hold is where a file stops; 0 where it doesn't.
+func (c conduct) hold(path string) int64 {
+	if !strings.HasPrefix(path, imagePrefix) {
+		return 0
+	}
+	return c.HoldAt
 }
 
 // trick is what to answer path with in place of the file; nil for an honest answer.

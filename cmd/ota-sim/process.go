@@ -22,8 +22,9 @@ type process struct {
 const (
 	// drainTime is how long a process that has ended may leave its output open through a child.
 	drainTime = 500 * time.Millisecond
-	// killRounds bounds the rounds of killSession: each ends what the last one saw being started.
-	killRounds = 100
+	// killTime bounds the rounds of killSession: each ends what the last one saw being started. A busy machine may take a
+	// while to let a process die.
+	killTime = 20 * time.Second
 )
 
 // start runs cmd in a session of its own and hands each line that it prints to line. It closes cmd.ExtraFiles.
@@ -75,7 +76,7 @@ func (p *process) stop(grace time.Duration) (willing bool, err error) {
 
 // killSession ends every process of a session, until none is left.
 func killSession(session int) error {
-	for range killRounds {
+	for deadline := time.Now().Add(killTime); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		pids := sessionMembers(session)
 		if len(pids) == 0 {
 			return nil
@@ -85,9 +86,8 @@ func killSession(session int) error {
 				return fmt.Errorf("kill process %d: %w", pid, err)
 			}
 		}
-		time.Sleep(time.Millisecond)
 	}
-	return fmt.Errorf("session %d still has processes after %d rounds of SIGKILL", session, killRounds)
+	return fmt.Errorf("session %d still has processes after %s of SIGKILL", session, killTime)
 }
 
 // lines cuts what is written to it into lines. A line longer than lineBytesMax is cut there.

@@ -27,6 +27,7 @@ type mirror struct {
 
 	mu      sync.Mutex
 	conduct conduct
+	changed chan struct{} // closed and replaced when the conduct changes
 	log     []request
 }
 
@@ -82,7 +83,7 @@ func openMirror(dir string) (*mirror, error) {
 	if err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
-	m := &mirror{root: root, url: "http://" + l.Addr().String()}
+	m := &mirror{root: root, url: "http://" + l.Addr().String(), changed: make(chan struct{})}
 	m.server = &http.Server{Handler: m, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = m.server.Serve(l) }()
 	return m, nil
@@ -107,21 +108,24 @@ func (m *mirror) behave(c conduct) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.conduct = c
+	close(m.changed)
+	m.changed = make(chan struct{})
 }
 
 // ServeHTTP answers one request and logs it from its beginning, so that one cut in the middle is in the log too.
 func (m *mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.mu.Lock()
-	index, c := len(m.log), m.conduct
+	index, c, changed := len(m.log), m.conduct, m.changed
 	m.log = append(m.log, request{
 		Path: r.URL.Path, Range: r.Header.Get("Range"), IfRange: r.Header.Get("If-Range"), Status: http.StatusOK,
 	})
 	m.mu.Unlock()
-	counted := &countedWriter{ResponseWriter: w, ctx: r.Context(), limit: c.limiter(r.URL.Path), note: func(note func(*request)) {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		note(&m.log[index])
-	}}
+	counted := &countedWriter{ResponseWriter: w, ctx: r.Context(), limit: c.limiter(r.URL.Path), hold: c.hold(r.URL.Path), released: changed,
+		note: func(note func(*request)) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			note(&m.log[index])
+		}}
 	if trick := c.trick(r.URL.Path); trick != nil {
 		trick(counted, r, m)
 		return
@@ -159,6 +163,10 @@ type countedWriter struct {
 	ctx   context.Context
 	limit *rate.Limiter // nil: as fast as it goes
 	note  func(func(*request))
+
+	sent     int64
+	hold     int64           // nothing goes out beyond this many bytes; 0: no such bound
+	released <-chan struct{} // ends what was held
 }
 
 func (c *countedWriter) WriteHeader(status int) {
@@ -170,6 +178,14 @@ func (c *countedWriter) Write(p []byte) (int, error) {
 	done := 0
 	for done < len(p) {
 		chunk := p[done:min(done+writeChunk, len(p))]
+		if c.hold > 0 && c.sent+int64(len(chunk)) > c.hold {
+			select {
+			case <-c.released:
+			case <-c.ctx.Done():
+			}
+			panic(http.ErrAbortHandler) // the connection ends
+		}
+		c.sent += int64(len(chunk))
 		if c.limit != nil {
 			if err := c.limit.WaitN(c.ctx, len(chunk)); err != nil {
 				return done, err

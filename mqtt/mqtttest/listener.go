@@ -12,6 +12,10 @@ import (
 // A Listener takes a broker's connections. The broker's own begins to count a connection only after it was accepted, beside a
 // close that waits for the count to reach zero: a data race. This one's Close returns after the last connection has ended.
 type Listener struct {
+	// OneByOne lets a connection in only once all is done that the end of the one before it brings: its last will, and that
+	// its client is forgotten. The broker's own order of the two is a matter of luck for a client that comes back at once.
+	OneByOne bool
+
 	net net.Listener
 
 	mu     sync.Mutex
@@ -42,10 +46,15 @@ func (l *Listener) Serve(establish listeners.EstablishFn) {
 		if err != nil || !l.begin(conn) {
 			return
 		}
-		go func() {
+		serve := func() {
 			defer l.end(conn)
 			_ = establish(l.ID(), conn) // a client that goes away is daily life
-		}()
+		}
+		if l.OneByOne {
+			serve()
+		} else {
+			go serve()
+		}
 	}
 }
 
