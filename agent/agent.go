@@ -17,6 +17,7 @@ type Agent struct {
 	wakes    chan Wake
 	asks     chan ask
 	commands chan commanded
+	pings    chan struct{}
 
 	view    atomic.Pointer[Status]
 	mu      sync.Mutex
@@ -52,7 +53,7 @@ func New(cfg Config, p Ports, log *slog.Logger) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{engine: e, log: log, wakes: make(chan Wake, 8), asks: make(chan ask), commands: make(chan commanded),
-		changed: make(chan struct{})}
+		pings: make(chan struct{}), changed: make(chan struct{})}
 	a.publish()
 	return a, nil
 }
@@ -82,6 +83,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			timer.Stop()
 			return nil
 		case <-timer.C:
+		case <-a.pings:
 		case w := <-a.wakes:
 			a.engine.wake(w)
 		case q := <-a.asks:
@@ -190,6 +192,16 @@ func (a *Agent) Now() time.Time {
 
 // Beat counts the loop's turns: a watchdog is fed only while it moves or has nothing to do.
 func (a *Agent) Beat() int64 { return a.beat.Load() }
+
+// Ping makes the loop turn once, and does nothing else. It waits for a loop that is stuck until ctx ends.
+func (a *Agent) Ping(ctx context.Context) error {
+	select {
+	case a.pings <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("ping the loop: %w", ctx.Err())
+	}
+}
 
 // Wake notes a hint. It never blocks: a full queue already holds a wake that does as well.
 func (a *Agent) Wake(w Wake) {

@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -64,6 +65,37 @@ func TestStatusIsRenewedBeforeTheAnswer(t *testing.T) {
 	}
 	stop()
 	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPing: the watchdog learns that the loop turns, and the status document does not.
+func TestPing(t *testing.T) {
+	d := emptyDevice{}
+	a, err := agent.New(agent.Config{Anchor: []byte("not a root")},
+		agent.Ports{Store: d, Images: d, Repository: d, System: d, Random: func() float64 { return 1 }},
+		slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, over := context.WithCancel(t.Context())
+	over()
+	if err := a.Ping(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("a ping of a loop that does not run: %v, expected that it waits", err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- a.Run(ctx) }()
+	for range 3 {
+		before := a.Beat()
+		for a.Beat() == before { // a ping is taken before the loop has turned
+			if err := a.Ping(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
 		t.Error(err)
 	}
 }

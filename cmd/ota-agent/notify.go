@@ -16,14 +16,13 @@ import (
 type loop interface {
 	// Beat counts the loop's turns.
 	Beat() int64
-	Command(ctx context.Context, c agent.Command) error
+	// Ping makes the loop turn once.
+	Ping(ctx context.Context) error
 	Status() agent.Status
 	Changed() <-chan struct{}
 }
 
 const (
-	// nudge is a command that no agent knows. The loop must turn to refuse it, and nothing else happens.
-	nudge = "watchdog"
 	// statusEvery is the least time between two STATUS= lines.
 	statusEvery = 2 * time.Second
 	// probeEvery is how often the loop is asked where the service manager has no watchdog.
@@ -103,7 +102,7 @@ func (n notifier) until(ctx context.Context, changed <-chan struct{}, ping <-cha
 func (n notifier) turns(ctx context.Context) bool {
 	before := n.loop.Beat()
 	for n.loop.Beat() == before {
-		if err := n.loop.Command(ctx, agent.Command{Name: nudge}); ctx.Err() != nil {
+		if err := n.loop.Ping(ctx); err != nil {
 			n.log.Debug("the loop was not asked", "err", err)
 			return false
 		}

@@ -25,7 +25,7 @@ type fakeLoop struct {
 
 func (l *fakeLoop) Beat() int64 { return l.beat.Load() }
 
-func (l *fakeLoop) Command(ctx context.Context, _ agent.Command) error {
+func (l *fakeLoop) Ping(ctx context.Context) error {
 	if l.stuck.Load() {
 		<-ctx.Done()
 		return ctx.Err()
