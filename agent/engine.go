@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -233,13 +234,13 @@ func (e *engine) step(c *live, r Record, a Action, p *Problem) error {
 
 // sweep removes the images that nobody works at: what is confirmed lies in its slot.
 func (e *engine) sweep() {
+	records := e.book.records()
 	var keep []verifier.Target
-	for _, r := range e.book.records() {
-		if r.Release != nil {
+	for _, name := range slices.Sorted(maps.Keys(records)) { // in the same order each time, for who replays it
+		if r := records[name]; r.Release != nil {
 			keep = append(keep, r.Release.Target)
 		}
 	}
-	slices.SortFunc(keep, func(a, b verifier.Target) int { return slices.Compare([]byte(a.ID()), []byte(b.ID())) })
 	if err := e.p.Images.Keep(keep); err != nil {
 		e.log.Warn("could not remove old images", "err", err) // nothing depends on it; the next sweep tries again
 	}
