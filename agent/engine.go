@@ -70,7 +70,7 @@ type live struct {
 	reached     bool
 
 	running  *task
-	progress atomic.Pointer[Progress]
+	progress atomic.Pointer[gauge] // of the running download; nil: none
 	waiting  *Waiting
 	last     *Outcome
 }

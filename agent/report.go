@@ -69,8 +69,11 @@ func (e *engine) status() Status {
 func (e *engine) componentStatus(c *live) ComponentStatus {
 	r := e.book.record(c.name)
 	s := ComponentStatus{
-		Name: c.name, Phase: r.Phase, Slot: r.TargetSlot, Waiting: c.waiting, Progress: c.progress.Load(),
+		Name: c.name, Phase: r.Phase, Slot: r.TargetSlot, Waiting: c.waiting,
 		Attempts: r.Attempts, Problem: c.failure, Rejected: r.Rejected, Last: c.last,
+	}
+	if g := c.progress.Load(); g != nil {
+		s.Progress = g.progress(e.p.System.Uptime())
 	}
 	if r.Release != nil {
 		rel := releaseStatus(r.Release)

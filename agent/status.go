@@ -103,8 +103,8 @@ type Progress struct {
 	Total int64 `json:"total"` // bytes of the image
 	// ResumedFrom is how many bytes were there when this run of the download began.
 	ResumedFrom int64   `json:"resumed_from"`
-	Rate        int64   `json:"rate"` // bytes per second since this run of the download began
-	Left        Seconds `json:"left"` // 0 when not known
+	Rate        int64   `json:"rate"` // bytes per second within the last ten seconds
+	Left        Seconds `json:"left"` // at that rate; 0 when not known
 }
 
 // Seconds is a duration that JSON shows as whole seconds.

@@ -72,28 +72,16 @@ func (e *engine) install(ctx context.Context, c *live, r Record) error {
 	return e.p.Installer.Install(ctx, e.job(c, r), v, image)
 }
 
-// fetch runs the download, keeping its progress for the status document.
+// fetch runs the download, measuring it for the status document.
 func (e *engine) fetch(ctx context.Context, c *live, t verifier.Target) (outcome, error) {
-	began := e.p.System.Uptime()
+	g := &gauge{total: t.Length}
+	c.progress.Store(g)
+	defer c.progress.Store(nil)
 	d := download{repo: e.p.Repository, images: e.p.Images, target: t, flushBytes: e.cfg.FlushBytes, uptime: e.p.System.Uptime,
-		progress: func(done, resumed int64) {
-			c.progress.Store(progressAt(t.Length, done, resumed, e.p.System.Uptime()-began))
-		}}
+		progress: func(done, resumed int64) { g.note(done, resumed, e.p.System.Uptime()) }}
 	v, err := d.run(ctx)
-	c.progress.Store(nil)
 	if err != nil {
 		return outcome{}, err
 	}
 	return outcome{sha256: hexSHA256(v)}, nil
-}
-
-func progressAt(total, done, resumed int64, took time.Duration) *Progress {
-	p := &Progress{Done: done, Total: total, ResumedFrom: resumed}
-	if ms := took.Milliseconds(); ms > 0 {
-		p.Rate = (done - resumed) * 1000 / ms
-	}
-	if p.Rate > 0 {
-		p.Left = Seconds((total - done + p.Rate - 1) / p.Rate)
-	}
-	return p
 }
