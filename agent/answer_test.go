@@ -21,8 +21,8 @@ func (emptyDevice) Uptime() time.Duration                          { return time
 func (emptyDevice) Clock() (time.Time, bool)                       { return time.Unix(1_800_000_000, 0), true }
 func (emptyDevice) Reboot(context.Context) error                   { return nil }
 func (emptyDevice) Local() bool                                    { return true }
-func (emptyDevice) MetadataRefused()                               {}
-func (emptyDevice) ImageRefused()                                  {}
+func (emptyDevice) MetadataRefused() bool                          { return false }
+func (emptyDevice) ImageRefused() bool                             { return false }
 func (emptyDevice) Keep([]verifier.Target) error                   { return nil }
 func (emptyDevice) Partial(verifier.Target) (agent.Partial, error) { return nil, agent.ErrAbsent }
 func (emptyDevice) Open(verifier.Target) (agent.Image, error)      { return nil, agent.ErrAbsent }

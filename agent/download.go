@@ -16,6 +16,10 @@ import (
 // for little.
 const flushEvery = time.Minute
 
+// refusalsMax bounds how often a run asks elsewhere at once after bytes that did not verify, whatever the repository
+// says is left.
+const refusalsMax = 16
+
 // copyBytes is the buffer between the network and the disk: larger ones gain nothing.
 const copyBytes = 128 << 10
 
@@ -33,7 +37,7 @@ type download struct {
 }
 
 // run downloads, verifies and stages the image; it returns what was verified. An image that is staged already is
-// verified again instead.
+// verified again instead. Wrong bytes are asked for again at once while there is a mirror that has not failed yet.
 func (d download) run(ctx context.Context) (verifier.Verified, error) {
 	if v, err := checkStaged(ctx, d.images, d.target); err == nil {
 		return v, nil
@@ -46,22 +50,44 @@ func (d download) run(ctx context.Context) (verifier.Verified, error) {
 	}
 	defer part.Close()
 	v, err := d.into(ctx, part)
+	for refusals := 1; err != nil && isBadImage(err); refusals++ {
+		elsewhere := d.repo.ImageRefused()
+		if rerr := part.Restart(); rerr != nil { // only now are the bytes known to be worth nothing
+			err = errors.Join(err, rerr)
+			break
+		}
+		if !elsewhere || refusals == refusalsMax || ctx.Err() != nil {
+			break
+		}
+		refusal := err
+		if v, err = d.into(ctx, part); err != nil && !isBadImage(err) {
+			err = fmt.Errorf("%w (and before that, from another mirror: %v)", err, refusal)
+		}
+	}
 	if err != nil {
 		return verifier.Verified{}, fmt.Errorf("download %s: %w", d.target.Path, err)
 	}
 	return v, nil
 }
 
+// into fails with what isBadImage recognises where the bytes are wrong.
 func (d download) into(ctx context.Context, part Partial) (verifier.Verified, error) {
 	check := d.target.Check()
 	if _, err := copyContext(ctx, check, part.Durable()); err != nil {
-		return verifier.Verified{}, d.startOver(part, err) // longer than the target: worth nothing
+		if ctx.Err() == nil && !isBadImage(err) {
+			err = errors.Join(err, part.Restart()) // what can't be read back is worth nothing
+		}
+		return verifier.Verified{}, err
 	}
 	resumed := part.Size()
 	d.progress(resumed, resumed)
 	if resumed < d.target.Length {
 		body, err := d.repo.Image(ctx, ImageRequest{Name: d.target.Name, From: resumed,
 			Length: d.target.Length, Validator: part.Validator()})
+		if errors.Is(err, ErrAbsent) {
+			err = &Problem{Reason: ReasonHTTP, Err: err,
+				Text: fmt.Sprintf("the repository names the image, but does not have it (upload it): %v", err)}
+		}
 		if err != nil {
 			return verifier.Verified{}, err
 		}
@@ -83,18 +109,9 @@ func (d download) into(ctx context.Context, part Partial) (verifier.Verified, er
 	}
 	v, err := check.Done()
 	if err != nil {
-		return verifier.Verified{}, d.startOver(part, err)
+		return verifier.Verified{}, err
 	}
 	return v, part.Stage(v)
-}
-
-// startOver drops bytes that the hash has found wrong: only now are they known to be worth nothing.
-func (d download) startOver(part Partial, cause error) error {
-	d.repo.ImageRefused()
-	if err := part.Restart(); err != nil {
-		return errors.Join(cause, err)
-	}
-	return cause
 }
 
 // stream copies the body to the partial file and the check, flushing as it grows. What came before a failure is
@@ -109,7 +126,7 @@ func (d download) stream(ctx context.Context, part Partial, check io.Writer, bod
 				return werr
 			}
 			if _, werr := check.Write(buf[:n]); werr != nil {
-				return d.startOver(part, werr)
+				return werr
 			}
 			done += int64(n)
 			d.progress(done, resumed)

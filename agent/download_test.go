@@ -90,3 +90,46 @@ func TestSlowDownloadIsMadeDurableByTime(t *testing.T) {
 		})
 	}
 }
+
+// A keptPartial has bytes already, and counts how often they are thrown away.
+type keptPartial struct {
+	Partial
+	kept     io.Reader
+	restarts int
+}
+
+func (k *keptPartial) Durable() io.Reader { return k.kept }
+func (k *keptPartial) Restart() error     { k.restarts++; return nil }
+func (k *keptPartial) Close() error       { return nil }
+
+type keptImages struct {
+	Images
+	partial *keptPartial
+}
+
+func (k keptImages) Open(verifier.Target) (Image, error)      { return nil, ErrAbsent }
+func (k keptImages) Partial(verifier.Target) (Partial, error) { return k.partial, nil }
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// A download that is told to stop while it still hashes what is there must not throw that away: each stop of the service
+// would cost what had come so far. Bytes that can't be read back are of no use, though.
+func TestWhatIsThereSurvivesAStop(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stopping := readerFunc(func(p []byte) (int, error) { stop(); return len(p), nil })
+	broken := readerFunc(func([]byte) (int, error) { return 0, io.ErrNoProgress })
+	for _, tt := range []struct {
+		name     string
+		ctx      context.Context
+		kept     io.Reader
+		restarts int
+	}{{"stopped", ctx, stopping, 0}, {"can't be read", t.Context(), broken, 1}} {
+		part := &keptPartial{kept: tt.kept}
+		d := download{images: keptImages{partial: part}, target: verifier.Target{Path: "image", Name: "image", Length: 1 << 40}}
+		if _, err := d.run(tt.ctx); err == nil || part.restarts != tt.restarts {
+			t.Errorf("%s: thrown away %d times, want %d; %v", tt.name, part.restarts, tt.restarts, err)
+		}
+	}
+}

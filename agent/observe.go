@@ -3,6 +3,8 @@ package agent
 import (
 	"slices"
 	"time"
+
+	"github.com/ota-agent/ota-agent/verifier"
 )
 
 // facts observes a component.
@@ -142,6 +144,7 @@ func (e *engine) refreshEnded(o outcome) error {
 	}
 	e.checks++
 	e.lastProblem = out.problem
+	changed := out.problem == nil && otherTargets(e.last.roles, out.roles)
 	if len(out.roles) > 0 {
 		e.roles = out.roles
 	}
@@ -154,6 +157,9 @@ func (e *engine) refreshEnded(o outcome) error {
 		}
 		if out.problem == nil && out.began >= c.trialFrom {
 			c.reached = true
+		}
+		if changed && r.Phase == Fetching && c.failure != nil && Permanent(c.failure.Reason) {
+			c.notBefore = 0 // the publisher has done something
 		}
 		if c.running != nil && c.running.action.Kind == Fetch && c.offer.left(r) && c.running.cancel != nil {
 			c.running.cancel() // what is being fetched is no longer wanted
@@ -168,6 +174,19 @@ func (e *engine) refreshEnded(o outcome) error {
 	e.lastSuccess, _, _ = e.effectiveTime()
 	e.log.Info("refreshed", "roles", rolesText(out.roles))
 	return nil
+}
+
+// otherTargets reports whether the trusted files changed in more than the timestamp, which is signed anew all the time.
+func otherTargets(old, new []verifier.RoleInfo) bool {
+	lasting := func(roles []verifier.RoleInfo) (versions []int64) {
+		for _, r := range roles {
+			if r.Role != verifier.Timestamp {
+				versions = append(versions, r.Version)
+			}
+		}
+		return versions
+	}
+	return !slices.Equal(lasting(old), lasting(new))
 }
 
 // deadline is how long nothing happens by itself.

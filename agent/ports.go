@@ -22,9 +22,10 @@ type Repository interface {
 	// Image opens an image file. The caller closes the body.
 	Image(ctx context.Context, r ImageRequest) (ImageBody, error)
 	// MetadataRefused and ImageRefused say that what was handed over last did not verify: where there are several
-	// mirrors, that one rests.
-	MetadataRefused()
-	ImageRefused()
+	// mirrors, that one rests for hours. They return whether another one is left that does not rest: then asking again
+	// at once is worth it, from the beginning.
+	MetadataRefused() (elsewhere bool)
+	ImageRefused() (elsewhere bool)
 	// Local is true where no network is needed (a directory, a USB stick): a trial then needs no reachability.
 	Local() bool
 }

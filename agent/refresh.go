@@ -22,6 +22,8 @@ type refreshed struct {
 	topmost bool // all offers are listed by the top-level targets role, whose expiry each refresh judges
 	problem *Problem
 	fatal   error // a commit failed: the process must end
+	// elsewhere: what was handed over did not verify, and there is a mirror that has not failed yet.
+	elsewhere bool
 }
 
 // answers reports whether old already holds what a search would find: the same trusted files, asked the same. A poll
@@ -31,9 +33,18 @@ func (old refreshed) answers(now refreshed) bool {
 		maps.Equal(old.paths, now.paths) && reflect.DeepEqual(old.index, now.index)
 }
 
-// refresh runs the client workflow once and looks up each component's target path. It runs in a worker: it touches
-// nothing of the engine but the ledger and the ports.
+// refresh runs the client workflow, and again at once while another mirror may help against what did not verify. It
+// runs in a worker: it touches nothing of the engine but the ledger and the ports.
 func (e *engine) refresh(ctx context.Context, paths map[string]string, old refreshed) refreshed {
+	out := e.refreshOnce(ctx, paths, old)
+	for refusals := 1; out.elsewhere && out.fatal == nil && refusals < refusalsMax && ctx.Err() == nil; refusals++ {
+		out = e.refreshOnce(ctx, paths, old)
+	}
+	return out
+}
+
+// refreshOnce runs the client workflow once and looks up each component's target path.
+func (e *engine) refreshOnce(ctx context.Context, paths map[string]string, old refreshed) refreshed {
 	out := refreshed{began: e.p.System.Uptime(), paths: paths, offers: map[string]Offer{}, topmost: true}
 	now, source, floor := e.effectiveTime()
 	r, err := verifier.Begin(e.cfg.Anchor, e.book.floors(), now, e.cfg.Limits)
@@ -44,8 +55,7 @@ func (e *engine) refresh(ctx context.Context, paths map[string]string, old refre
 	err = verifier.Drive(r, e.answer(ctx), func(c verifier.Change) error { return e.commitMetadata(r, c) })
 	out.roles = r.Trusted()
 	if err != nil {
-		out.fatal = e.book.failure()
-		e.blame(err)
+		out.fatal, out.elsewhere = e.book.failure(), e.blame(err)
 		out.problem = e.clockAhead(problemOf(err, now), source, floor, now)
 		return out
 	}
@@ -59,9 +69,11 @@ func (e *engine) refresh(ctx context.Context, paths map[string]string, old refre
 		offer, topmost, err := e.find(ctx, r, path, component, floors)
 		out.topmost = out.topmost && topmost
 		if err != nil {
-			out.fatal = e.book.failure()
-			e.blame(err)
+			out.fatal, out.elsewhere = e.book.failure(), e.blame(err)
 			out.problem = problemOf(err, now)
+			if out.elsewhere {
+				return out
+			}
 			continue
 		}
 		out.offers[component] = offer
@@ -69,14 +81,15 @@ func (e *engine) refresh(ctx context.Context, paths map[string]string, old refre
 	return out
 }
 
-// blame tells the repository when its bytes were refused, not merely not to be had.
-func (e *engine) blame(err error) {
+// blame tells the repository when its bytes were refused, not merely not to be had. It returns whether another mirror
+// may help.
+func (e *engine) blame(err error) (elsewhere bool) {
 	for _, c := range classes {
 		if errors.Is(err, c.err) && c.reason != ReasonNotListed {
-			e.p.Repository.MetadataRefused()
-			return
+			return e.p.Repository.MetadataRefused()
 		}
 	}
+	return false
 }
 
 // find searches for one target path. "Not listed" is an answer: nothing is offered. topmost: the top-level targets role

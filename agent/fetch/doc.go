@@ -14,7 +14,8 @@
 // # Mirrors
 //
 // Metadata and images have one ordered list each. Any failure leads on to the next mirror, and the mirror that
-// failed rests for a while; afterwards the order is the configured one again. Absence leads on to the next
+// failed rests for a while; afterwards the order is the configured one again. One whose bytes did not verify rests for
+// hours, and is not asked for an image while another one may have it. Absence leads on to the next
 // mirror too, with one exception: the next root file, which is absent nearly always. There the first mirror
 // that answers decides, so that a poll with nothing new costs the same two requests with five mirrors as with
 // one. A stale or hostile mirror can thus hide a new root, but no more than it could do by repeating an old

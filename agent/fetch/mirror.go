@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,10 +22,12 @@ type source interface {
 }
 
 // A mirror that failed rests: it is asked last for restMin, doubled by each further failure up to restMax. Then
-// the configured order counts again.
+// the configured order counts again. One whose bytes did not verify rests for restRefused: longer than it takes to
+// download a lie from each of the others.
 const (
-	restMin = time.Minute
-	restMax = time.Hour
+	restMin     = time.Minute
+	restMax     = time.Hour
+	restRefused = 6 * time.Hour
 )
 
 // Mirrors are an ordered list with each one's health.
@@ -34,28 +37,48 @@ type mirrors struct {
 	mu   sync.Mutex
 	list []*mirror
 	last *mirror // that answered last
+	// givers are those whose bytes an image may hold: it may have been resumed at another mirror.
+	image  string
+	givers []*mirror
 }
 
 type mirror struct {
 	source
 	failures int
 	until    time.Time // it rests
+	refused  bool      // it rests since its bytes did not verify
 }
 
-// order is the configured one, the resting ones behind: they are still asked when nobody else helps.
-func (m *mirrors) order() []*mirror {
+// order is the configured one. The resting ones come behind, who rests shortest first: they are still asked when nobody
+// else helps. But with costly set nobody is asked for the same lie again while there is one who has not lied.
+func (m *mirrors) order(costly bool) []*mirror {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
-	var up, resting []*mirror
+	var up, resting, refused []*mirror
 	for _, s := range m.list {
-		if now.Before(s.until) {
-			resting = append(resting, s)
-		} else {
+		switch {
+		case !now.Before(s.until):
 			up = append(up, s)
+		case costly && s.refused:
+			refused = insert(refused, s)
+		default:
+			resting = insert(resting, s)
 		}
 	}
-	return append(up, resting...)
+	if order := append(up, resting...); len(order) > 0 {
+		return order
+	}
+	return refused
+}
+
+// insert keeps a list of resting mirrors in the order of their rests' ends.
+func insert(list []*mirror, s *mirror) []*mirror {
+	list = append(list, s)
+	for i := len(list) - 1; i > 0 && list[i].until.Before(list[i-1].until); i-- {
+		list[i], list[i-1] = list[i-1], list[i]
+	}
+	return list
 }
 
 // answered notes that s is in order, be its answer absence.
@@ -69,7 +92,20 @@ func (m *mirrors) answered(s *mirror) {
 func (m *mirrors) served(s *mirror) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.last, s.failures, s.until = s, 0, time.Time{}
+	m.last, s.failures, s.until, s.refused = s, 0, time.Time{}, false
+}
+
+// gives notes that s gives an image's bytes from a place on.
+func (m *mirrors) gives(s *mirror, image string, from int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.last = s
+	if from == 0 || image != m.image {
+		m.image, m.givers = image, nil
+	}
+	if !slices.Contains(m.givers, s) {
+		m.givers = append(m.givers, s)
+	}
 }
 
 // failed lets s rest. What the caller interrupted is nobody's failure.
@@ -87,30 +123,46 @@ func (m *mirrors) failed(s *mirror, err error) {
 	if p, ok := errors.AsType[*agent.Problem](err); ok {
 		rest = max(rest, p.RetryAfter)
 	}
-	s.until = time.Now().Add(rest)
+	m.rest(s, rest, err)
+}
+
+// rest is called with the lock held.
+func (m *mirrors) rest(s *mirror, rest time.Duration, err error) {
+	s.until, s.refused = time.Now().Add(rest), err == errRefused
 	if len(m.list) > 1 {
 		m.log.Warn("mirror rests", slog.String("mirror", s.String()), slog.Duration("rest", rest), slog.Any("err", err))
 	}
 }
 
-// refused lets the mirror rest that answered last: its bytes did not verify.
-func (m *mirrors) refused() {
+// refused lets the mirror rest whose bytes did not verify, and says whether one is left that does not rest. Where
+// several gave a part of an image, those rest that did not bring it to its end: a liar can't have the one after it
+// blamed by cutting its own answer short. If it was the last one all the same, its next lie has no other giver.
+func (m *mirrors) refused() (elsewhere bool) {
 	m.mu.Lock()
-	last := m.last
-	m.mu.Unlock()
-	if last != nil {
-		m.failed(last, errRefused)
+	defer m.mu.Unlock()
+	suspects := m.givers
+	if len(suspects) < 2 {
+		suspects = []*mirror{m.last}
 	}
+	now := time.Now()
+	for _, s := range m.list {
+		if slices.Contains(suspects, s) && (len(suspects) == 1 || s != m.last) {
+			m.rest(s, restRefused, errRefused)
+		}
+		elsewhere = elsewhere || !now.Before(s.until)
+	}
+	m.givers = nil
+	return elsewhere
 }
 
 var errRefused = errors.New("what it served was refused")
 
 // each asks one mirror after the other until one has it. Absence ends the search where it is decisive, else
 // only when every mirror says so.
-func (m *mirrors) each(ctx context.Context, decisive bool, try func(*mirror) error) error {
+func (m *mirrors) each(ctx context.Context, decisive, costly bool, try func(*mirror) error) error {
 	var absent error
 	var failures []error
-	for _, s := range m.order() {
+	for _, s := range m.order(costly) {
 		if ctx.Err() != nil {
 			return &interruption{where: s.String(), err: ctx.Err()}
 		}

@@ -235,3 +235,106 @@ func TestDeadlineInBody(t *testing.T) {
 		}
 	})
 }
+
+// TestALieIsNotBoughtTwice: an image is not asked for at a mirror that lied about it while there is another one, be that
+// one away. Metadata is cheap, and is.
+func TestALieIsNotBoughtTwice(t *testing.T) {
+	answers := map[string]string{"a.example": good, "b.example": "", "c.example": none}
+	mirrored(t, answers, func(t *testing.T, s *scene, asked func() []string) {
+		image := func(want ...string) (err error) {
+			t.Helper()
+			body, err := s.repo.Image(t.Context(), agent.ImageRequest{Name: "app.img", Length: 2})
+			if err == nil {
+				_, err = io.ReadAll(body)
+				body.Close()
+			}
+			if got := asked(); !slices.Equal(got, want) {
+				t.Errorf("asked %v, want %v", got, want)
+			}
+			return err
+		}
+		if err := image("a.example"); err != nil {
+			t.Error(err)
+		}
+		if !s.repo.ImageRefused() {
+			t.Error("nobody left, although b and c were not asked")
+		}
+		if err := image("b.example", "c.example"); reasonOf(err) != agent.ReasonUnreachable {
+			t.Errorf("%v", err)
+		}
+		if _, err := s.repo.Metadata(t.Context(), "timestamp.json", 100); err != nil || !slices.Equal(asked(), []string{"a.example"}) {
+			t.Error(err)
+		}
+		if !s.repo.MetadataRefused() {
+			t.Error("nobody left for metadata")
+		}
+		if _, err := s.repo.Metadata(t.Context(), "timestamp.json", 100); err != nil || !slices.Equal(asked(), []string{"b.example", "c.example", "a.example"}) {
+			t.Error(err)
+		}
+		// All of them have lied: there is nobody better than the one that did so longest ago.
+		answers["b.example"] = good
+		answers["c.example"] = good
+		time.Sleep(restMin)
+		for _, host := range []string{"b.example", "c.example"} {
+			if err := image(host); err != nil {
+				t.Error(err)
+			}
+			if left := s.repo.ImageRefused(); left != (host == "b.example") {
+				t.Errorf("after %s lied, somebody is left: %v", host, left)
+			}
+			time.Sleep(time.Second)
+		}
+		for _, host := range []string{"a.example", "b.example", "c.example", "a.example"} {
+			image(host)
+			if s.repo.ImageRefused() {
+				t.Error("somebody left")
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(restRefused)
+		image("a.example")
+	})
+}
+
+// TestWhoCutsIsSuspectedFirst: a liar that cuts its answer short must not have the mirror blamed that goes on after it.
+func TestWhoCutsIsSuspectedFirst(t *testing.T) {
+	img := fetchtest.Bytes(imageBytes)
+	var hosts []string
+	tell := func(c net.Conn, r *http.Request) {
+		hosts = append(hosts, r.Host)
+		switch {
+		case r.Host == "a.example":
+			respond(c, "200 OK", "", imageBytes, make([]byte, 4000))
+		case r.Header.Get("Range") != "":
+			respond(c, "206 Partial Content", ranged(4000, imageBytes-1, imageBytes), imageBytes-4000, img[4000:])
+		default:
+			respond(c, "200 OK", "", imageBytes, img)
+		}
+	}
+	c := Config{Metadata: []string{"http://a.example"}, Targets: []string{"http://a.example", "http://b.example"}}
+	playWith(t, c, tell, func(t *testing.T, s *scene) {
+		get := func(from int64, want string) {
+			t.Helper()
+			body, err := s.repo.Image(t.Context(), agent.ImageRequest{Name: hashed, From: from, Length: imageBytes})
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.Copy(io.Discard, body)
+			body.Close()
+			if got := hosts[len(hosts)-1]; got != want {
+				t.Errorf("from %d: asked %s, want %s", from, got, want)
+			}
+		}
+		get(0, "a.example")
+		get(4000, "b.example") // and the hash over both is wrong
+		if !s.repo.ImageRefused() {
+			t.Error("b.example is not left")
+		}
+		time.Sleep(restMax)
+		get(0, "b.example") // alone
+		if s.repo.ImageRefused() {
+			t.Error("somebody is left, although both have lied")
+		}
+		get(0, "a.example") // who lied first is asked first
+	})
+}

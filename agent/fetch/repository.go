@@ -76,7 +76,7 @@ func (r *Repository) source(s string, hosts map[string]bool) (source, error) {
 // Metadata reads one metadata file. See agent.Repository and the package comment on mirrors.
 func (r *Repository) Metadata(ctx context.Context, name string, bytesMax int64) ([]byte, error) {
 	var b []byte
-	err := r.metadata.each(ctx, nextRoot(name), func(m *mirror) (err error) {
+	err := r.metadata.each(ctx, nextRoot(name), false, func(m *mirror) (err error) {
 		if b, err = m.metadata(ctx, name, max(bytesMax, 0)); err == nil {
 			r.metadata.served(m)
 		}
@@ -98,12 +98,12 @@ func (r *Repository) Image(ctx context.Context, q agent.ImageRequest) (agent.Ima
 		return agent.ImageBody{ReadCloser: &body{src: nothing{}, exact: true}, From: q.From, Validator: q.Validator}, nil
 	}
 	var opened agent.ImageBody
-	err := r.targets.each(ctx, false, func(m *mirror) error {
+	err := r.targets.each(ctx, false, true, func(m *mirror) error {
 		b, validator, from, err := m.image(ctx, q)
 		if err != nil {
 			return err
 		}
-		r.targets.answered(m)
+		r.targets.gives(m, q.Name, from)
 		b.done = func(err error) {
 			if err == nil {
 				r.targets.served(m)
@@ -136,11 +136,11 @@ func (r *Repository) Local() bool {
 	return true
 }
 
-// MetadataRefused says that what Metadata returned last did not verify: another mirror comes first for a while.
-func (r *Repository) MetadataRefused() { r.metadata.refused() }
+// MetadataRefused says that what Metadata returned last did not verify: another mirror comes first for some hours.
+func (r *Repository) MetadataRefused() (elsewhere bool) { return r.metadata.refused() }
 
-// ImageRefused says that the image opened last had wrong bytes: another mirror comes first for a while.
-func (r *Repository) ImageRefused() { r.targets.refused() }
+// ImageRefused says that the image opened last had wrong bytes: other mirrors alone are asked for some hours.
+func (r *Repository) ImageRefused() (elsewhere bool) { return r.targets.refused() }
 
 // SetBandwidth changes the cap, in bytes per second, of everything under way and to come; 0 lifts it.
 func (r *Repository) SetBandwidth(bytesPerSecond int64) error {

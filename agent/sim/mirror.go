@@ -36,10 +36,10 @@ type mirror struct{ w *World }
 func (m mirror) Local() bool { return false }
 
 // MetadataRefused implements agent.Repository: there is one mirror, and it need not rest.
-func (m mirror) MetadataRefused() {}
+func (m mirror) MetadataRefused() bool { return false }
 
 // ImageRefused implements agent.Repository.
-func (m mirror) ImageRefused() {}
+func (m mirror) ImageRefused() bool { return false }
 
 // attack is what the mirror does now, or "".
 func (m mirror) attack() string {

@@ -1,0 +1,308 @@
+package fetch_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/agent/fetch"
+	"github.com/ota-agent/ota-agent/agent/fetch/fetchtest"
+	"github.com/ota-agent/ota-agent/publish"
+	"github.com/ota-agent/ota-agent/storage"
+	"github.com/ota-agent/ota-agent/verifier"
+)
+
+// A device is the whole agent with a real store and this package's repository. Its clock stands still unless the agent
+// waits, so that each wait is seen; its installer asks to be tried later, for ever.
+type device struct {
+	t      *testing.T
+	agent  *agent.Agent
+	uptime time.Duration
+}
+
+const (
+	backoffMin = time.Hour
+	backoffMax = 12 * time.Hour
+	poll       = 30 * 24 * time.Hour // never within a test
+)
+
+func newDevice(t *testing.T, p *publisher, repo agent.Repository, change func(*agent.Config)) *device {
+	t.Helper()
+	store, err := storage.Open(t.TempDir(), storage.Options{FreeBytesMin: 1})
+	must(t, err)
+	t.Cleanup(func() { store.Close() })
+	d := &device{t: t, uptime: time.Minute}
+	cfg := agent.Config{Anchor: p.anchor, Poll: poll, BackoffMin: backoffMin, BackoffMax: backoffMax,
+		Device:     agent.Device{ID: "d", Hardware: "board", Channel: "stable"},
+		Components: []agent.Component{{Name: "app", Target: targetPath, Hook: "/hook"}}}
+	if change != nil {
+		change(&cfg)
+	}
+	d.agent, err = agent.New(cfg, agent.Ports{Store: store, Images: store.Images(), Repository: repo, Installer: d, System: d,
+		Random: func() float64 { return 0 }}, slog.New(slog.DiscardHandler))
+	must(t, err)
+	return d
+}
+
+func (d *device) BootID() string               { return "boot" }
+func (d *device) Uptime() time.Duration        { return d.uptime }
+func (d *device) Clock() (time.Time, bool)     { return time.Now(), true }
+func (d *device) Reboot(context.Context) error { return nil }
+func (d *device) Status(context.Context, agent.Job) (agent.Slots, error) {
+	return agent.Slots{Booted: "A", Primary: "A", Slots: map[string]agent.Slot{"A": {Good: true}, "B": {}}}, nil
+}
+func (d *device) Install(context.Context, agent.Job, verifier.Verified, agent.Image) error {
+	return &agent.Problem{Reason: agent.ReasonHookBusy, Text: "later"}
+}
+func (d *device) Do(context.Context, agent.Verb, agent.Job) error { return nil }
+
+// run lets the device live for a while.
+func (d *device) run(span time.Duration) {
+	d.t.Helper()
+	for end := d.uptime + span; d.uptime < end; {
+		wait, err := d.agent.Turn(d.t.Context())
+		must(d.t, err)
+		d.uptime += min(wait, end-d.uptime)
+	}
+}
+
+func (d *device) app() agent.ComponentStatus { return d.agent.Status().Components[0] }
+
+// staged says whether the image has come and was verified.
+func (d *device) staged() bool { return d.app().Phase == agent.Writing }
+
+const targetPath = "board/stable/app.img"
+
+// A publisher makes and signs a repository as ota-repo does.
+type publisher struct {
+	t      *testing.T
+	dir    string // what mirrors serve
+	repo   *publish.Repo
+	anchor []byte
+	now    time.Time
+}
+
+func newPublisher(t *testing.T, image []byte) *publisher {
+	t.Helper()
+	dir := t.TempDir()
+	secret := publish.FixedPassphrase("test")
+	p := &publisher{t: t, dir: publish.RepositoryDir(dir), now: time.Now()}
+	_, err := publish.Init(dir, publish.Options{Now: p.now, Passphrase: secret, KDF: publish.KDF{LogN: 10, R: 1, P: 1}})
+	must(t, err)
+	p.repo, err = publish.Open(dir, publish.Access{Passphrase: secret})
+	must(t, err)
+	t.Cleanup(func() { p.repo.Close() })
+	p.anchor, err = os.ReadFile(filepath.Join(publish.MetadataDir(dir), "1.root.json"))
+	must(t, err)
+	p.add(targetPath, image)
+	return p
+}
+
+func (p *publisher) add(path string, image []byte) {
+	p.t.Helper()
+	_, err := p.repo.Add(publish.Addition{Path: path, Image: bytes.NewReader(image)})
+	must(p.t, err)
+	_, err = p.repo.Publish(p.now)
+	must(p.t, err)
+}
+
+// A liar serves a publisher's files; those whose path contains lie are changed in one bit. It counts.
+type liar struct {
+	*httptest.Server
+	lie      atomic.Pointer[string] // nil: none
+	images   atomic.Int64           // requests for images
+	metadata atomic.Int64
+}
+
+func newLiar(t *testing.T, p *publisher, lie string) *liar {
+	l := &liar{}
+	if lie != "" {
+		l.lie.Store(&lie)
+	}
+	files := http.FileServer(http.Dir(p.dir))
+	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/targets/") {
+			l.images.Add(1)
+		} else {
+			l.metadata.Add(1)
+		}
+		if lie := l.lie.Load(); lie != nil && strings.Contains(r.URL.Path, *lie) {
+			b, err := os.ReadFile(filepath.Join(p.dir, filepath.FromSlash(r.URL.Path)))
+			if err == nil {
+				b[len(b)/2] ^= 1
+				w.Write(b)
+				return
+			}
+		}
+		files.ServeHTTP(w, r)
+	}))
+	t.Cleanup(l.Close)
+	return l
+}
+
+// repositoryOf asks the liars in this order.
+func repositoryOf(t *testing.T, liars ...*liar) *fetch.Repository {
+	var c fetch.Config
+	for _, l := range liars {
+		c.Metadata = append(c.Metadata, l.URL+"/metadata")
+		c.Targets = append(c.Targets, l.URL+"/targets")
+	}
+	return open(t, c)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func hashOf(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// firstPoll is the time in which everything happens that waits for no back-off.
+const firstPoll = 10 * time.Minute
+
+// TestLiesLeadToTheNextMirrorAtOnce: whatever the first two mirrors lie about, the third one's image is there before
+// anyone would have waited for a back-off. Nobody is asked for the same lie twice.
+func TestLiesLeadToTheNextMirrorAtOnce(t *testing.T) {
+	for _, lie := range []string{"timestamp.json", "snapshot.json", "targets.json", "app.img"} {
+		t.Run(lie, func(t *testing.T) {
+			p := newPublisher(t, fetchtest.Bytes(300_000))
+			first, second, honest := newLiar(t, p, lie), newLiar(t, p, lie), newLiar(t, p, "")
+			d := newDevice(t, p, repositoryOf(t, first, second, honest), nil)
+			d.run(firstPoll)
+			if !d.staged() {
+				t.Fatalf("not staged within %v: %+v, %+v", firstPoll, d.agent.Status().Repository, d.app())
+			}
+			if n := first.images.Load() + second.images.Load(); lie == "app.img" && n != 2 || lie != "app.img" && n != 1 {
+				t.Errorf("the liars were asked for images %d times", n)
+			}
+			if n := first.metadata.Load() + second.metadata.Load(); n > 10 {
+				t.Errorf("the liars were asked for metadata %d times", n)
+			}
+		})
+	}
+}
+
+// TestWhenAllMirrorsLie: each is asked once, then there is a back-off, and so on: it never spins, and takes the first
+// honest answer.
+func TestWhenAllMirrorsLie(t *testing.T) {
+	for _, lie := range []string{"timestamp.json", "app.img"} {
+		t.Run(lie, func(t *testing.T) {
+			p := newPublisher(t, fetchtest.Bytes(300_000))
+			first, second := newLiar(t, p, lie), newLiar(t, p, lie)
+			d := newDevice(t, p, repositoryOf(t, first, second), nil)
+			asked := func(l *liar) int64 {
+				if lie == "app.img" {
+					return l.images.Load()
+				}
+				return l.metadata.Load() / 2 // the next root, and the timestamp
+			}
+			d.run(firstPoll)
+			if asked(first) != 1 || asked(second) != 1 {
+				t.Errorf("asked %d and %d times, expected once each", asked(first), asked(second))
+			}
+			problem := d.agent.Status().Repository.LastProblem
+			if lie == "app.img" {
+				problem = d.app().Problem
+			}
+			if problem == nil || problem.Reason != agent.ReasonUnsigned && problem.Reason != agent.ReasonHashMismatch && problem.Reason != agent.ReasonMalformed {
+				t.Errorf("the problem is %+v", problem)
+			}
+			d.run(backoffMax)
+			if n := asked(first) + asked(second); n > 2+int64(backoffMax/backoffMin) {
+				t.Errorf("asked %d times in %v", n, backoffMax)
+			}
+			second.lie.Store(nil)
+			d.run(2 * backoffMax)
+			if !d.staged() {
+				t.Errorf("not staged although a mirror has become honest: %+v", d.app())
+			}
+		})
+	}
+}
+
+// rauc-hawkbit-updater#158 asked for a missing file each half second, for ever. A file that is not there is not asked for
+// again until the publisher has signed something new, or half a day has gone by.
+func TestMissingImageWaitsForNewMetadata(t *testing.T) {
+	img := fetchtest.Bytes(300_000)
+	p := newPublisher(t, img)
+	missing := filepath.Join(p.dir, "targets", "board", "stable", hashOf(img)+".app.img")
+	must(t, os.Rename(missing, missing+".away"))
+	s := newLiar(t, p, "")
+	d := newDevice(t, p, repositoryOf(t, s), func(c *agent.Config) { c.Poll = time.Hour })
+	checks := func() uint64 { return d.agent.Status().Repository.Checks }
+
+	d.run(backoffMax/2 - time.Minute)
+	if n := s.images.Load(); n != 1 || checks() < 5 {
+		t.Errorf("asked %d times for the image in %d checks, expected once", n, checks())
+	}
+	if f := d.app().Problem; f == nil || f.Reason != agent.ReasonHTTP || !strings.Contains(f.Text, "status 404") {
+		t.Errorf("the problem is %+v", f)
+	}
+	d.run(backoffMax)
+	if n := s.images.Load(); n < 2 || n > 3 {
+		t.Errorf("asked %d times for the image in %v: a file may come back under the same name", n, 3*backoffMax/2)
+	}
+	before, polls := s.images.Load(), checks()
+	_, err := p.repo.Timestamp(p.now)
+	must(t, err)
+	d.run(3 * time.Hour)
+	if n := s.images.Load(); n > before+1 || checks() == polls {
+		t.Errorf("%d requests for the image after a new timestamp alone", n-before)
+	}
+	must(t, os.Rename(missing+".away", missing))
+	p.add("board/stable/other.img", []byte("something else"))
+	d.run(2 * time.Hour)
+	if !d.staged() {
+		t.Errorf("not staged after the publisher has signed anew: %+v", d.app())
+	}
+}
+
+// TestServerBusyIsNotHammered: Retry-After counts, capped by backoff_max.
+func TestServerBusyIsNotHammered(t *testing.T) {
+	for _, tt := range []struct {
+		status     int
+		retryAfter string
+		asked      int64 // in one day
+	}{
+		{http.StatusTooManyRequests, "21600", 4},
+		{http.StatusServiceUnavailable, "999999999", 2}, // capped to half a day
+		{http.StatusTooEarly, "0", 24},
+		{http.StatusRequestTimeout, "", 24},
+		{http.StatusBadGateway, "nonsense", 24},
+	} {
+		var asked atomic.Int64
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			asked.Add(1)
+			if tt.retryAfter != "" {
+				w.Header().Set("Retry-After", tt.retryAfter)
+			}
+			w.WriteHeader(tt.status)
+		}))
+		p := newPublisher(t, []byte("image"))
+		d := newDevice(t, p, open(t, fetch.Config{Metadata: []string{s.URL}, Targets: []string{s.URL}}), nil)
+		d.run(24 * time.Hour)
+		if n := asked.Load(); n > tt.asked+1 || n < 2 {
+			t.Errorf("status %d, Retry-After %q: %d requests in a day, expected at most %d", tt.status, tt.retryAfter, n, tt.asked+1)
+		}
+		if f := d.agent.Status().Repository.LastProblem; f == nil || f.Reason != agent.ReasonServerBusy {
+			t.Errorf("status %d: the problem is %+v", tt.status, f)
+		}
+		s.Close()
+	}
+}
