@@ -13,7 +13,8 @@
 //     restarts, and with floors not even across the loss of the database.
 //   - What was verified before a later failure stays accepted. Every failure leaves a state from which the next
 //     refresh can go on: honest metadata is always accepted again.
-//   - Nothing new costs two requests, no write, and no look into a large file.
+//   - Nothing new costs two requests, no write, and no look into a large file. A look-up in an unchanged large file reads
+//     it and compares its hash with the signed snapshot's, but checks no signature again.
 //   - No input makes it panic. Every refusal is a *MetadataError that names the document, the check with its
 //     section of the specification, what was expected and what came.
 //
@@ -21,7 +22,7 @@
 //
 // request.go is the conversation; refresh.go, root.go, timestamp.go, snapshot.go and targets.go are the client
 // workflow in its order; search.go goes through delegations; floors.go is what outlives the database. document.go and
-// roles.go read files, threshold.go and keys.go check signatures, target.go checks images.
+// roles.go read files, threshold.go and keys.go check signatures, receipt.go spares them, target.go checks images.
 //
 // # Decisions
 //

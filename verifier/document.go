@@ -36,17 +36,37 @@ func readDocument(role, kind string, raw []byte, limits Limits, more fields) (*d
 	if err != nil {
 		return nil, malformed("4.2", err).of(role, 0)
 	}
-	d := &document{role: role, raw: raw, signed: parsed.Signed}
-	if err := d.readSigned(kind, more); err != nil {
-		return nil, malformed("4.3", err).of(role, d.version)
+	d, refusal := readSigned(role, kind, raw, parsed.Signed, more)
+	if refusal != nil {
+		return nil, refusal
 	}
 	if d.signatures, err = readSignatures(parsed.Signatures, limits); err != nil {
 		return nil, malformed("4.2", err).of(role, d.version)
 	}
-	if d.message.bytes, err = d.signed.Canonical(); err != nil {
-		return nil, malformed("4.2", err).of(role, d.version)
+	return d, nil
+}
+
+// readSigned reads the signed part of a file.
+func readSigned(role, kind string, raw []byte, signed strict.Value, more fields) (*document, *MetadataError) {
+	d := &document{role: role, raw: raw, signed: signed}
+	if err := d.readSigned(kind, more); err != nil {
+		return nil, malformed("4.3", err).of(role, d.version)
 	}
 	return d, nil
+}
+
+// canonical makes the message that signatures are over, once it is needed: a file that a receipt vouches for does not
+// pay for it.
+func (d *document) canonical() *MetadataError {
+	if d.message.bytes != nil {
+		return nil
+	}
+	message, err := d.signed.Canonical()
+	if err != nil {
+		return malformed("4.2", err).of(d.role, d.version)
+	}
+	d.message.bytes = message
+	return nil
 }
 
 // readSigned passes over the signed object once.

@@ -63,11 +63,17 @@ func FuzzMetadata(f *testing.F) {
 			},
 		} {
 			d := read(raw)
-			if d == nil || bytes.ContainsFunc(d.message.bytes, func(r rune) bool { return r < ' ' }) {
+			if d == nil {
+				continue
+			}
+			if refusal := d.canonical(); refusal != nil {
+				t.Fatalf("%s: read, but without a canonical form: %v", kind, refusal)
+			}
+			if bytes.ContainsFunc(d.message.bytes, func(r rune) bool { return r < ' ' }) {
 				continue // control characters stand raw in the canonical form, which then is not JSON
 			}
 			again := read(fmt.Appendf(nil, `{"signatures":[],"signed":%s}`, d.message.bytes))
-			if again == nil || !bytes.Equal(again.message.bytes, d.message.bytes) || again.version != d.version || !again.expires.Equal(d.expires) {
+			if again == nil || again.canonical() != nil || !bytes.Equal(again.message.bytes, d.message.bytes) || again.version != d.version || !again.expires.Equal(d.expires) {
 				t.Errorf("%s: the canonical form %s reads as another document", kind, d.message.bytes)
 			}
 		}
@@ -90,9 +96,11 @@ func lookUp(r *targetsRole) {
 
 // FuzzReceipt reads any bytes as a receipt. What is accepted is written back to the same receipt.
 func FuzzReceipt(f *testing.F) {
-	r := &receipt{version: 1, expires: time.Unix(0, 0).UTC(), length: 2, sha256: make([]byte, 32), sha512: make([]byte, 64), signers: []KeyHash{{1}, {2}}}
+	r := &receipt{version: 1, expires: time.Unix(0, 0).UTC(), length: 2, sha256: make([]byte, 32), sha512: make([]byte, 64), signers: []KeyHash{{1}, {2}}, grant: make([]byte, 32)}
 	f.Add(r.encode())
 	f.Add([]byte(`{"version":1}`))
+	r.grant = nil
+	f.Add(r.encode())
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		r, err := readReceipt(raw)
 		if err != nil {

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -152,3 +155,11 @@ func ed25519s(names ...string) []*tuftest.Key {
 func answered(raw []byte) func() verifier.Answer {
 	return func() verifier.Answer { return verifier.Bytes(raw) }
 }
+
+// sha256Hex and lengthText are how a receipt writes a file's hash and length.
+func sha256Hex(raw []byte) string {
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:])
+}
+
+func lengthText(raw []byte) string { return fmt.Sprintf(`"length":%d,`, len(raw)) }

@@ -33,8 +33,8 @@ type Limits struct {
 	Keys int
 	// SearchRoles: delegated roles that one search visits (TUF 5.6.7.1).
 	SearchRoles int
-	// ReceiptBytes: from this length on, in bytes, a Receipt is kept beside the top-level targets file, so that a
-	// refresh which finds it unchanged does not read it.
+	// ReceiptBytes: from this length on, in bytes, a Receipt is kept beside a targets file, so that an unchanged one is not
+	// verified twice.
 	ReceiptBytes int64
 	// PlainTargetNames: targets are kept under their plain path even though the repository uses consistent
 	// snapshots (a layout of some object stores). Length and hashes are checked all the same.

@@ -1,10 +1,10 @@
 package verifier
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/sha512"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/ota-agent/ota-agent/verifier/strict"
@@ -13,9 +13,14 @@ import (
 // receiptBytesMax bounds a stored receipt, in bytes: room for the keys of any real threshold.
 const receiptBytesMax = 64 << 10
 
-// A receipt is what a refresh must know of a stored targets file that it does not read. It lets a refresh that
-// finds nothing new end without touching a large file; it never makes the file itself trusted: whoever looks
-// into the file verifies it again.
+// A receipt notes that a large stored targets file was verified: which bytes, and who had to sign them. It spares two
+// things, each while nothing of that has changed. A refresh that finds nothing new ends without reading the file. And
+// who looks into the file reads it and compares its hash, but checks no signature.
+//
+// The store is trusted against accident, not against whoever can write to it. So a receipt alone never makes bytes
+// trusted: signatures are spared only where the snapshot, whose own signature each refresh checks, states the
+// file's hash. Who forges both file and receipt also needs the snapshot's key. Where the snapshot states no hash,
+// the file is verified each time it is loaded.
 type receipt struct {
 	version int64
 	expires time.Time
@@ -23,15 +28,18 @@ type receipt struct {
 	sha256  []byte
 	sha512  []byte // nil unless the snapshot listed one
 	signers []KeyHash
+	grant   []byte // signers.sum of who had to sign; nil in the receipts of older versions, which then spare nothing
 }
 
-// newReceipt notes what was verified of a targets file under the entry m.
-func newReceipt(t *targetsRole, m meta) *receipt {
-	sum := sha256.Sum256(t.raw)
-	r := &receipt{version: t.version, expires: t.expires, length: int64(len(t.raw)), sha256: sum[:], signers: t.by}
-	if m.hashes.sha512 != nil {
-		sum := sha512.Sum512(t.raw)
-		r.sha512 = sum[:]
+// newReceipt notes what was verified of a targets file: its bytes match m, and s signed them.
+func newReceipt(t *targetsRole, m meta, s signers) *receipt {
+	r := &receipt{
+		version: t.version, expires: t.expires, length: int64(len(t.raw)),
+		sha256: m.hashes.sha256, sha512: m.hashes.sha512, signers: t.by, grant: s.sum(),
+	}
+	if r.sha256 == nil {
+		sum := sha256.Sum256(t.raw)
+		r.sha256 = sum[:]
 	}
 	return r
 }
@@ -50,7 +58,11 @@ func (r *receipt) encode() []byte {
 		}
 		out = fmt.Appendf(out, `"%x"`, key)
 	}
-	return append(out, "]}"...)
+	out = append(out, ']')
+	if r.grant != nil {
+		out = fmt.Appendf(out, `,"grant":"%x"`, r.grant)
+	}
+	return append(out, '}')
 }
 
 // readReceipt reads a stored receipt.
@@ -74,6 +86,8 @@ func readReceipt(raw []byte) (*receipt, error) {
 			r.sha512, err = readHash(v, sha512.Size)
 		case "signers":
 			r.signers, err = readKeyHashes(v)
+		case "grant":
+			r.grant, err = readHash(v, sha256.Size)
 		}
 		return err
 	})
@@ -95,14 +109,31 @@ func readKeyHashes(v strict.Value) ([]KeyHash, error) {
 	return all, err
 }
 
-// standsFor reports whether the stored file need not be read: it is the one that the snapshot means, it is not
-// expired, and its signers still meet the threshold.
-func (r *receipt) standsFor(m meta, s signers, now time.Time) bool {
+// isOf reports whether the receipt is of the file that the snapshot means, verified for those who must sign it now: the
+// same keys under the same key IDs and schemes, and the same threshold.
+func (r *receipt) isOf(m meta, s signers) bool {
 	return r.version == m.version && (m.length < 0 || r.length == m.length) &&
 		m.hashes.known("") == nil &&
-		(m.hashes.sha256 == nil || slices.Equal(m.hashes.sha256, r.sha256)) &&
-		(m.hashes.sha512 == nil || slices.Equal(m.hashes.sha512, r.sha512)) &&
-		r.expires.After(now) && s.met(r.signers)
+		(m.hashes.sha256 == nil || bytes.Equal(m.hashes.sha256, r.sha256)) &&
+		(m.hashes.sha512 == nil || bytes.Equal(m.hashes.sha512, r.sha512)) &&
+		bytes.Equal(r.grant, s.sum()) && s.met(r.signers)
+}
+
+// standsFor reports whether the stored file need not be read at all: it is the one that the snapshot means, and is
+// not expired.
+func (r *receipt) standsFor(m meta, s signers, now time.Time) bool {
+	return r.isOf(m, s) && r.expires.After(now)
+}
+
+// vouchesFor reports whether the signatures of bytes that match m need not be checked again: the receipt is of these
+// bytes, and m says so by a hash.
+func (r *receipt) vouchesFor(m meta, s signers) bool {
+	return r != nil && (m.hashes.sha256 != nil || m.hashes.sha512 != nil) && r.isOf(m, s)
+}
+
+// describes reports whether the file says what the receipt says of it.
+func (r *receipt) describes(d *document) bool {
+	return d.version == r.version && d.expires.Equal(r.expires) && int64(len(d.raw)) == r.length
 }
 
 func (r *receipt) info() RoleInfo {

@@ -29,8 +29,9 @@ type Kind uint8
 const (
 	// Metadata is a role's signed file, byte for byte as it was received.
 	Metadata Kind = iota
-	// Receipt is the verifier's own short note about a stored role's file: its hash, length, version,
-	// expiry and the public keys that signed it. It stands in for a large file whose bytes need not be read.
+	// Receipt is the verifier's own short note about a stored role's file that was verified: its hash, length,
+	// version and expiry, the public keys that signed it, and who had to. It stands in for a large file whose bytes
+	// need not be read, and spares the signatures of one that is read.
 	Receipt
 )
 

@@ -93,7 +93,10 @@ func (s *Search) Holds(f Floor) bool {
 
 // load brings a role in and visits it.
 func (s *Search) load(w wanted, expires time.Time) {
-	l := &loader{conversation: &s.conversation, refresh: s.refresh, wanted: w, receipted: s.refresh.receipt != nil}
+	l := &loader{conversation: &s.conversation, refresh: s.refresh, wanted: w}
+	if w.role == Targets {
+		l.note, l.noteAsked, l.noteStored = s.refresh.receipt, true, true
+	}
 	l.done = func(t *targetsRole) error {
 		if w.role == Targets {
 			s.refresh.targets = t // read once for all searches of this refresh

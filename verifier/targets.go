@@ -19,22 +19,36 @@ func (r *Refresh) want(role string, s signers) (wanted, *MetadataError) {
 	return wanted{role: role, signers: s, meta: m}, nil
 }
 
-// check is TUF 5.6.2 to 5.6.5, alike for the top-level role and delegated ones, for received and for stored bytes.
-func (r *Refresh) check(w wanted, raw []byte) (*targetsRole, *MetadataError) {
+// check is TUF 5.6.2 to 5.6.5, alike for the top-level role and delegated ones, for received and for stored bytes. A
+// receipt, where there is one, can spare 5.6.3.
+func (r *Refresh) check(w wanted, raw []byte, note *receipt) (*targetsRole, *MetadataError) {
 	if refusal := w.meta.matches(raw, "5.6.2"); refusal != nil {
 		return nil, refusal.of(w.role, w.meta.version)
 	}
-	t, refusal := readTargets(w.role, raw, r.limits)
+	t, refusal := r.believe(w, raw, note)
 	if refusal != nil {
-		return nil, refusal
-	}
-	if t.by, refusal = t.verify(w.signers, "5.6.3"); refusal != nil {
 		return nil, refusal
 	}
 	if refusal := sameVersion(t.version, w.meta.version, "5.6.4").in(t.document); refusal != nil {
 		return nil, refusal
 	}
 	return t, t.expiry(r.now, "5.6.5")
+}
+
+// believe reads bytes that match the snapshot's entry, and is TUF 5.6.3. What a receipt vouches for was checked before; if
+// the two disagree in anything, everything is checked.
+func (r *Refresh) believe(w wanted, raw []byte, note *receipt) (*targetsRole, *MetadataError) {
+	if note.vouchesFor(w.meta, w.signers) {
+		if t, refusal := reopenTargets(w.role, raw, r.limits); refusal == nil && note.describes(t.document) {
+			t.by = note.signers
+			return t, nil
+		}
+	}
+	t, refusal := readTargets(w.role, raw, r.limits)
+	if refusal == nil {
+		t.by, refusal = t.verify(w.signers, "5.6.3")
+	}
+	return t, refusal
 }
 
 // beginTargets ends the refresh with the stored targets file if that is still the right one. A large one is not
@@ -45,11 +59,9 @@ func (r *Refresh) beginTargets() error {
 		return refusal
 	}
 	l := &loader{conversation: &r.conversation, refresh: r, wanted: w, done: r.endTargets}
-	l.ask(storedRequest(receiptKey(), receiptBytesMax), l.takeReceipt)
+	l.ask(storedRequest(l.receiptKey(), receiptBytesMax), l.takeReceipt)
 	return nil
 }
-
-func receiptKey() Key { return Key{Role: Targets, Kind: Receipt} }
 
 func (r *Refresh) endTargets(t *targetsRole) error {
 	r.targets = t
@@ -59,56 +71,84 @@ func (r *Refresh) endTargets(t *targetsRole) error {
 // A loader brings one targets role into a conversation: from the store, or else from the repository.
 type loader struct {
 	*conversation
-	refresh   *Refresh
-	wanted    wanted
-	done      func(*targetsRole) error
-	receipted bool // whether the store may have a receipt of the file
+	refresh    *Refresh
+	wanted     wanted
+	done       func(*targetsRole) error
+	noteAsked  bool     // whether the store was asked for the file's receipt
+	noteStored bool     // whether it has one, damaged or not
+	note       *receipt // the one it has, if it can be read
+	local      []byte   // the stored file, while its receipt is asked for
 }
 
+func (l *loader) receiptKey() Key { return Key{Role: l.wanted.role, Kind: Receipt} }
+
+// takeReceipt is for the refresh, which asks for the receipt first: it may spare reading the file.
 func (l *loader) takeReceipt(a Answer) (Change, error) {
-	raw, ok, err := l.stored(a)
-	if err != nil {
-		return Change{}, err
-	}
-	l.receipted = ok
-	if !ok {
-		l.begin()
-		return Change{}, nil
-	}
-	note, damaged := readReceipt(raw)
+	err := l.readNote(a)
 	switch {
-	case damaged != nil:
-		l.begin()
-		return Change{Drop: []Key{receiptKey()}}, nil
-	case note.standsFor(l.wanted.meta, l.wanted.signers, l.refresh.now):
-		l.refresh.receipt = note
+	case err != nil:
+		return Change{}, err
+	case l.note != nil && l.note.standsFor(l.wanted.meta, l.wanted.signers, l.refresh.now):
+		l.refresh.receipt = l.note
 		return Change{}, nil
-	case note.version != l.wanted.meta.version:
+	case l.note != nil && l.note.version != l.wanted.meta.version:
 		return Change{}, l.askRemote() // the stored file is outdated: there is no use in reading it
 	}
 	l.begin()
 	return Change{}, nil
 }
 
+// readNote reads the store's receipt. A damaged one spares nothing, and is replaced with the next.
+func (l *loader) readNote(a Answer) error {
+	raw, ok, err := l.stored(a)
+	l.noteAsked, l.noteStored = true, ok
+	if err != nil || !ok {
+		return err
+	}
+	if note, damaged := readReceipt(raw); damaged == nil {
+		l.note = note
+	}
+	return nil
+}
+
 func (l *loader) begin() {
 	l.ask(storedRequest(Key{Role: l.wanted.role}, l.refresh.storedBytesMax()), l.takeStored)
 }
 
-// takeStored uses the local copy only if it is what the snapshot means and verifies under the delegator at hand.
+// takeStored asks for the receipt of a large file. One of a small file would cost more than it spares.
 func (l *loader) takeStored(a Answer) (Change, error) {
 	raw, ok, err := l.stored(a)
-	if err != nil {
+	switch {
+	case err != nil:
 		return Change{}, err
+	case !ok:
+		return Change{}, l.askRemote()
+	case l.noteAsked || !l.isLarge(raw):
+		return l.useStored(raw)
+	}
+	l.local = raw
+	l.ask(storedRequest(l.receiptKey(), receiptBytesMax), func(a Answer) (Change, error) {
+		if err := l.readNote(a); err != nil {
+			return Change{}, err
+		}
+		return l.useStored(l.local)
+	})
+	return Change{}, nil
+}
+
+// useStored uses the local copy only if it is what the snapshot means and verifies under the delegator at hand.
+func (l *loader) useStored(raw []byte) (Change, error) {
+	t, refusal := l.refresh.check(l.wanted, raw, l.note)
+	if refusal == nil {
+		var change Change
+		if l.note == nil || !l.note.isOf(l.wanted.meta, l.wanted.signers) {
+			change = l.receipt(t) // what was verified now need not be verified again
+		}
+		return change, l.done(t)
 	}
 	var change Change
-	if ok {
-		t, refusal := l.refresh.check(l.wanted, raw)
-		if refusal == nil {
-			return Change{}, l.done(t)
-		}
-		if errors.Is(refusal, ErrMalformed) {
-			change.Drop = []Key{{Role: l.wanted.role}}
-		}
+	if errors.Is(refusal, ErrMalformed) {
+		change.Drop = []Key{{Role: l.wanted.role}}
 	}
 	return change, l.askRemote()
 }
@@ -129,25 +169,30 @@ func (l *loader) takeRemote(a Answer) (Change, error) {
 	if err != nil {
 		return Change{}, err
 	}
-	t, refusal := l.refresh.check(l.wanted, raw)
+	t, refusal := l.refresh.check(l.wanted, raw, nil)
 	if refusal != nil {
 		return Change{}, refusal.of(l.wanted.role, l.wanted.meta.version)
 	}
 	return l.keep(t), l.done(t)
 }
 
-// keep stores the file, and a receipt beside it if it is the top-level role's and large.
+// keep stores the file and its receipt.
 func (l *loader) keep(t *targetsRole) Change {
-	change := Change{Put: []Document{{Key: Key{Role: t.role}, Bytes: t.raw}}}
-	if t.role != Targets {
-		return change
-	}
-	if int64(len(t.raw)) < l.refresh.limits.ReceiptBytes {
-		if l.receipted {
-			change.Drop = []Key{receiptKey()}
-		}
-		return change
-	}
-	change.Put = append(change.Put, Document{Key: receiptKey(), Bytes: newReceipt(t, l.wanted.meta).encode()})
+	change := l.receipt(t)
+	change.Put = append([]Document{{Key: Key{Role: t.role}, Bytes: t.raw}}, change.Put...)
 	return change
 }
+
+// receipt stores a receipt of a verified file if it is large, and forgets the one of a large file before it if not.
+func (l *loader) receipt(t *targetsRole) Change {
+	switch {
+	case l.isLarge(t.raw):
+		note := newReceipt(t, l.wanted.meta, l.wanted.signers)
+		return Change{Put: []Document{{Key: l.receiptKey(), Bytes: note.encode()}}}
+	case l.noteStored:
+		return Change{Drop: []Key{l.receiptKey()}}
+	}
+	return Change{}
+}
+
+func (l *loader) isLarge(raw []byte) bool { return int64(len(raw)) >= l.refresh.limits.ReceiptBytes }

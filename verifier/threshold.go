@@ -2,7 +2,10 @@ package verifier
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/ota-agent/ota-agent/verifier/strict"
@@ -117,6 +120,20 @@ func (s signers) met(by []KeyHash) bool {
 	return int64(len(counted)) >= s.threshold
 }
 
+// sum identifies who may sign, under which key IDs and schemes, and how many must.
+func (s signers) sum() []byte {
+	h := sha256.New()
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(s.threshold)))
+	for _, id := range slices.Sorted(maps.Keys(s.keys)) {
+		key := s.keys[id]
+		for _, part := range []string{id, key.scheme, string(key.hash[:])} {
+			h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+			h.Write([]byte(part))
+		}
+	}
+	return h.Sum(nil)
+}
+
 // An attempt is one check of one signature with one key.
 type attempt struct {
 	keyID  string
@@ -127,6 +144,9 @@ type attempt struct {
 // verify counts the different keys that signed the document, and returns them. Each key is tried once: one key
 // under two IDs counts once, and bounds the work (B2, B12).
 func (d *document) verify(s signers, section string) ([]KeyHash, *MetadataError) {
+	if refusal := d.canonical(); refusal != nil {
+		return nil, refusal
+	}
 	var valid []KeyHash
 	tried := map[KeyHash]bool{}
 	known := 0

@@ -19,6 +19,10 @@ func (v Value) Canonical() ([]byte, error) {
 
 // AppendCanonical appends the canonical form to dst. After an error dst is returned as it was.
 func (v Value) AppendCanonical(dst []byte) ([]byte, error) {
+	v, err := v.validated()
+	if err != nil {
+		return dst, err
+	}
 	c := canonical{buffer: dst}
 	if err := c.value(v); err != nil {
 		return dst, err
@@ -29,6 +33,10 @@ func (v Value) AppendCanonical(dst []byte) ([]byte, error) {
 // WriteCanonical writes the canonical form to w, a hash as a rule. It needs a small buffer, and 64 bytes for
 // each member of the objects it is in, if their names don't ascend; what was written before an error is to be thrown away.
 func (v Value) WriteCanonical(w io.Writer) error {
+	v, err := v.validated()
+	if err != nil {
+		return err
+	}
 	c := canonical{w: w}
 	if v.form != exact {
 		c.buffer = make([]byte, 0, min(len(v.raw), 2*chunkBytes))
@@ -37,6 +45,14 @@ func (v Value) WriteCanonical(w io.Writer) error {
 		return err
 	}
 	return c.flush(0)
+}
+
+// validated makes good what ReopenSigned left out: only what is JSON has a canonical form.
+func (v Value) validated() (Value, error) {
+	if v.form != reopened {
+		return v, nil
+	}
+	return Parse(v.raw)
 }
 
 // Canonical validates raw, one JSON value, and returns its canonical form: raw itself, or a part of it, if

@@ -35,3 +35,26 @@ func member(whole, v Value, name string, want Kind) error {
 	}
 	return nil
 }
+
+// ReopenSigned finds the signed part of raw without validating anything: ParseDocument accepted these very bytes before, as
+// the caller knows by their hash. Should the caller be mistaken, the Value reads as nonsense; but no reader panics,
+// each takes time linear in the length, and a canonical form is made only of what proves to be JSON. The end of
+// the Value is not looked for, so its Raw goes on to the end of the document; that of its members is theirs.
+func ReopenSigned(raw []byte) (Value, error) {
+	start := skipSpace(raw, 0)
+	whole := Value{raw: raw[start:], offset: start, form: reopened}
+	if whole.Kind() != Object {
+		return Value{}, whole.Refuse("an object with signed and signatures")
+	}
+	var signed Value
+	for m := whole.members(); m.begin(); m.finish() {
+		if string(m.name) == "signed" {
+			signed = whole.part(m.start, len(whole.raw))
+			break
+		}
+	}
+	if err := member(whole, signed, "signed", Object); err != nil {
+		return Value{}, err
+	}
+	return signed, nil
+}

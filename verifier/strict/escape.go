@@ -81,8 +81,12 @@ func hexDigit(c byte) byte {
 	}
 }
 
-// nextRune decodes the escape that raw, the inside of a valid string, starts with.
+// nextRune decodes the escape that raw, the inside of a string, starts with. What is none, as can be in a reopened
+// document, is a replacement character.
 func nextRune(raw []byte) (rune, int) {
+	if len(raw) < 2 {
+		return utf8.RuneError, len(raw)
+	}
 	switch c := raw[1]; c {
 	case 'b':
 		return '\b', 2
@@ -95,7 +99,11 @@ func nextRune(raw []byte) (rune, int) {
 	case 't':
 		return '\t', 2
 	case 'u':
-		return unicodeEscape(raw)
+		r, n := unicodeEscape(raw)
+		if n == 0 {
+			return utf8.RuneError, 2
+		}
+		return r, n
 	default:
 		return rune(c), 2
 	}

@@ -15,18 +15,23 @@ func (v Value) Refuse(want string) error {
 func (v Value) describe() string {
 	switch k := v.Kind(); k {
 	case Bool:
-		return string(v.raw)
+		return bounded(v.raw)
 	case Number:
-		if len(v.raw) > excerptMax {
-			return "the number " + string(v.raw[:excerptMax]) + "..."
-		}
-		return "the number " + string(v.raw)
+		return "the number " + bounded(v.raw)
 	case String:
 		text, _ := v.Bytes()
 		return "the string " + quote(text)
 	default:
 		return k.String()
 	}
+}
+
+// bounded is raw, or its beginning.
+func bounded(raw []byte) string {
+	if len(raw) > excerptMax {
+		return string(raw[:excerptMax]) + "..."
+	}
+	return string(raw)
 }
 
 // Text returns what a string stands for.
@@ -41,7 +46,7 @@ func (v Value) Bytes() ([]byte, error) {
 	if v.Kind() != String {
 		return nil, v.Refuse("a string")
 	}
-	raw := v.raw[1 : len(v.raw)-1]
+	raw := v.raw[1:max(1, len(v.raw)-1)] // a reopened document may end with a lone quote
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return raw[:len(raw):len(raw)], nil
 	}

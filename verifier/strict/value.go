@@ -43,10 +43,11 @@ const (
 	unsorted form = iota // nothing
 	sorted               // the names of every object ascend, and every number is an integer
 	exact                // the bytes are the canonical form
+	reopened             // less than nothing: the bytes were not even validated, see ReopenSigned
 )
 
-// A Value is a part of a document that was validated as a whole; only this package makes one that is not the
-// zero Value. It refers to the bytes that were parsed, which must not change as long as it is used.
+// A Value is a part of a document that was validated as a whole, now or (ReopenSigned) earlier; only this package makes
+// one that is not the zero Value. It refers to the bytes that were parsed, which must not change as long as it is used.
 type Value struct {
 	raw    []byte
 	offset int // in the document
@@ -118,6 +119,9 @@ func (v Value) Array(f func(i int, element Value) error) error {
 	pos := skipSpace(v.raw, 1)
 	for i := 0; pos < len(v.raw) && v.raw[pos] != ']'; i++ {
 		end := skipValue(v.raw, pos)
+		if end == pos {
+			break // no value begins here, as can be in a reopened document
+		}
 		if err := f(i, v.part(pos, end)); err != nil {
 			return at(err, func(e *Error) { e.withinIndex(i) })
 		}
@@ -136,12 +140,15 @@ func (v Value) Lookup(name string) (Value, bool) {
 		if string(m.name) == name {
 			return v.part(m.start, m.end), true
 		}
-		if v.form >= sorted && string(m.name) > name {
+		if v.ordered() && string(m.name) > name {
 			break
 		}
 	}
 	return Value{}, false
 }
+
+// ordered reports whether the names of every object in v are known to ascend.
+func (v Value) ordered() bool { return v.form == sorted || v.form == exact }
 
 // Field is Lookup for a member that must be there.
 func (v Value) Field(name string) (Value, error) {
@@ -177,17 +184,28 @@ type members struct {
 func (v Value) members() members { return members{raw: v.raw, pos: skipSpace(v.raw, 1)} }
 
 // next steps to the next member, if there is one.
-func (m *members) next() bool {
+func (m *members) next() bool { return m.begin() && m.finish() }
+
+// begin reads the next member's name, and finds where its value starts.
+func (m *members) begin() bool {
 	if m.pos >= len(m.raw) || m.raw[m.pos] != '"' {
 		return false
 	}
 	end, escaped := skipText(m.raw, m.pos)
+	if end < m.pos+2 {
+		return false // a lone quote at the end, as can be in a reopened document
+	}
 	m.received = m.raw[m.pos+1 : end-1]
 	m.name = m.received
 	if escaped {
 		m.name = appendText(nil, m.received)
 	}
 	m.start = skipByte(m.raw, end, ':')
+	return true
+}
+
+// finish finds the end of the value. It is always true.
+func (m *members) finish() bool {
 	m.end = skipValue(m.raw, m.start)
 	m.pos = skipByte(m.raw, m.end, ',')
 	return true

@@ -1,0 +1,17 @@
+package verifier
+
+// CountChecks counts the signatures of one top-level role that r checks from now on, for as long as root stays the
+// same.
+func CountChecks(r *Refresh, role string) *int {
+	n := new(int)
+	keys := r.root.grants[role].keys
+	for id, key := range keys {
+		verify := key.verify
+		key.verify = func(m *message, signature []byte) bool {
+			*n++
+			return verify(m, signature)
+		}
+		keys[id] = key
+	}
+	return n
+}
