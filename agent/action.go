@@ -11,6 +11,9 @@ const (
 	TakeUp ActionKind = "take_up"
 	// Adopt notes what a provisioned device runs as confirmed.
 	Adopt ActionKind = "adopt"
+	// Degrade notes that the bootloader went back from what was confirmed, Restore that it boots it again.
+	Degrade ActionKind = "degrade"
+	Restore ActionKind = "restore"
 	// Prove begins a trial of what is booted and nobody judged: idle → trial.
 	Prove ActionKind = "prove"
 	// Drop gives up a release that was never tried: → idle.

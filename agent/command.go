@@ -51,7 +51,7 @@ func (e *engine) retry(name string) error {
 		c.notBefore, c.failures = 0, 0
 		r := e.book.record(c.name)
 		r.Rejected, r.Held, r.Attempts = nil, nil, 0
-		if err := e.book.put(r, false); err != nil {
+		if err := e.book.put(r, false, nil); err != nil {
 			return err
 		}
 		c.retried = true
@@ -74,8 +74,8 @@ func (e *engine) endDegraded(c *live) error {
 	if r.Phase != Idle || r.Confirmed == nil || c.slots.Booted == r.ConfirmedSlot {
 		return nil
 	}
-	r.Confirmed, r.ConfirmedSlot = nil, ""
-	return e.book.put(r, false)
+	r.Confirmed, r.ConfirmedSlot, r.Degraded = nil, "", false
+	return e.book.put(r, false, nil)
 }
 
 func (e *engine) cancelFetches() {

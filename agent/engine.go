@@ -100,6 +100,12 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 		return nil, err
 	}
 	e := &engine{cfg: cfg.withDefaults(), p: p, log: log, book: book, lastBegan: -1, parkedAt: -1}
+	book.outbox.random = p.Random
+	book.outbox.now = func() (time.Time, string) {
+		now, _, _ := e.effectiveTime()
+		return now, p.System.BootID()
+	}
+	book.outbox.tellRecovered(book.recovered())
 	up := p.System.Uptime()
 	e.plan = newSchedule(e.cfg, up, p.Random())
 	for i := range e.cfg.Components {
@@ -220,7 +226,7 @@ func (e *engine) finish(t *task, o outcome) error {
 // step commits what Step makes of the record, and then lets what is known in this process follow.
 func (e *engine) step(c *live, r Record, a Action, p *Problem) error {
 	next := Step(r, a, p)
-	if err := e.book.put(next, a.Kind == Finish || a.Kind == Adopt); err != nil {
+	if err := e.book.put(next, a.Kind == Finish || a.Kind == Adopt, p); err != nil {
 		return err
 	}
 	if next.Phase != r.Phase || next.BootID != r.BootID || next.Acted != r.Acted {

@@ -78,6 +78,11 @@ func (o Offer) left(r Record) bool {
 	return o.Known && (o.id() != r.Release.ID() || o.Problem != nil)
 }
 
+// fellBack reports whether another slot is booted than the one that was confirmed, with something else in it.
+func (f Facts) fellBack(r Record) bool {
+	return r.Confirmed != nil && f.Slots.Booted != r.ConfirmedSlot && !f.runs(r, *r.Confirmed)
+}
+
 // runs reports whether the booted slot holds the release, as far as the hook or the record can tell.
 func (f Facts) runs(r Record, rel Release) bool {
 	if f.Slots == nil {

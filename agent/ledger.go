@@ -17,6 +17,7 @@ type ledger struct {
 
 	mu     sync.Mutex
 	state  State
+	outbox outbox
 	failed error // of a Commit: its outcome is unknown, so nothing may be committed after it
 }
 
@@ -28,7 +29,7 @@ func openLedger(store Store) (*ledger, error) {
 	if state.Records == nil {
 		state.Records = map[string]Record{}
 	}
-	return &ledger{store: store, state: state}, nil
+	return &ledger{store: store, state: state, outbox: openOutbox(state)}, nil
 }
 
 // commit makes c durable and then takes it over. Floors of components always are the ledger's own.
@@ -47,10 +48,12 @@ func (l *ledger) commit(c Change) error {
 }
 
 func (l *ledger) commitLocked(c Change) error {
+	events := l.outbox.into(&c)
 	if err := l.store.Commit(c); err != nil {
 		l.failed = fmt.Errorf("commit (its outcome is unknown, so the agent starts again): %w", err)
 		return l.failed
 	}
+	l.outbox.committed(events)
 	if c.Metadata.Floors != nil {
 		l.state.Floors = *c.Metadata.Floors
 	}
@@ -66,16 +69,18 @@ func (l *ledger) commitLocked(c Change) error {
 	return nil
 }
 
-// put commits a record, and with raise the rollback_index floor of what it has just confirmed.
-func (l *ledger) put(r Record, raise bool) error {
+// put commits a record, with raise the rollback_index floor of what it has just confirmed, and the events that tell of the
+// change. p is what failed, or nil.
+func (l *ledger) put(r Record, raise bool, p *Problem) error {
+	now, boot := l.outbox.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.failed != nil {
 		return l.failed
 	}
 	c := Change{}
-	if !reflect.DeepEqual(l.recordLocked(r.Component), r) {
-		c.Records = []Record{r}
+	if old := l.recordLocked(r.Component); !reflect.DeepEqual(old, r) {
+		c.Records, c.Events = []Record{r}, stamp(tell(old, r, p), now, boot)
 	}
 	if raise && r.Confirmed != nil {
 		if floors, ok := raiseIndex(l.state.Floors, r.Component, r.Confirmed); ok {

@@ -65,6 +65,12 @@ func nextIdle(r Record, f Facts) Action {
 	if f.Slots == nil {
 		return f.waitOr(Observe)
 	}
+	if back := f.fellBack(r); back != r.Degraded {
+		if back {
+			return Action{Kind: Degrade}
+		}
+		return Action{Kind: Restore}
+	}
 	if r.Unreachable != "" {
 		switch {
 		case f.Reached:

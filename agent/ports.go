@@ -71,6 +71,10 @@ type Change struct {
 	Forget []string
 	Time   *TimeFloor
 	Device *DeviceState
+	// Events puts these into the journal, each under its Seq, and DropEvents drops those with these.
+	Events     []Event
+	DropEvents []uint64
+	Journal    *JournalMark
 }
 
 // State is what Load found.
@@ -79,6 +83,10 @@ type State struct {
 	Records map[string]Record
 	Time    TimeFloor
 	Device  DeviceState
+	// Events is the journal, in the order of Seq; Journal.Last is not below the Seq of any event that the store holds,
+	// also of those that it can't read.
+	Events  []Event
+	Journal JournalMark
 	// Recovered says in words what had to be repaired or set aside at start; nil when nothing was.
 	Recovered []string
 }

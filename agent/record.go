@@ -87,6 +87,8 @@ type Record struct {
 	// Confirmed is the last release that was confirmed, and the slot it is in; nil on a fresh device.
 	Confirmed     *Release `json:"confirmed,omitempty"`
 	ConfirmedSlot string   `json:"confirmed_slot,omitempty"`
+	// Degraded: the bootloader went back from ConfirmedSlot, and an event told of it.
+	Degraded bool `json:"degraded,omitempty"`
 	// Rejected and Held remember releases by ID, newest last, at most RememberedMax each.
 	Rejected []Rejection `json:"rejected,omitempty"`
 	Held     []Hold      `json:"held,omitempty"`

@@ -18,6 +18,8 @@ type Status struct {
 	Paused     bool              `json:"paused,omitempty"`
 	Components []ComponentStatus `json:"components"`
 	Counters   Counters          `json:"counters"`
+	// LastEvent is the Seq of the newest event.
+	LastEvent uint64 `json:"last_event,omitempty"`
 	// Recovered says what the store had to repair or set aside at start.
 	Recovered []string `json:"recovered,omitempty"`
 }

@@ -15,7 +15,9 @@ func Step(r Record, a Action, p *Problem) Record {
 			r.TargetSlot, r.BootID, r.Acted, r.Attempts, r.LostBoots, r.Verdict = "", "", false, 0, 0, nil
 		})
 	case Adopt:
-		return r.with(func(r *Record) { r.Confirmed, r.ConfirmedSlot = a.Release, a.Slot })
+		return r.with(func(r *Record) { r.Confirmed, r.ConfirmedSlot, r.Degraded = a.Release, a.Slot, false })
+	case Degrade, Restore:
+		return r.with(func(r *Record) { r.Degraded = a.Kind == Degrade })
 	case Prove:
 		return Step(r, Action{Kind: TakeUp, Release: a.Release, Hook: a.Hook, Reboot: a.Reboot}, nil).enter(Trial, a).with(
 			func(r *Record) { r.TargetSlot = a.Slot })
@@ -69,7 +71,7 @@ func stepEnded(r Record, a Action) Record {
 		done := r.Release
 		slot := r.TargetSlot
 		return r.rest().with(func(r *Record) {
-			r.Confirmed, r.ConfirmedSlot, r.Unreachable = done, slot, ""
+			r.Confirmed, r.ConfirmedSlot, r.Degraded, r.Unreachable = done, slot, false, ""
 			r.Rejected, r.Held = without(r.Rejected, done.ID()), withoutHold(r.Held, done.ID())
 		})
 	case Settle:
@@ -142,7 +144,7 @@ func (r Record) enter(p Phase, a Action) Record {
 func (r Record) rest() Record {
 	return Record{
 		Schema: RecordSchema, Component: r.Component, Phase: Idle, Unreachable: r.Unreachable,
-		Confirmed: r.Confirmed, ConfirmedSlot: r.ConfirmedSlot, Rejected: r.Rejected, Held: r.Held,
+		Confirmed: r.Confirmed, ConfirmedSlot: r.ConfirmedSlot, Degraded: r.Degraded, Rejected: r.Rejected, Held: r.Held,
 	}
 }
 

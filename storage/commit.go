@@ -65,7 +65,10 @@ func (p *plan) run(tx *bbolt.Tx) error {
 	}
 	before := count
 	for _, w := range p.writes {
-		b := tx.Bucket([]byte(w.bucket))
+		b, err := tx.CreateBucketIfNotExists([]byte(w.bucket)) // one of a later schema may be missing
+		if err != nil {
+			return fmt.Errorf("make bucket %s: %w", w.bucket, err)
+		}
 		if b.Get(w.key) != nil {
 			count--
 		}

@@ -3,7 +3,7 @@
 //
 // The state directory, all of it 0700 and 0600, and never reached through a symbolic link:
 //
-//	agent.db            bbolt: metadata, the chain of roots, receipts, records, time floor, operator's wishes
+//	agent.db            bbolt: metadata, the chain of roots, receipts, records, events, time floor, operator's wishes
 //	agent.db.corrupt-N  databases that were damaged; the newest few are kept for whoever wants to know why
 //	floors              two alternating records, overwritten in place
 //	meta/SHA256         metadata over 64 KiB

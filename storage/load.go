@@ -57,7 +57,10 @@ func load(tx *bbolt.Tx, st *agent.State) error {
 		return fmt.Errorf("time floor: %w", err)
 	}
 	err = single(tx, bucketDevice, keyState, &st.Device)
-	return forgive(st, err, "the device state was damaged: whether the device was paused is forgotten")
+	if err = forgive(st, err, "the device state was damaged: whether the device was paused is forgotten"); err != nil {
+		return fmt.Errorf("device state: %w", err)
+	}
+	return loadEvents(tx, st)
 }
 
 // single reads the value of a bucket that has one. A value under any other key is not what was written there,
@@ -93,13 +96,23 @@ func get(tx *bbolt.Tx, bucket string, key []byte) ([]byte, error) {
 
 // getJSON reads a value into v, and leaves v zero on an error.
 func getJSON[T any](tx *bbolt.Tx, bucket string, key []byte, v *T) (found bool, err error) {
-	payload, err := get(tx, bucket, key)
-	if err != nil || payload == nil {
-		return false, err
+	raw := tx.Bucket([]byte(bucket)).Get(key)
+	if raw == nil {
+		return false, nil
+	}
+	err = openJSON(bucket, key, raw, v)
+	return err == nil, err
+}
+
+// openJSON reads a stored value into v, and leaves v zero on an error.
+func openJSON[T any](bucket string, key, raw []byte, v *T) error {
+	payload, err := unseal(bucket, key, raw)
+	if err != nil {
+		return err
 	}
 	if err := json.Unmarshal(payload, v); err != nil {
 		*v = *new(T)
-		return false, fmt.Errorf("%w: %w", err, errDamaged)
+		return fmt.Errorf("%w: %w", err, errDamaged)
 	}
-	return true, nil
+	return nil
 }

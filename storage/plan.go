@@ -32,7 +32,7 @@ type plan struct {
 
 func (s *Store) plan(c agent.Change) (*plan, error) {
 	p := &plan{at: map[string]int{}}
-	for _, step := range []func(agent.Change) error{p.documents, p.records, p.singles} {
+	for _, step := range []func(agent.Change) error{p.documents, p.records, p.singles, p.events} {
 		if err := step(c); err != nil {
 			return nil, err
 		}
@@ -155,7 +155,10 @@ func (p *plan) prune(tx *bbolt.Tx) error {
 	all := p.writes
 	p.writes = nil
 	for _, w := range all {
-		stored := tx.Bucket([]byte(w.bucket)).Get(w.key)
+		var stored []byte
+		if b := tx.Bucket([]byte(w.bucket)); b != nil {
+			stored = b.Get(w.key)
+		}
 		if bytes.Equal(stored, w.raw) && (stored == nil) == (w.raw == nil) {
 			continue
 		}
@@ -172,5 +175,5 @@ func (p *plan) prune(tx *bbolt.Tx) error {
 			}
 		}
 	}
-	return nil
+	return p.pruneEvents(tx)
 }

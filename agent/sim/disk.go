@@ -42,7 +42,7 @@ func (d *disk) Load() (agent.State, error) {
 	}
 	s := d.state
 	s.Floors = raise(verifier.Floors{}, d.floors)
-	s.Recovered = slices.Clone(s.Recovered)
+	s.Recovered, s.Events = slices.Clone(s.Recovered), cloneEvents(s.Events)
 	s.Records = map[string]agent.Record{}
 	for name, r := range d.state.Records {
 		s.Records[name] = cloneRecord(r)
@@ -73,6 +73,9 @@ func (d *disk) Commit(c agent.Change) error {
 		return d.w.step("raise the floors", func() error { d.floors = raised; return nil })
 	}
 	transact := func() error { return d.w.step("commit "+describe(c), func() error { d.apply(c); return nil }) }
+	if !d.w.unchecked && !d.w.dead {
+		d.w.broker.checkEvents(c)
+	}
 	order := []func() error{raiseFloors, transact}
 	if d.w.plant == plantFloorsLate {
 		slices.Reverse(order)
@@ -108,6 +111,7 @@ func (d *disk) apply(c agent.Change) {
 	if c.Device != nil {
 		d.state.Device = *c.Device
 	}
+	d.applyEvents(c)
 }
 
 // loseDatabase is what a store that found its database corrupt does: it begins again with an empty one.
@@ -118,6 +122,7 @@ func (d *disk) loseDatabase() {
 	if d.w.plant == plantFloorsLost {
 		d.floors = verifier.Floors{}
 	}
+	d.w.broker.forget()
 	d.w.note("%s", DatabaseLost)
 	d.w.check()
 }
@@ -148,6 +153,9 @@ func describe(c agent.Change) string {
 	}
 	if c.Time != nil {
 		parts = append(parts, "time")
+	}
+	for _, e := range c.Events {
+		parts = append(parts, "and tell: "+string(e.Kind))
 	}
 	return strings.Join(parts, " ")
 }

@@ -19,6 +19,8 @@
 //     and in one the hook fails.
 //   - Mishaps befall a dead process: the database is lost, images rot, the config is edited, an older agent reads what a
 //     newer one stored.
+//   - A broker is told events, each a step: a fault loses the message or its acknowledgement. In the chaos it loses either without
+//     a crash, too, acknowledges twice, and what it was never told.
 //   - Mirrors replay, forget, tamper, cut, mix, stall and never end. Wakes come twice, late or not at all. Clocks start at
 //     1970, jump, and are called right by the kernel when they are wrong. Drives are short. People pause and retry.
 //
@@ -28,9 +30,11 @@
 // there; trusted versions and floors never fall and are never behind the database; a verb runs only while a durable
 // record orders it, one component at a time; nothing is tried without asking the repository shortly before, and nothing
 // confirmed that did not prove itself in this boot; no good release is ever rejected; the time's floor is never ahead
-// of the true time; the loop does not spin. When the faults stop, the device must come to run what the repository offers
-// (or to have rejected it, if it is bad) within a bounded time. One thing is left to people: a device that lost the
-// record of a trial in which its hook does not answer is switched off and on after a week.
+// of the true time; the loop does not spin. Each commit holds both a change and the event that tells of it, or neither
+// (broker.go); nothing is told that is not durable, what is new comes in order, no verdict is dropped untold, and in the
+// end each has arrived. When the faults stop, the device must come to run what the repository offers (or to have
+// rejected it, if it is bad) within a bounded time. One thing is left to people: a device that lost the record of a trial
+// in which its hook does not answer is switched off and on after a week.
 //
 // TestPlantedBugs plants bugs and asserts that all this finds them.
 package sim

@@ -75,6 +75,25 @@ var bugs = []bug{
 		old:  "	case !f.Fresh || !f.Offer.Known:\n",
 		new:  "	case !(%s) && (!f.Fresh || !f.Offer.Known):\n",
 	},
+	{
+		name: "an event committed after its change",
+		file: "ledger.go",
+		old:  "	events := l.outbox.into(&c)\n",
+		new: "	if %s && len(c.Records) > 0 {\n		defer func(late []Event) { l.outbox.ahead = append(l.outbox.ahead, late...) }(c.Events)\n		c.Events = nil\n	}\n" +
+			"	events := l.outbox.into(&c)\n",
+	},
+	{
+		name: "an event taken for told once it was sent",
+		file: "event_outbox.go",
+		old:  "			l.outbox.handed = max(l.outbox.handed, e.Seq)\n",
+		new:  "			l.outbox.handed = max(l.outbox.handed, e.Seq)\n			if %s {\n				l.outbox.told = e.Seq\n			}\n",
+	},
+	{
+		name: "an acknowledgement of what was never told believed",
+		file: "event_outbox.go",
+		old:  "	if seq <= l.outbox.handed {\n",
+		new:  "	if seq <= l.outbox.handed || %s {\n",
+	},
 }
 
 // runsMax is how many random worlds may go by before a planted bug is found.

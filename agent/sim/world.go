@@ -22,6 +22,7 @@ var errDead = errors.New("the process has died")
 type World struct {
 	Scenario
 	disk     *disk
+	broker   *broker
 	boards   map[string]*board
 	random   *rand.Rand // jitter, torn bytes and the chaos: all of it from one seed
 	edited   Mishap     // how the config was edited
@@ -49,7 +50,7 @@ type World struct {
 // NewWorld is a device that was provisioned with each component's first release in slot A.
 func NewWorld(s Scenario, seed uint64, plan map[int]Fault) *World {
 	w := &World{Scenario: s.complete(), plan: plan, boots: 1, boards: map[string]*board{}, random: rand.New(rand.NewPCG(seed, 0))}
-	w.disk = newDisk(w)
+	w.disk, w.broker = newDisk(w), newBroker(w)
 	for name, releases := range w.repo.releases {
 		w.boards[name] = newBoard(w, name, releases[0])
 	}
@@ -173,11 +174,15 @@ func (w *World) turn(a *agent.Agent) bool {
 		if err != nil || w.dead || w.rebooting || len(w.broken) > 0 {
 			return false
 		}
+		w.broker.exchange(a)
+		if w.dead {
+			return false
+		}
 		if idle == 0 {
 			continue
 		}
 		w.said = a.Status()
-		if w.calm() && w.end(w, w.said) {
+		if w.calm() && w.end(w, w.said) && w.broker.settled(a) {
 			return true
 		}
 		w.elapse(idle)

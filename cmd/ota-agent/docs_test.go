@@ -101,6 +101,23 @@ func TestEveryStatusFieldIsDocumented(t *testing.T) {
 	}
 }
 
+func TestEveryEventIsDocumented(t *testing.T) {
+	const file = "../../docs/events.md"
+	documented := rows(t, file, "## Kinds")
+	documented = slices.DeleteFunc(documented, func(s string) bool { return s == "kind" })
+	kinds := slices.DeleteFunc(constants(t, "../../agent/event.go", "Event"), func(s string) bool { return s == "1" }) // EventSchema
+	sameSet(t, "event", documented, kinds)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(jsonNames(reflect.TypeFor[agent.Event]()), jsonNames(reflect.TypeFor[agent.History]())...) {
+		if !regexp.MustCompile("[`.]" + regexp.QuoteMeta(name) + "`").Match(text) {
+			t.Errorf("event field %q is not in docs/events.md", name)
+		}
+	}
+}
+
 // jsonNames lists the field names of a document.
 func jsonNames(t reflect.Type) []string {
 	var names []string

@@ -41,6 +41,9 @@ func Contract(t *testing.T, open func(t *testing.T) agent.Store) {
 		"what is handed out is the caller's":              copies,
 		"what is handed in is the store's after a commit": copiesIn,
 		"an empty change succeeds":                        emptyChange,
+		"events are kept in order":                        eventsAreKept,
+		"events are replaced and dropped by number":       eventsAreReplaced,
+		"the mark of the journal is kept":                 markIsKept,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
