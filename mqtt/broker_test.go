@@ -130,6 +130,8 @@ type fakeAgent struct {
 	mu      sync.Mutex
 	status  agent.Status
 	changed chan struct{}
+	events  []agent.Event
+	told    uint64 // acknowledged
 }
 
 func newFakeAgent() *fakeAgent {
@@ -150,6 +152,40 @@ func (a *fakeAgent) Changed() <-chan struct{} {
 }
 
 func (a *fakeAgent) Wake(w agent.Wake) { a.wakes <- w }
+
+func (a *fakeAgent) NextEvent() (agent.Event, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, e := range a.events {
+		if e.Seq > a.told {
+			return e, true
+		}
+	}
+	return agent.Event{}, false
+}
+
+func (a *fakeAgent) Acknowledge(seq uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.told = seq
+}
+
+// acknowledged is how far the broker has come.
+func (a *fakeAgent) acknowledged() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.told
+}
+
+// happen makes events with the next numbers, and says that something changed.
+func (a *fakeAgent) happen(n int) {
+	a.set(func(s *agent.Status) {
+		for range n {
+			s.LastEvent++
+			a.events = append(a.events, agent.Event{Schema: agent.EventSchema, Journal: "j", Seq: s.LastEvent, Component: "app", Kind: agent.EventConfirmed})
+		}
+	})
+}
 
 func (a *fakeAgent) set(change func(*agent.Status)) {
 	a.mu.Lock()
@@ -185,11 +221,18 @@ type running struct {
 
 func start(t *testing.T, cfg Config, log *slog.Logger) running {
 	t.Helper()
+	return startWith(t, cfg, log, ackTimeout)
+}
+
+// startWith is start with another bound of the wait for an acknowledgement.
+func startWith(t *testing.T, cfg Config, log *slog.Logger, ackTimeout time.Duration) running {
+	t.Helper()
 	a := newFakeAgent()
 	c, err := New(cfg, a, log)
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.ackTimeout = ackTimeout
 	r := running{agent: a, pauses: make(chan time.Duration, 1000)}
 	c.waited = func(ctx context.Context, d time.Duration) error {
 		r.pauses <- d

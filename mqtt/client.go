@@ -14,6 +14,7 @@ import (
 
 // An Agent is what the client wakes and reports about.
 type Agent interface {
+	Outbox
 	Status() agent.Status
 	// Changed is closed when Status next says something new.
 	Changed() <-chan struct{}
@@ -27,6 +28,10 @@ type Client struct {
 	broker broker
 	agent  Agent
 	log    *slog.Logger
+	// unheard is how many sessions in a row ended in the middle of an event; only Run's goroutine uses it.
+	unheard int
+	// ackTimeout bounds the wait for the broker's answer to one packet.
+	ackTimeout time.Duration
 	// waited makes the pauses between sessions; tests that must not wait replace it.
 	waited func(ctx context.Context, d time.Duration) error
 }
@@ -41,7 +46,7 @@ func New(cfg Config, a Agent, log *slog.Logger) (*Client, error) {
 	if !b.tls && cfg.PasswordFile != "" {
 		log.Warn("the mqtt password travels in clear text", "hint", "use a tls:// broker")
 	}
-	return &Client{cfg: cfg, broker: b, agent: a, log: log, waited: pause}, nil
+	return &Client{cfg: cfg, broker: b, agent: a, log: log, ackTimeout: ackTimeout, waited: pause}, nil
 }
 
 // Run holds a session with the broker, and opens the next one when it ends, until ctx ends. It returns ctx's error:

@@ -1,4 +1,4 @@
-// Package mqtt lets a broker wake the agent and shows the agent's status there. The broker is trusted with nothing: a
+// Package mqtt lets a broker wake the agent and shows the agent's status and what happened there. The broker is trusted with nothing: a
 // wake is a hint that never chooses what is installed, what the broker sends is bounded before it is parsed, and
 // an agent without a broker keeps itself up to date by polling.
 //
@@ -9,6 +9,5 @@
 //	PREFIX/device/ID/wake      subscribed   for this device
 //	PREFIX/device/ID/status    published    the status document, retained
 //	PREFIX/device/ID/online    published    "1" while connected, "0" by last will, retained
-//
-// Events (PREFIX/device/ID/event) need a durable outbox to be worth having; they are not published.
+//	PREFIX/device/ID/event     published    what happened, in order and at least once (docs/events.md)
 package mqtt

@@ -16,7 +16,7 @@ import (
 
 // Bounds of a session.
 const (
-	// ackTimeout bounds the wait for the broker's answer to one packet.
+	// ackTimeout is the default of Client.ackTimeout.
 	ackTimeout = 20 * time.Second
 	// pingTimeout is how long a ping may stay unanswered.
 	pingTimeout = 15 * time.Second
@@ -116,7 +116,7 @@ func (s *session) end(err error) {
 
 // open connects, subscribes and says that the device is online.
 func (s *session) open(ctx context.Context) error {
-	if err := s.wait(ctx, s.paho.Connect(), connectTimeout+ackTimeout); err != nil {
+	if err := s.wait(ctx, s.paho.Connect(), connectTimeout+s.ackTimeout); err != nil {
 		return fmt.Errorf("mqtt connect: %w", err)
 	}
 	filters := make(map[string]byte)
@@ -126,7 +126,7 @@ func (s *session) open(ctx context.Context) error {
 	token := s.paho.SubscribeMultiple(filters, func(_ paho.Client, m paho.Message) {
 		s.agent.Wake(ParseWake(m.Payload()))
 	})
-	if err := s.wait(ctx, token, ackTimeout); err != nil {
+	if err := s.wait(ctx, token, s.ackTimeout); err != nil {
 		return fmt.Errorf("mqtt subscribe: %w", err)
 	}
 	if subscription, ok := token.(*paho.SubscribeToken); ok {
@@ -137,12 +137,13 @@ func (s *session) open(ctx context.Context) error {
 			}
 		}
 	}
-	return s.publish(ctx, "online", []byte("1"))
+	return s.publish(ctx, "online", true, []byte("1"))
 }
 
-// report publishes the status whenever it says something new.
+// report publishes the status whenever it says something new, and tells of events.
 func (s *session) report(ctx context.Context) error {
 	var told report
+	quiet := time.Now().Add(hush(s.unheard))
 	for {
 		changed := s.agent.Changed() // before Status, or a change between the two is missed
 		status := s.agent.Status()
@@ -158,6 +159,15 @@ func (s *session) report(ctx context.Context) error {
 				return fmt.Errorf("status document: %w", err)
 			}
 			continue
+		}
+		if hushed := time.Until(quiet); hushed <= 0 {
+			if more, err := s.tell(ctx); err != nil {
+				return err
+			} else if more {
+				continue
+			}
+		} else if wait == 0 || hushed < wait {
+			wait = hushed
 		}
 		if err := s.idle(ctx, changed, wait); err != nil {
 			return err
@@ -191,13 +201,13 @@ func (s *session) publishStatus(ctx context.Context, status agent.Status) error 
 	if err != nil {
 		return fmt.Errorf("status document: %w", err)
 	}
-	return s.publish(ctx, "status", document)
+	return s.publish(ctx, "status", true, document)
 }
 
-// publish sends a retained message below the device's topic and waits for its acknowledgement.
-func (s *session) publish(ctx context.Context, name string, payload []byte) error {
-	token := s.paho.Publish(s.cfg.deviceTopic(name), qos, true, payload)
-	if err := s.wait(ctx, token, ackTimeout); err != nil {
+// publish sends a message below the device's topic and waits for its acknowledgement.
+func (s *session) publish(ctx context.Context, name string, retained bool, payload []byte) error {
+	token := s.paho.Publish(s.cfg.deviceTopic(name), qos, retained, payload)
+	if err := s.wait(ctx, token, s.ackTimeout); err != nil {
 		return fmt.Errorf("mqtt publish %s: %w", name, err)
 	}
 	return nil
@@ -207,7 +217,7 @@ func (s *session) publish(ctx context.Context, name string, payload []byte) erro
 func (s *session) farewell() {
 	ctx, cancel := context.WithTimeout(context.Background(), farewellTimeout)
 	defer cancel()
-	if err := s.publish(ctx, "online", []byte("0")); err != nil {
+	if err := s.publish(ctx, "online", true, []byte("0")); err != nil {
 		s.log.Debug("mqtt farewell", "err", err)
 	}
 }
