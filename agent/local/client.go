@@ -25,7 +25,7 @@ var (
 )
 
 const (
-	// statusBytesMax bounds a status document, as read by the client.
+	// statusBytesMax bounds a status document or a history, as read by the client.
 	statusBytesMax = 1 << 20
 	dialTimeout    = 5 * time.Second
 	// answerTimeout bounds the wait for an answer that needs no work.
@@ -50,6 +50,15 @@ func (c *Client) Status(ctx context.Context) (agent.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	return c.document(ctx, http.MethodGet, "/v1/status", nil)
+}
+
+// History asks for what is kept of the past.
+func (c *Client) History(ctx context.Context) (agent.History, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	var h agent.History
+	err := c.ask(ctx, http.MethodGet, "/v1/history", nil, &h)
+	return h, err
 }
 
 // Check asks for a refresh and waits for its end, however long it takes. How it ended stands in the document.
@@ -100,16 +109,22 @@ func watchEnded(ctx context.Context, err error) error {
 }
 
 func (c *Client) document(ctx context.Context, method, path string, body []byte) (agent.Status, error) {
+	var s agent.Status
+	err := c.ask(ctx, method, path, body, &s)
+	return s, err
+}
+
+// ask sends a request and reads the one document that answers it.
+func (c *Client) ask(ctx context.Context, method, path string, body []byte, document any) error {
 	answer, err := c.call(ctx, method, path, body)
 	if err != nil {
-		return agent.Status{}, err
+		return err
 	}
 	defer answer.Close()
-	var s agent.Status
-	if err := json.NewDecoder(io.LimitReader(answer, statusBytesMax)).Decode(&s); err != nil {
-		return agent.Status{}, fmt.Errorf("read the agent's answer: %w", watchEnded(ctx, err))
+	if err := json.NewDecoder(io.LimitReader(answer, statusBytesMax)).Decode(document); err != nil {
+		return fmt.Errorf("read the agent's answer: %w", watchEnded(ctx, err))
 	}
-	return s, nil
+	return nil
 }
 
 // call sends a request. The caller closes the answer's body.

@@ -31,6 +31,7 @@ func (h *handler) routes() []route {
 	return []route{
 		{http.MethodGet, "/v1/status", false, h.status},
 		{http.MethodGet, "/v1/watch", false, h.watch},
+		{http.MethodGet, "/v1/history", false, h.history},
 		{http.MethodPost, "/v1/check", true, h.check},
 		{http.MethodPost, "/v1/command", true, h.command},
 	}
@@ -62,6 +63,10 @@ func (h *handler) route(ctx context.Context, x *call) error {
 }
 
 func (h *handler) status(_ context.Context, x *call) error { return h.answer(x) }
+
+func (h *handler) history(_ context.Context, x *call) error {
+	return x.send(http.StatusOK, h.agent.History())
+}
 
 func (h *handler) answer(x *call) error { return x.send(http.StatusOK, h.agent.Status()) }
 

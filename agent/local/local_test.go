@@ -54,6 +54,10 @@ func (a *fakeAgent) Changed() <-chan struct{} {
 	return a.changed
 }
 
+func (a *fakeAgent) History() agent.History {
+	return agent.History{Schema: agent.EventSchema, Acknowledged: 1, Events: []agent.Event{{Seq: 1, Kind: agent.EventStaged}, {Seq: 2, Kind: agent.EventConfirmed}}}
+}
+
 func (a *fakeAgent) set(change func(*agent.Status)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -149,6 +153,9 @@ func TestWhoMayOnlyLook(t *testing.T) {
 	c, ctx := NewClient(serve(t, a, false)), testContext(t)
 	if _, err := c.Status(ctx); err != nil {
 		t.Errorf("status: %v", err)
+	}
+	if h, err := c.History(ctx); err != nil || h.Acknowledged != 1 || len(h.Events) != 2 || h.Events[1].Kind != agent.EventConfirmed {
+		t.Errorf("history: %+v, %v", h, err)
 	}
 	if _, err := c.Check(ctx); !errors.Is(err, ErrForbidden) {
 		t.Errorf("check: %v, want ErrForbidden", err)

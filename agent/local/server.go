@@ -15,6 +15,7 @@ import (
 // An Agent is what the API shows and passes commands to.
 type Agent interface {
 	Status() agent.Status
+	History() agent.History
 	// Changed is closed when Status next says something new.
 	Changed() <-chan struct{}
 	// Check refreshes now. Its error is a *agent.Problem where the refresh came to an end that was not good.

@@ -43,6 +43,9 @@ func (c *cli) commands() []command {
 		{name: "status", short: "show what this device runs and what the agent is doing", run: c.showStatus, flags: func(f *flag.FlagSet) {
 			f.BoolVar(&c.asJSON, "json", false, "print the status document as JSON")
 		}},
+		{name: "history", short: "show what happened on this device, oldest first", run: c.showHistory, flags: func(f *flag.FlagSet) {
+			f.BoolVar(&c.asJSON, "json", false, "print the events as JSON")
+		}},
 		{name: "check", short: "ask the repository now, and say what came of it", run: c.check, flags: func(f *flag.FlagSet) {
 			f.BoolVar(&c.wait, "wait", false, "go on until no component has anything left to do, and show what happens")
 		}},

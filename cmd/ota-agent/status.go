@@ -37,11 +37,8 @@ func (c *cli) status() (agent.Status, error) {
 		return status, err
 	}
 	status, err = storedStatus(s)
-	switch {
-	case errors.Is(err, agent.ErrAbsent):
-		return status, &failure{exitNotRunning, local.ErrNotRunning, "it has never run here; start it: systemctl start ota-agent, or ota-agent run"}
-	case err != nil:
-		return status, err
+	if err != nil {
+		return status, neverRan(err)
 	}
 	c.ui.note("the agent is not running; this is what its store holds")
 	return status, nil
@@ -52,10 +49,10 @@ func interruptible() (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 }
 
-func (c *cli) printJSON(s agent.Status) error {
-	text, err := json.MarshalIndent(s, "", "  ")
+func (c *cli) printJSON(document any) error {
+	text, err := json.MarshalIndent(document, "", "  ")
 	if err != nil {
-		return fmt.Errorf("status document: %w", err)
+		return fmt.Errorf("document: %w", err)
 	}
 	return c.ui.print("%s", text)
 }

@@ -1,29 +1,23 @@
 package main
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/ota-agent/ota-agent/agent"
-	"github.com/ota-agent/ota-agent/storage"
 )
 
 // storedStatus is as much of the status document as the store alone can tell: intent and memory, but nothing of what
 // is booted or under way.
 func storedStatus(s settings) (agent.Status, error) {
-	store, err := storage.OpenReadOnly(s.state, storage.Options{})
+	state, err := storedState(s)
 	if err != nil {
 		return agent.Status{}, err
-	}
-	defer store.Close()
-	state, err := store.Load()
-	if err != nil {
-		return agent.Status{}, fmt.Errorf("read the store: %w", err)
 	}
 	status := agent.Status{
 		Schema: agent.StatusSchema, Agent: s.agent.Version, Device: s.agent.Device, Paused: state.Device.Paused,
 		Repository: agent.RepositoryStatus{URL: s.agent.RepositoryURL}, Recovered: state.Recovered,
+		LastEvent: state.Journal.Last,
 	}
 	for _, c := range s.agent.Components {
 		if _, ok := state.Records[c.Name]; !ok {
