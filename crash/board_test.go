@@ -22,6 +22,8 @@ type board struct {
 	lab   *lab
 	dir   string
 	state string // the agent's; below flash unless a test mounts something else
+	// root is the root directory of all that runs on the board; empty: the test's own.
+	root  string
 	boots int
 	// sessions are those of all agents that ran, for ending what they started.
 	sessions []int
@@ -69,13 +71,13 @@ func (b *board) clone(dir string) (*board, error) {
 func (b *board) configure() error {
 	var s strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&s, format+"\n", args...) }
-	line("anchor = %q\nstate = %q\nsocket = %q", b.flash("root.json"), b.state, b.socket())
+	line("anchor = %q\nstate = %q\nsocket = %q", b.inside(b.flash("root.json")), b.inside(b.state), b.inside(b.socket()))
 	line("[device]\nid = \"one\"\nhardware = %q\nchannel = \"stable\"", hardware)
 	line("[repository]\nmetadata = \"%s/metadata/\"\ntargets = \"%[1]s/targets/\"", b.lab.url)
 	line("poll = \"1h\"\nbackoff_min = \"1s\"\nbackoff_max = \"1s\"")
-	line("[reboot]\ncommand = [\"touch\", %q]\nboot_id = %q", b.run("reboot"), b.run("boot_id"))
+	line("[reboot]\ncommand = [\"touch\", %q]\nboot_id = %q", b.inside(b.run("reboot")), b.inside(b.run("boot_id")))
 	line("[[component]]\nname = %q\ntarget = %q\nhook = %q\nreboot = true", component, targetPath, b.lab.hook)
-	line("env = { AB_DIR = %q }\n[component.health]\nevery = \"1s\"\ndeadline = \"1m\"", b.flash("ab"))
+	line("env = { AB_DIR = %q }\n[component.health]\nevery = \"1s\"\ndeadline = \"1m\"", b.inside(b.flash("ab")))
 	return os.WriteFile(b.config(), []byte(s.String()), 0o644)
 }
 
@@ -126,11 +128,33 @@ func (b *board) readEnv() (map[string]string, error) {
 func (b *board) writeEnv(env map[string]string) error {
 	text := fmt.Sprintf("primary=%s\ntry=%s\ngood.A=%s\ngood.B=%s\n", env["primary"], env["try"], env["good.A"], env["good.B"])
 	path := b.flash("ab", "bootenv")
-	return errors.Join(os.WriteFile(path+".bootloader", []byte(text), 0o644), os.Rename(path+".bootloader", path))
+	f, err := os.Create(path + ".bootloader")
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, f.Sync(), f.Close(), os.Rename(path+".bootloader", path)); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // daemon is the command line of the agent.
-func (b *board) daemon() []string { return []string{b.lab.agent, "run", "--config", b.config()} }
+func (b *board) daemon() []string {
+	return []string{b.lab.agent, "run", "--config", b.inside(b.config())}
+}
+
+// inside is a path as it is called on the board.
+func (b *board) inside(path string) string {
+	if b.root == "" {
+		return path
+	}
+	return "/" + strings.TrimPrefix(strings.TrimPrefix(path, b.root), "/")
+}
 
 func (b *board) environ() []string { return []string{"PATH=" + os.Getenv("PATH"), "LANG=C"} }
 

@@ -64,6 +64,26 @@ func (p point) String() string {
 	return p.fault.String() + ", alone"
 }
 
+// seed is a new one, or the one that is to be replayed.
+func seed(t *testing.T) uint64 {
+	t.Helper()
+	text := os.Getenv("OTA_CRASH_SEED")
+	if text == "" {
+		return rand.Uint64()
+	}
+	s, err := strconv.ParseUint(text, 10, 64)
+	must(t, err)
+	return s
+}
+
+// budget is how long an exhaustive test may take; 0: as long as it takes.
+func budget(t *testing.T, usual string) time.Duration {
+	t.Helper()
+	d, err := time.ParseDuration(cmp.Or(os.Getenv("OTA_CRASH_BUDGET"), usual))
+	must(t, err)
+	return d
+}
+
 // newUpdate prepares a device that runs release 1, and knows it, in a repository that offers release 2.
 func newUpdate(t *testing.T, hooks bool) *campaign {
 	t.Helper()
@@ -79,12 +99,7 @@ func newUpdate(t *testing.T, hooks bool) *campaign {
 // newCampaign runs the story once without a fault.
 func newCampaign(t *testing.T, base *board, want published, hooks bool) *campaign {
 	t.Helper()
-	c := &campaign{lab: base.lab, base: base, dir: shortDir(t), want: want, hooks: hooks, seed: rand.Uint64()}
-	if text := os.Getenv("OTA_CRASH_SEED"); text != "" {
-		var err error
-		c.seed, err = strconv.ParseUint(text, 10, 64)
-		must(t, err)
-	}
+	c := &campaign{lab: base.lab, base: base, dir: shortDir(t), want: want, hooks: hooks, seed: seed(t)}
 	var err error
 	c.floors, err = base.checkStore(verifier.Floors{})
 	must(t, err)
@@ -104,8 +119,7 @@ func newCampaign(t *testing.T, base *board, want published, hooks bool) *campaig
 // run strikes at points in the seed's order, several boards at once, until all are done or the time is over.
 func (c *campaign) run(t *testing.T, points []point, strike func(context.Context, point) error) {
 	t.Helper()
-	budget, err := time.ParseDuration(cmp.Or(os.Getenv("OTA_CRASH_BUDGET"), budgetUsual))
-	must(t, err)
+	limit := budget(t, budgetUsual)
 	order := rand.New(rand.NewPCG(c.seed, 0)).Perm(len(points))
 	begun := time.Now()
 	var next, ran, unreached atomic.Int64
@@ -113,7 +127,7 @@ func (c *campaign) run(t *testing.T, points []point, strike func(context.Context
 	for range runtime.NumCPU() + 1 {
 		all.Go(func() {
 			for n := int(next.Add(1)) - 1; n < len(order) && !t.Failed(); n = int(next.Add(1)) - 1 {
-				if budget > 0 && time.Since(begun) > budget {
+				if limit > 0 && time.Since(begun) > limit {
 					return
 				}
 				p := points[order[n]]

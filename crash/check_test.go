@@ -8,7 +8,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/storage"
@@ -117,4 +119,23 @@ func (b *board) checkRest(r published, before verifier.Floors) error {
 		}
 	}
 	return b.checkSlots()
+}
+
+// checkImages: what has an image's name is that image.
+func (b *board) checkImages() error {
+	dir := filepath.Join(b.state, "images")
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		content, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return err
+		}
+		if sum := sha256.Sum256(content); hex.EncodeToString(sum[:]) != e.Name() {
+			return fmt.Errorf("images holds %s, %d bytes with SHA-256 %x", e.Name(), len(content), sum)
+		}
+	}
+	return err
 }

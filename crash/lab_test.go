@@ -65,6 +65,11 @@ var agentBinary = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	if inGuest() {
+		runGuest()
+		return
+	}
+	ownMounts()
 	code := m.Run()
 	if binary, _ := agentBinary(); binary != "" {
 		if err := os.RemoveAll(filepath.Dir(binary)); err != nil {

@@ -36,6 +36,8 @@ type story struct {
 	// hooks and moment are the tracer's; traced is false where nothing is to be seen, which is faster.
 	traced, hooks bool
 	moment        func()
+	// witness, unless nil, is shown each status document that the agent gives.
+	witness func(agent.Status) error
 
 	calls   []call
 	struck  bool
@@ -102,7 +104,7 @@ func (s *story) runAgent(ctx context.Context) (rest bool, err error) {
 func (s *story) start(out *os.File) (*tracer, error) {
 	f := s.fault
 	f.at -= len(s.calls)
-	t := &tracer{blind: !s.traced, dirs: []string{s.board.state}, hooks: s.hooks, fault: f, moment: s.moment}
+	t := &tracer{blind: !s.traced, dirs: []string{s.board.state}, hooks: s.hooks, fault: f, moment: s.moment, root: s.board.root}
 	if s.hooks {
 		t.dirs = append(t.dirs, s.board.flash())
 	}
@@ -134,7 +136,16 @@ func (s *story) follow(ctx context.Context, p *tracer) (rest bool, err error) {
 		if s.board.rebootAsked() {
 			return false, nil
 		}
-		if status, err := client.Status(ctx); err == nil && s.look(status) {
+		status, err := client.Status(ctx)
+		if err != nil {
+			continue
+		}
+		if s.witness != nil {
+			if err := s.witness(status); err != nil {
+				return false, err
+			}
+		}
+		if s.look(status) {
 			return true, nil
 		}
 	}

@@ -43,6 +43,7 @@ type tracer struct {
 	dirs  []string // only changes below these count
 	hooks bool     // follow the processes that the program starts, too
 	blind bool     // see nothing: only the program's end is waited for
+	root  string   // the program's root directory; empty: the test's own
 	fault fault
 	// moment, unless nil, runs before each call, while the thread that makes it stands still.
 	moment func()
@@ -75,11 +76,15 @@ func (t *tracer) start(argv, env []string, out *os.File) error {
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and never let go: the thread ends with the goroutine
-		pid, err := syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{
+		attr := &syscall.ProcAttr{
 			Env: env, Files: []uintptr{0, out.Fd(), out.Fd()},
 			// The program does not outlive the test, however that ends.
-			Sys: &syscall.SysProcAttr{Ptrace: true, Setsid: true, Pdeathsig: syscall.SIGKILL},
-		})
+			Sys: &syscall.SysProcAttr{Ptrace: true, Setsid: true, Pdeathsig: syscall.SIGKILL, Chroot: t.root},
+		}
+		if t.root != "" {
+			attr.Dir = "/"
+		}
+		pid, err := syscall.ForkExec(argv[0], argv, attr)
 		t.pid = pid
 		if err == nil {
 			err = t.begin()

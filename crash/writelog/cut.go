@@ -43,9 +43,20 @@ func (c Cut) String() string {
 	return s.String()
 }
 
+// A Plan says which cuts to make.
+type Plan struct {
+	// Random decides where writes tear, and the subsets.
+	Random *rand.Rand
+	// Subsets is how many are drawn for each stretch between two flushes.
+	Subsets int
+	// Whole are the sectors at the beginning of the disk of which a write is never torn, for a file system that relies
+	// on that.
+	Whole int64
+}
+
 // Cuts are all prefixes that differ, each single volatile write lost and torn, and for each stretch between two flushes
-// subsets of it; random decides where writes tear, and the subsets.
-func (l *Log) Cuts(random *rand.Rand, subsets int) []Cut {
+// subsets of it.
+func (l *Log) Cuts(p Plan) []Cut {
 	cuts := []Cut{{Kind: Prefix}}
 	for n, e := range l.Entries {
 		if e.writes() {
@@ -57,9 +68,9 @@ func (l *Log) Cuts(random *rand.Rand, subsets int) []Cut {
 			continue
 		}
 		volatile := l.volatile(begin, n)
-		cuts = append(cuts, l.losses(random, volatile, n)...)
-		for range subsets {
-			if c := l.subset(random, volatile, begin, n); len(c.Lost) > 0 {
+		cuts = append(cuts, l.losses(p, volatile, n)...)
+		for range p.Subsets {
+			if c := l.subset(p, volatile, begin, n); len(c.Lost) > 0 {
 				cuts = append(cuts, c)
 			}
 		}
@@ -79,38 +90,39 @@ func (l *Log) volatile(begin, end int) (entries []int) {
 	return entries
 }
 
-// losses lose each volatile write once, and tear each one once that is longer than a sector.
-func (l *Log) losses(random *rand.Rand, volatile []int, end int) (cuts []Cut) {
+// losses lose each volatile write once, and tear each one once that can be.
+func (l *Log) losses(p Plan, volatile []int, end int) (cuts []Cut) {
 	for _, n := range volatile {
-		sectors := l.Entries[n].Sectors
-		cuts = append(cuts, Cut{Kind: Single, After: end, Lost: []Loss{{n, 0, sectors}}})
-		if sectors > 1 {
-			cuts = append(cuts, Cut{Kind: Torn, After: end, Lost: []Loss{tear(random, n, sectors)}})
+		cuts = append(cuts, Cut{Kind: Single, After: end, Lost: []Loss{{n, 0, l.Entries[n].Sectors}}})
+		if p.tears(l.Entries[n]) {
+			cuts = append(cuts, Cut{Kind: Torn, After: end, Lost: []Loss{p.tear(n, l.Entries[n])}})
 		}
 	}
 	return cuts
 }
 
+// tears tells whether a write can be torn.
+func (p Plan) tears(e Entry) bool { return e.Sectors > 1 && e.Sector >= p.Whole }
+
 // tear loses the beginning of a write or its end, at least one sector and not all.
-func tear(random *rand.Rand, entry int, sectors int64) Loss {
-	at := 1 + random.Int64N(sectors-1)
-	if random.IntN(2) == 0 {
+func (p Plan) tear(entry int, e Entry) Loss {
+	at := 1 + p.Random.Int64N(e.Sectors-1)
+	if p.Random.IntN(2) == 0 {
 		return Loss{entry, 0, at}
 	}
-	return Loss{entry, at, sectors}
+	return Loss{entry, at, e.Sectors}
 }
 
 // subset cuts anywhere between entries begin and end, and there loses about half of the volatile writes.
-func (l *Log) subset(random *rand.Rand, volatile []int, begin, end int) Cut {
-	c := Cut{Kind: Subset, After: begin + 1 + random.IntN(max(1, end-begin))}
+func (l *Log) subset(p Plan, volatile []int, begin, end int) Cut {
+	c := Cut{Kind: Subset, After: begin + 1 + p.Random.IntN(max(1, end-begin))}
 	for _, n := range volatile {
-		sectors := l.Entries[n].Sectors
-		switch kept := random.IntN(4); {
-		case n >= c.After || kept < 2:
-		case kept == 2 && sectors > 1:
-			c.Lost = append(c.Lost, tear(random, n, sectors))
+		switch fate := p.Random.IntN(4); {
+		case n >= c.After || fate < 2: // it is there
+		case fate == 2 && p.tears(l.Entries[n]):
+			c.Lost = append(c.Lost, p.tear(n, l.Entries[n]))
 		default:
-			c.Lost = append(c.Lost, Loss{n, 0, sectors})
+			c.Lost = append(c.Lost, Loss{n, 0, l.Entries[n].Sectors})
 		}
 	}
 	return c

@@ -123,7 +123,7 @@ func TestCuts(t *testing.T) {
 	// Behind which flush each write is durable.
 	durable := map[int]int{0: 3, 1: 3, 3: 4, 4: 6}
 	kinds, single := map[writelog.Kind]int{}, map[int]bool{}
-	for _, c := range l.Cuts(random, 50) {
+	for _, c := range l.Cuts(writelog.Plan{Random: random, Subsets: 50, Whole: 8}) {
 		kinds[c.Kind]++
 		last := -1
 		for _, loss := range c.Lost {
@@ -134,13 +134,16 @@ func TestCuts(t *testing.T) {
 			if loss.Entry <= last || loss.First < 0 || loss.End > l.Entries[loss.Entry].Sectors || loss.First >= loss.End {
 				t.Errorf("%v: %+v is no loss", c, loss)
 			}
+			if loss.Entry == 0 && loss.End-loss.First < 8 {
+				t.Errorf("%v: request 0 is torn", c)
+			}
 			last = loss.Entry
 			if c.Kind == writelog.Single {
 				single[loss.Entry] = true
 			}
 		}
 	}
-	if kinds[writelog.Prefix] != 7 || kinds[writelog.Single] != 5 || kinds[writelog.Torn] != 4 || kinds[writelog.Subset] < 50 {
+	if kinds[writelog.Prefix] != 7 || kinds[writelog.Single] != 5 || kinds[writelog.Torn] != 3 || kinds[writelog.Subset] < 50 {
 		t.Errorf("kinds of cuts: %v", kinds)
 	}
 	for _, n := range []int{0, 1, 4, 5, 6} {
@@ -203,7 +206,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		cuts := l.Cuts(rand.New(rand.NewPCG(1, 1)), 2)
+		cuts := l.Cuts(writelog.Plan{Random: rand.New(rand.NewPCG(1, 1)), Subsets: 2})
 		for _, c := range cuts[:min(len(cuts), 64)] {
 			if got := len(l.Disk(make([]byte, disk), c)); got != disk {
 				t.Errorf("%v: the disk has %d bytes", c, got)
