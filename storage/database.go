@@ -42,6 +42,8 @@ type database struct {
 	file *os.File
 	bolt *bbolt.DB
 	size int64
+	// causes are of failures that bbolt only describes.
+	causes *boltCauses
 }
 
 // openBolt opens a checked file. timeout bounds the wait for bbolt's own lock.
@@ -50,7 +52,7 @@ func openBolt(d *dir, f *file, readOnly bool, timeout time.Duration, bytesMax in
 	if err != nil {
 		return nil, err
 	}
-	db := &database{disk: d.disk, file: f.File, size: size}
+	db := &database{disk: d.disk, file: f.File, size: size, causes: newBoltCauses()}
 	err = guard(func() (err error) {
 		db.bolt, err = bbolt.Open(f.File.Name(), 0o600, &bbolt.Options{
 			Timeout:  timeout,
@@ -60,6 +62,7 @@ func openBolt(d *dir, f *file, readOnly bool, timeout time.Duration, bytesMax in
 			FreelistType:   bbolt.FreelistMapType,
 			PageSize:       pageSize,
 			MaxSize:        int(bytesMax),
+			Logger:         db.causes,
 			OpenFile:       func(string, int, os.FileMode) (*os.File, error) { return f.File, nil },
 		})
 		return err
@@ -115,7 +118,7 @@ func (db *database) update(f func(tx *bbolt.Tx) error) error {
 // counted runs commit, which makes one transaction, and counts what that wrote.
 func (db *database) counted(commit func() error) error {
 	before := db.bolt.Stats().TxStats
-	err := guard(commit)
+	err := db.causes.behind(func() error { return guard(commit) })
 	after := db.bolt.Stats().TxStats
 	// bbolt writes each page it allocated, syncs, writes one meta page and syncs again.
 	db.disk.bytesWritten.Add(after.GetPageAlloc() - before.GetPageAlloc() + pageSize)
