@@ -49,10 +49,10 @@ func tellEnd(from, to Record) []Event {
 	switch rejected := newlyRejected(from.Rejected, to.Rejected); {
 	case from.Phase == Confirming && to.Confirmed != nil && to.Confirmed.ID() == id:
 		e.Kind = EventConfirmed
-	case rejected != nil:
+	case rejected != nil && rejected.ID == id:
 		e.Kind, e.Problem = EventRejected, &rejected.Last
 	case from.Phase == Rejecting && to.Unreachable == id:
-		e.Kind = EventRolledBack
+		e.Kind = EventGivenUp
 		e.Problem = &Problem{Reason: ReasonTrialNoRepo, Text: "the trial did not reach the repository"}
 	case from.Verdict != nil:
 		e.Problem = from.Verdict
@@ -63,22 +63,25 @@ func tellEnd(from, to Record) []Event {
 // tellRest says what changed for a component beside its update.
 func tellRest(from, to Record) []Event {
 	var told []Event
-	add := func(k EventKind, r *ReleaseStatus, p *Problem) {
-		told = append(told, Event{Component: to.Component, Kind: k, Release: r, Slot: to.ConfirmedSlot, Problem: p})
+	add := func(k EventKind, r *ReleaseStatus, slot string, p *Problem) {
+		told = append(told, Event{Component: to.Component, Kind: k, Release: r, Slot: slot, Problem: p})
 	}
 	same := from.Confirmed != nil && to.Confirmed != nil && from.Confirmed.ID() == to.Confirmed.ID() && from.ConfirmedSlot == to.ConfirmedSlot
 	switch {
 	case from.Release == nil && to.Confirmed != nil && !same:
-		add(EventAdopted, eventRelease(to.Confirmed), nil)
+		add(EventAdopted, eventRelease(to.Confirmed), to.ConfirmedSlot, nil)
 	case same && to.Degraded && !from.Degraded:
-		add(EventDegraded, eventRelease(to.Confirmed), &Problem{Reason: ReasonDegraded,
+		add(EventDegraded, eventRelease(to.Confirmed), to.ConfirmedSlot, &Problem{Reason: ReasonDegraded,
 			Text: "slot " + to.ConfirmedSlot + " was confirmed with this release, and another slot is booted"})
 	case same && from.Degraded && !to.Degraded:
-		add(EventRestored, eventRelease(to.Confirmed), nil)
+		add(EventRestored, eventRelease(to.Confirmed), to.ConfirmedSlot, nil)
+	}
+	if x := newlyRejected(from.Rejected, to.Rejected); x != nil && (from.Release == nil || from.Release.ID() != x.ID) {
+		add(EventRejected, &ReleaseStatus{Version: x.Version, SHA256: x.ID}, "", &x.Last)
 	}
 	for _, h := range to.Held {
 		if !h.Until.IsZero() && !heldAs(from.Held, h) {
-			add(EventHeld, &ReleaseStatus{SHA256: h.ID}, &Problem{Reason: ReasonHeld,
+			add(EventHeld, &ReleaseStatus{SHA256: h.ID}, "", &Problem{Reason: ReasonHeld,
 				Text: "its trials did not reach the repository; held back until " + h.Until.UTC().Format(time.RFC3339)})
 		}
 	}

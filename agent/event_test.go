@@ -61,7 +61,7 @@ func TestTell(t *testing.T) {
 		{"given up", at(Trial), Action{Kind: GiveUp}, nil, []EventKind{EventGoingBack}},
 		{"rejected", at(Rejecting).with(func(r *Record) { r.Verdict = failed(ReasonUnhealthy) }), Action{Kind: Settle}, nil, []EventKind{EventRejected}},
 		{"withdrawn", at(Rejecting), Action{Kind: Settle}, nil, []EventKind{EventWithdrawn}},
-		{"rolled back", unreachable, Action{Kind: Settle}, nil, []EventKind{EventRolledBack}},
+		{"given up, and back", unreachable, Action{Kind: Settle}, nil, []EventKind{EventGivenUp}},
 		{"counted", held.with(func(r *Record) { r.Held = nil }), Action{Kind: Count, Now: testNow}, nil, nil},
 		{"held", held, Action{Kind: Count, Now: testNow}, nil, []EventKind{EventHeld}},
 		{"approved", at(Trial), Action{Kind: Approve}, nil, nil},
@@ -83,7 +83,7 @@ func TestTell(t *testing.T) {
 				if e.Release == nil || e.Release.SHA256 == "" || e.Component != c.from.Component {
 					t.Errorf("event %+v does not say of what", e)
 				}
-				bad := slices.Contains([]EventKind{EventFailed, EventRejected, EventRolledBack, EventHeld, EventDegraded}, e.Kind)
+				bad := slices.Contains([]EventKind{EventFailed, EventRejected, EventGivenUp, EventHeld, EventDegraded}, e.Kind)
 				if bad && (e.Problem == nil || e.Problem.Reason == "" || e.Problem.Text == "") {
 					t.Errorf("event %+v does not say why", e)
 				}
@@ -169,7 +169,7 @@ func TestFold(t *testing.T) {
 // bounded, and every verdict that nobody was told of is there, by itself or counted in a later one.
 func TestFloodOfEvents(t *testing.T) {
 	kinds := []EventKind{EventTakenUp, EventStaged, EventInstalled, EventTrial, EventGoingBack, EventFailed, EventRecovered, EventConfirmed,
-		EventAdopted, EventRejected, EventWithdrawn, EventRolledBack, EventHeld, EventDegraded, EventRestored, "newer"}
+		EventAdopted, EventRejected, EventWithdrawn, EventGivenUp, EventHeld, EventDegraded, EventRestored, "newer"}
 	for seed := range uint64(30) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		acknowledged := float64(seed%3) * 0.01 // in each third journal never

@@ -123,7 +123,7 @@ func (b *broker) checkTells(from, to agent.Record, events []agent.Event) {
 		want(agent.EventConfirmed, agent.EventAdopted)
 	}
 	if from.Release != nil && to.Release == nil {
-		want(agent.EventConfirmed, agent.EventRejected, agent.EventWithdrawn, agent.EventRolledBack)
+		want(agent.EventConfirmed, agent.EventRejected, agent.EventWithdrawn, agent.EventGivenUp)
 	}
 	if rejections(to) > rejections(from) {
 		want(agent.EventRejected)
