@@ -81,6 +81,8 @@ type Action struct {
 	// Slot is the slot that Order names, and the one Adopt or Prove found booted.
 	Slot   string
 	BootID string
+	// Local, of Try and Prove: the last refresh needed no network.
+	Local bool
 	// SHA256 is the hex hash of the image that Fetch staged.
 	SHA256 string
 	// Problem is Condemn's verdict.

@@ -18,6 +18,11 @@ func (e *engine) component(name string) *live {
 // wake notes a hint for the schedule.
 func (e *engine) wake(w Wake) {
 	e.log.Info("woken", "source", w.Source)
+	for _, c := range e.live {
+		if w.Medium && e.book.record(c.name).Phase == Fetching {
+			c.notBefore = 0
+		}
+	}
 	e.plan.hint(w, e.cfg.Device.ID, e.p.System.Uptime())
 }
 

@@ -13,9 +13,9 @@ type Facts struct {
 	Offer Offer
 	// Fresh: a refresh succeeded a short while ago (FreshMax).
 	Fresh bool
-	// Reached: a refresh succeeded in this run of the trial, or in the boot after it.
+	// Reached: a refresh over the network succeeded in this run of the trial, or in the boot after it.
 	Reached bool
-	// Local: the repository needs no network, so a trial needs no reachability.
+	// Local: the last refresh that succeeded needed no network (a directory, a USB stick).
 	Local bool
 	// Backoff is what is left of the wait after a failure, and Failure is that failure. Failures counts how many there
 	// were in a row in this phase and process.

@@ -126,7 +126,8 @@ func nextRunning(r Record, f Facts, offered Release) Action {
 	if w := firstClosed(r.remembered(offered.ID(), f.Now), busyWaiting(f.Busy), f.InstallGate); w != nil {
 		return waitFor(w)
 	}
-	return Action{Kind: Prove, Release: &offered, Hook: f.Component.Hook, Reboot: f.Component.Reboot, Slot: f.Slots.Booted}
+	return Action{Kind: Prove, Release: &offered, Hook: f.Component.Hook, Reboot: f.Component.Reboot, Slot: f.Slots.Booted,
+		Local: f.Local}
 }
 
 func busyWaiting(other string) *Waiting {
@@ -223,7 +224,7 @@ func nextSwitched(r Record, f Facts) Action {
 		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonRefreshFirst,
 			Text: "asking the repository once more whether it still names this release"}}
 	}
-	return Action{Kind: Try}
+	return Action{Kind: Try, Local: f.Local}
 }
 
 // afterSwitchBoot judges the first observation after a boot in switched.
@@ -257,9 +258,8 @@ func nextTrial(r Record, f Facts) Action {
 	if f.Offer.left(r) {
 		return Action{Kind: Withdraw}
 	}
-	reached := f.Reached || f.Local
-	// A device that slept through its deadline looks once more: only a check that comes to its end after it has the last word.
-	if f.TrialAge >= limit && f.HealthIn > 0 {
+	reached := f.Reached || r.Local
+	if f.TrialAge >= limit {
 		if !f.Healthy {
 			return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
 		}

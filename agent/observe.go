@@ -15,7 +15,7 @@ func (e *engine) facts(c *live, r Record) Facts {
 	f := Facts{
 		Component: c.component, BootID: e.p.System.BootID(), Now: now, Slots: c.slots, Offer: c.offer,
 		Fresh:   e.lastBegan >= 0 && e.lastProblem == nil && up-e.lastBegan <= FreshMax,
-		Reached: c.reached, Local: e.p.Repository.Local(),
+		Reached: c.reached, Local: e.last.local,
 		Backoff: max(0, c.notBefore-up), Failure: c.failure, Failures: c.failures,
 		FetchGate: paused, InstallGate: paused, Busy: e.busy(c),
 		TrialAge: up - c.trialFrom, Healthy: c.healthy, HealthyFor: up - c.healthyFrom, HealthIn: c.healthAt - up,
@@ -124,26 +124,12 @@ func ended(from Record, a Action) *Outcome {
 
 // refreshTask is the next refresh when it is due and none runs.
 func (e *engine) refreshTask() *task {
-	if e.refreshing || e.p.System.Uptime() < e.plan.next() && !e.clockWasSet() {
+	if e.refreshing || e.p.System.Uptime() < e.plan.next() {
 		return nil
 	}
 	e.refreshing = true
 	e.plan.begun()
 	return e.newRefresh()
-}
-
-// clockLook is how often the clock is looked at that was ahead of all metadata. It costs no request.
-const clockLook = time.Minute
-
-// clockAheadLast reports whether the last refresh was refused for the clock's sake.
-func (e *engine) clockAheadLast() bool {
-	return e.lastProblem != nil && e.lastProblem.Reason == ReasonClockAhead
-}
-
-// clockWasSet reports whether the clock that was ahead says less now than it did then.
-func (e *engine) clockWasSet() bool {
-	now, _, _ := e.effectiveTime()
-	return e.clockAheadLast() && now.Before(e.lastProblem.At)
 }
 
 // refreshEnded takes the answers of a refresh.
@@ -169,7 +155,7 @@ func (e *engine) refreshEnded(o outcome) error {
 		if offer, ok := out.offers[c.name]; ok {
 			c.offer = offer
 		}
-		if out.problem == nil && out.began >= c.trialFrom {
+		if out.problem == nil && out.began >= c.trialFrom && !out.local {
 			c.reached = true
 		}
 		if changed && r.Phase == Fetching && c.failure != nil && Permanent(c.failure.Reason) {
@@ -212,9 +198,6 @@ func (e *engine) deadline() time.Duration {
 	wait := accrueAfter(up)
 	if !e.refreshing {
 		wait = min(wait, e.plan.next()-up)
-	}
-	if e.clockAheadLast() {
-		wait = min(wait, clockLook)
 	}
 	for _, c := range e.live {
 		if c.running != nil {

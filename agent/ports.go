@@ -26,7 +26,8 @@ type Repository interface {
 	// at once is worth it, from the beginning.
 	MetadataRefused() (elsewhere bool)
 	ImageRefused() (elsewhere bool)
-	// Local is true where no network is needed (a directory, a USB stick): a trial then needs no reachability.
+	// Local is true where what Metadata returned last came without a network (a directory, a USB stick): a release found
+	// that way needs no reachability in its trial.
 	Local() bool
 }
 
@@ -221,8 +222,10 @@ type System interface {
 
 // A Wake is a hint that there may be something new. It never chooses what is installed.
 type Wake struct {
-	// Source is for the log: "mqtt", "timer", "cli".
+	// Source is for the log: "mqtt", "timer", "cli", "medium".
 	Source string
+	// Medium: a medium with a repository was plugged in. Downloads that wait after a failure try it at once.
+	Medium bool
 	// Nonce and Spread place this device within the fleet's spread: it waits hash(device ID, Nonce) mod Spread.
 	Nonce  string
 	Spread time.Duration

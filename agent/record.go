@@ -73,6 +73,8 @@ type Record struct {
 	BootID string `json:"boot_id,omitempty"`
 	// Acted: the hook's verb of this phase has succeeded in boot BootID: try in switched, reject in rejecting.
 	Acted bool `json:"acted,omitempty"`
+	// Local: the refresh before try needed no network, so the trial need not reach it either.
+	Local bool `json:"local,omitempty"`
 	// Attempts counts failed hook runs and trials since the release was taken up, for back-off only.
 	Attempts int `json:"attempts,omitempty"`
 	// LostBoots counts the trial boots in a row in which the agent never recorded its start; in rejecting, the reboots

@@ -19,6 +19,7 @@ type refreshed struct {
 	index   map[string]verifier.Floor // the floors that the offers were judged by
 	offers  map[string]Offer
 	roles   []verifier.RoleInfo
+	local   bool // it needed no network
 	topmost bool // all offers are listed by the top-level targets role, whose expiry each refresh judges
 	problem *Problem
 	fatal   error // a commit failed: the process must end
@@ -40,6 +41,7 @@ func (e *engine) refresh(ctx context.Context, paths map[string]string, old refre
 	for refusals := 1; out.elsewhere && out.fatal == nil && refusals < refusalsMax && ctx.Err() == nil; refusals++ {
 		out = e.refreshOnce(ctx, paths, old)
 	}
+	out.local = e.p.Repository.Local()
 	return out
 }
 

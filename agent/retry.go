@@ -50,9 +50,9 @@ func ruleOf(r Reason) retryRule {
 		ReasonUnsigned, ReasonRollback, ReasonExpired, ReasonHashMismatch, ReasonLengthMismatch,
 		ReasonVersionMismatch, ReasonMalformed, ReasonUnsupported, ReasonLimit:
 		return retryRule{retrySlow, true}
-	case ReasonHookBusy, ReasonLocked:
+	case ReasonClockAhead, ReasonHookBusy, ReasonLocked:
 		return retryRule{retrySoon, false}
-	case ReasonClockAhead, ReasonDiskFull, ReasonReadOnly, ReasonStore, ReasonSlot, ReasonHookMissing, ReasonHookFailed, ReasonHookTimeout:
+	case ReasonDiskFull, ReasonReadOnly, ReasonStore, ReasonSlot, ReasonHookMissing, ReasonHookFailed, ReasonHookTimeout:
 		return retryRule{retrySlow, false}
 	case ReasonNotListed, ReasonWrongHardware, ReasonIndexTooLow, ReasonRequires, ReasonHookRefused:
 		return retryRule{retryPermanent, false}

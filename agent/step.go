@@ -20,7 +20,7 @@ func Step(r Record, a Action, p *Problem) Record {
 		return r.with(func(r *Record) { r.Degraded = a.Kind == Degrade })
 	case Prove:
 		return Step(r, Action{Kind: TakeUp, Release: a.Release, Hook: a.Hook, Reboot: a.Reboot}, nil).enter(Trial, a).with(
-			func(r *Record) { r.TargetSlot = a.Slot })
+			func(r *Record) { r.TargetSlot, r.Local = a.Slot, a.Local })
 	case Drop:
 		return r.rest()
 	case Fetch:
@@ -38,7 +38,9 @@ func Step(r Record, a Action, p *Problem) Record {
 			return r.with(func(r *Record) { r.LostBoots++ }) // bounds how often a hook that fails everywhere reboots the machine
 		}
 		return r
-	case Try, Reject:
+	case Try:
+		return r.with(func(r *Record) { r.Acted, r.BootID, r.Local = true, a.BootID, a.Local })
+	case Reject:
 		return r.with(func(r *Record) { r.Acted, r.BootID = true, a.BootID })
 	case Rearm:
 		return r.enter(Switched, a).with(func(r *Record) { r.Attempts++ })

@@ -57,16 +57,28 @@ func TestFailingRejectRebootsSeldom(t *testing.T) {
 	}
 }
 
-// TestDeadlineThatWasSleptThrough: a device that was suspended in a trial looks once more before it judges.
-func TestDeadlineThatWasSleptThrough(t *testing.T) {
-	r := Record{Phase: Trial, Release: releaseV2, TargetSlot: "B", BootID: "boot-1", Acted: true, Reboot: true}
-	f := Facts{Component: &Component{}, BootID: "boot-1", TrialAge: 9 * time.Hour, HealthIn: -time.Hour,
-		Slots: &Slots{Booted: "B", Primary: "A", Slots: map[string]Slot{"A": {Good: true}, "B": {}}}}
-	if a := Next(r, f); a.Kind != Examine {
-		t.Errorf("the action is %s, expected a health check", a.Kind)
-	}
-	f.HealthIn = time.Second
-	if a := Next(r, f); a.Kind != Condemn {
-		t.Errorf("after a check that failed the action is %s, expected the verdict", a.Kind)
+// TestTrialOfAReleaseFromAStick: what was found without a network need not reach one to be confirmed. But a stick that
+// happens to be there does not speak for a release that came over the network.
+func TestTrialOfAReleaseFromAStick(t *testing.T) {
+	slots := &Slots{Booted: "B", Primary: "A", Slots: map[string]Slot{"A": {Good: true}, "B": {}}}
+	for _, found := range []bool{true, false} {
+		r := Record{Phase: Switched, Release: releaseV2, TargetSlot: "B", BootID: "boot-1", Reboot: true}
+		f := Facts{Component: &Component{}, BootID: "boot-1", Fresh: true, Offer: Offer{Known: true, Release: releaseV2}, Local: found,
+			Slots: &Slots{Booted: "A", Primary: "A", Slots: slots.Slots}}
+		a := Next(r, f)
+		if a.Kind != Try {
+			t.Fatalf("the action is %s", a.Kind)
+		}
+		a.BootID = "boot-1"
+		r = Step(r, a, nil)
+		f = Facts{Component: &Component{}, BootID: "boot-2", Slots: slots, Local: true, Healthy: true, Offer: f.Offer}
+		r = Step(r, Action{Kind: Enter, BootID: "boot-2"}, nil)
+		if a := Next(r, f); (a.Kind == Approve) != found {
+			t.Errorf("found without a network: %v; the action in the trial is %s", found, a.Kind)
+		}
+		f.Reached = true
+		if a := Next(r, f); a.Kind != Approve {
+			t.Errorf("reached over the network: the action is %s", a.Kind)
+		}
 	}
 }

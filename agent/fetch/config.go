@@ -12,6 +12,10 @@ type Config struct {
 	// Metadata and Targets are base URLs (http, https or file), the preferred one first; 1 to 16 each. Their
 	// percent-escapes and query strings are kept. User and password in them are sent to that host only.
 	Metadata, Targets []string
+	// Media are patterns of directories such as /run/media/*/*/ota, at most 4, in which * stands for any name, twice at
+	// most. Where such a directory holds metadata/ and targets/, it is one more mirror while it is there: for images
+	// before the configured ones, for metadata after them, since a stick may be older than the network.
+	Media []string
 	// CA is a PEM file with the only authorities to believe; empty: the system's.
 	CA string
 	// Cert and Key are PEM files for mutual TLS, both or neither. They are shown to the configured hosts

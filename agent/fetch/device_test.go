@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -305,4 +306,126 @@ func TestServerBusyIsNotHammered(t *testing.T) {
 		}
 		s.Close()
 	}
+}
+
+// A stick is a repository on a medium: files of a publisher as they were when it was made.
+func stickOf(t *testing.T, p *publisher, dir string) {
+	t.Helper()
+	must(t, os.CopyFS(dir, os.DirFS(p.dir)))
+}
+
+// away is a network that is not there.
+const away = "http://127.0.0.1:1"
+
+// TestStickUpdatesADeviceWithoutNetwork: the device waits after failures, a stick is plugged in, and a wake brings the
+// release from it at once.
+func TestStickUpdatesADeviceWithoutNetwork(t *testing.T) {
+	img := fetchtest.Bytes(300_000)
+	p := newPublisher(t, img)
+	media := t.TempDir()
+	d := newDevice(t, p, open(t, fetch.Config{Metadata: []string{away}, Targets: []string{away}, Media: []string{media + "/*/ota"}}), nil)
+	d.run(24 * time.Hour)
+	if f := d.agent.Status().Repository.LastProblem; f == nil || f.Reason != agent.ReasonUnreachable {
+		t.Fatalf("the problem is %+v", f)
+	}
+	stickOf(t, p, filepath.Join(media, "STICK", "ota"))
+	d.agent.Wake(agent.Wake{Source: "medium", Medium: true})
+	d.run(time.Minute)
+	if !d.staged() {
+		t.Errorf("not staged: %+v, %+v", d.agent.Status().Repository, d.app())
+	}
+}
+
+// TestStickIsVerifiedLikeAnything: an old stick, a stick that lies, and one that is pulled in the middle change nothing
+// but the way that the bytes take.
+func TestStickIsVerifiedLikeAnything(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		spoil  func(t *testing.T, p *publisher, stick string)
+		images int64 // requests to the network
+	}{
+		{"a good stick saves the download", func(*testing.T, *publisher, string) {}, 0},
+		{"an old stick has no say", func(_ *testing.T, p *publisher, _ string) { p.add(targetPath, []byte("a newer one")) }, 1},
+		{"a stick with a wrong image", func(t *testing.T, p *publisher, stick string) {
+			b := fetchtest.Bytes(300_000)
+			b[7] ^= 1
+			must(t, os.WriteFile(filepath.Join(stick, "targets", "board", "stable", hashOf(fetchtest.Bytes(300_000))+".app.img"), b, 0o644))
+		}, 1},
+		{"a stick that was pulled", func(t *testing.T, _ *publisher, stick string) { must(t, os.RemoveAll(stick)) }, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPublisher(t, fetchtest.Bytes(300_000))
+			media := t.TempDir()
+			stick := filepath.Join(media, "STICK")
+			stickOf(t, p, stick)
+			s := newLiar(t, p, "")
+			d := newDevice(t, p, open(t, fetch.Config{Metadata: []string{s.URL + "/metadata"}, Targets: []string{s.URL + "/targets"},
+				Media: []string{media + "/*"}}), nil)
+			tt.spoil(t, p, stick)
+			d.run(firstPoll)
+			if !d.staged() || s.images.Load() != tt.images {
+				t.Errorf("%d requests for images, want %d; %+v", s.images.Load(), tt.images, d.app())
+			}
+		})
+	}
+}
+
+// TestPulledStickLosesNothing: a stick is pulled in the middle of an image. The reason says what to do, and what was read
+// is not read again.
+func TestPulledStickLosesNothing(t *testing.T) {
+	img := fetchtest.Bytes(300_000)
+	p := newPublisher(t, img)
+	media := t.TempDir()
+	stick := filepath.Join(media, "STICK")
+	stickOf(t, p, stick)
+	file := filepath.Join(stick, "targets", "board", "stable", hashOf(img)+".app.img")
+	repo := &pulling{Repository: open(t, fetch.Config{Metadata: []string{away}, Targets: []string{away}, Media: []string{media + "/*"}}),
+		after: 100_000, pull: func() {
+			must(t, os.Truncate(file, 200_000))
+			must(t, os.RemoveAll(stick))
+		}}
+	d := newDevice(t, p, repo, nil)
+	d.run(firstPoll)
+	if f := d.app().Problem; f == nil || f.Reason != agent.ReasonNoMedium || !strings.Contains(f.Text, "plug in") {
+		t.Fatalf("the problem is %+v", f)
+	}
+	stickOf(t, p, stick)
+	d.agent.Wake(agent.Wake{Source: "medium", Medium: true})
+	d.run(time.Minute)
+	if !d.staged() || len(repo.from) != 2 || repo.from[1] < repo.after {
+		t.Errorf("asked from %v; %+v", repo.from, d.app())
+	}
+}
+
+// A pulling repository pulls the stick in the middle of the first image.
+type pulling struct {
+	agent.Repository
+	after int64
+	pull  func()
+	from  []int64
+}
+
+func (r *pulling) Image(ctx context.Context, q agent.ImageRequest) (agent.ImageBody, error) {
+	body, err := r.Repository.Image(ctx, q)
+	if err == nil {
+		r.from = append(r.from, body.From)
+		body.ReadCloser = &pulledBody{body.ReadCloser, r, 0}
+	}
+	return body, err
+}
+
+type pulledBody struct {
+	io.ReadCloser
+	r    *pulling
+	done int64
+}
+
+func (b *pulledBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p[:min(len(p), 50_000)])
+	b.done += int64(n)
+	if b.done >= b.r.after && b.r.pull != nil {
+		b.r.pull()
+		b.r.pull = nil
+	}
+	return n, err
 }

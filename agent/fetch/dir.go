@@ -16,7 +16,11 @@ import (
 
 // A directory is one mirror on a medium that may be pulled at any moment. It is only ever read, and nothing
 // outside it is: not by "..", not by a symbolic link, not by a device file.
-type directory struct{ path string }
+type directory struct {
+	path string
+	// below is the directory's path within the medium at path, out of which no link leads; empty: it is path itself.
+	below string
+}
 
 func newDirectory(u *url.URL) (*directory, error) {
 	if u.Host != "" && u.Host != "localhost" || u.RawQuery != "" || !filepath.IsAbs(u.Path) {
@@ -25,7 +29,7 @@ func newDirectory(u *url.URL) (*directory, error) {
 	return &directory{path: filepath.Clean(u.Path)}, nil
 }
 
-func (d *directory) String() string { return "file://" + d.path }
+func (d *directory) String() string { return "file://" + filepath.Join(d.path, d.below) }
 func (d *directory) local() bool    { return true }
 
 func (d *directory) metadata(ctx context.Context, name string, bytesMax int64) ([]byte, error) {
@@ -41,7 +45,7 @@ func (d *directory) metadata(ctx context.Context, name string, bytesMax int64) (
 	if err != nil {
 		return nil, err
 	}
-	src := &medium{dir: d, file: f, name: path, ctx: ctx}
+	src := &openFile{dir: d, file: f, name: path, ctx: ctx}
 	defer src.Close()
 	if size > bytesMax {
 		return nil, problem(agent.ReasonTooLarge, src.where(), "the file has %d bytes, at most %d are allowed", size, bytesMax)
@@ -66,7 +70,7 @@ func (d *directory) image(ctx context.Context, r agent.ImageRequest) (*body, str
 	if err != nil {
 		return nil, "", 0, err
 	}
-	src := &medium{dir: d, file: f, name: r.Name, ctx: ctx}
+	src := &openFile{dir: d, file: f, name: r.Name, ctx: ctx}
 	if size != r.Length {
 		src.Close()
 		return nil, "", 0, otherLength(src.where(), size, r.Length)
@@ -85,13 +89,16 @@ func (d *directory) image(ctx context.Context, r agent.ImageRequest) (*body, str
 // open opens a regular file for reading. ErrAbsent comes only from a directory that is there and holds files.
 func (d *directory) open(name string) (*os.File, int64, error) {
 	where := d.String() + "/" + clip(name, 200)
-	root, err := os.OpenRoot(d.path)
+	if !filepath.IsLocal(name) {
+		return nil, 0, problem(agent.ReasonBadAnswer, where, "the name leads out of the directory")
+	}
+	root, err := d.root()
 	if err != nil {
 		return nil, 0, d.gone(err)
 	}
 	defer root.Close()
 	// Without O_NONBLOCK a named pipe would block the open for ever.
-	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := root.OpenFile(filepath.Join(d.below, name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, 0, d.absent(where, root)
 	}
@@ -110,9 +117,21 @@ func (d *directory) open(name string) (*os.File, int64, error) {
 	return f, info.Size(), nil
 }
 
+// root opens what no name may lead out of. The check comes first: opening a named pipe would block for ever.
+func (d *directory) root() (*os.Root, error) {
+	info, err := os.Stat(d.path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, syscall.ENOTDIR
+	}
+	return os.OpenRoot(d.path)
+}
+
 // absent makes sure that there is a medium at all: an empty directory is a mount point without one.
 func (d *directory) absent(where string, root *os.Root) error {
-	dir, err := root.Open(".")
+	dir, err := openDir(root, filepath.Join(".", d.below))
 	if err != nil {
 		return d.gone(err)
 	}
@@ -128,18 +147,33 @@ func (d *directory) absent(where string, root *os.Root) error {
 
 // check says whether the directory is still there.
 func (d *directory) check() error {
-	info, err := os.Stat(d.path)
-	if err == nil && !info.IsDir() {
-		err = syscall.ENOTDIR
-	}
-	if err != nil {
+	if _, err := d.stat(); err != nil {
 		return d.gone(err)
 	}
 	return nil
 }
 
+func (d *directory) stat() (os.FileInfo, error) {
+	root, err := d.root()
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	dir, err := openDir(root, filepath.Join(".", d.below))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return dir.Stat()
+}
+
+// openDir fails where there is no directory, and never blocks.
+func openDir(root *os.Root, name string) (*os.File, error) {
+	return root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_DIRECTORY, 0)
+}
+
 func (d *directory) gone(err error) error {
-	return because(problem(agent.ReasonNoMedium, d.String(), "the directory can't be read; is the medium there and mounted?"), err)
+	return because(problem(agent.ReasonNoMedium, d.String(), "the repository's directory can't be read; plug in the medium, or mount it"), err)
 }
 
 // broken tells a bad file from a medium that was pulled.
@@ -153,18 +187,18 @@ func (d *directory) broken(where string, err error) error {
 	return because(problem(agent.ReasonBadAnswer, where, "the file can't be read"), err)
 }
 
-// A medium is an open file of a directory.
-type medium struct {
+// An openFile is a file of a directory.
+type openFile struct {
 	dir  *directory
 	file *os.File
 	name string
 	ctx  context.Context
 }
 
-func (m *medium) where() string { return m.dir.String() + "/" + clip(m.name, 200) }
+func (m *openFile) where() string { return m.dir.String() + "/" + clip(m.name, 200) }
 
 // Read looks after the directory when the file ends: a medium that was pulled may show as a short file.
-func (m *medium) Read(p []byte) (int, error) {
+func (m *openFile) Read(p []byte) (int, error) {
 	if err := m.ctx.Err(); err != nil {
 		return 0, &interruption{where: m.where(), err: err}
 	}
@@ -181,4 +215,4 @@ func (m *medium) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (m *medium) Close() error { return m.file.Close() }
+func (m *openFile) Close() error { return m.file.Close() }

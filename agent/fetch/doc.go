@@ -21,4 +21,10 @@
 // one. A stale or hostile mirror can thus hide a new root, but no more than it could do by repeating an old
 // timestamp: the trusted timestamp's expiry ends both, and a refused refresh (MetadataRefused) begins with
 // another mirror next time.
+//
+// # Media
+//
+// A directory may come and go: on a USB stick. Where one turns up at a configured place, it is one more mirror, for images
+// the first, for metadata the last. What lies on it is as hostile as any server: it is never written to, no link on it
+// leads elsewhere, and nothing on it makes the agent wait.
 package fetch

@@ -33,10 +33,13 @@ const (
 // Mirrors are an ordered list with each one's health.
 type mirrors struct {
 	log *slog.Logger
+	// media lists the mirrors that are plugged in now; with mediaFirst they come before the configured ones.
+	media      func() []*mirror
+	mediaFirst bool
 
 	mu   sync.Mutex
-	list []*mirror
-	last *mirror // that answered last
+	list []*mirror // the configured ones
+	last *mirror   // that answered last
 	// givers are those whose bytes an image may hold: it may have been resumed at another mirror.
 	image  string
 	givers []*mirror
@@ -52,11 +55,12 @@ type mirror struct {
 // order is the configured one. The resting ones come behind, who rests shortest first: they are still asked when nobody
 // else helps. But with costly set nobody is asked for the same lie again while there is one who has not lied.
 func (m *mirrors) order(costly bool) []*mirror {
+	list := m.all()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
 	var up, resting, refused []*mirror
-	for _, s := range m.list {
+	for _, s := range list {
 		switch {
 		case !now.Before(s.until):
 			up = append(up, s)
@@ -70,6 +74,15 @@ func (m *mirrors) order(costly bool) []*mirror {
 		return order
 	}
 	return refused
+}
+
+// all are the configured mirrors and those on media, in their order.
+func (m *mirrors) all() []*mirror {
+	list := m.media()
+	if m.mediaFirst {
+		return append(list, m.list...)
+	}
+	return append(append([]*mirror(nil), m.list...), list...)
 }
 
 // insert keeps a list of resting mirrors in the order of their rests' ends.
@@ -129,7 +142,7 @@ func (m *mirrors) failed(s *mirror, err error) {
 // rest is called with the lock held.
 func (m *mirrors) rest(s *mirror, rest time.Duration, err error) {
 	s.until, s.refused = time.Now().Add(rest), err == errRefused
-	if len(m.list) > 1 {
+	if len(m.list) > 1 || s.local() {
 		m.log.Warn("mirror rests", slog.String("mirror", s.String()), slog.Duration("rest", rest), slog.Any("err", err))
 	}
 }
@@ -138,6 +151,7 @@ func (m *mirrors) rest(s *mirror, rest time.Duration, err error) {
 // several gave a part of an image, those rest that did not bring it to its end: a liar can't have the one after it
 // blamed by cutting its own answer short. If it was the last one all the same, its next lie has no other giver.
 func (m *mirrors) refused() (elsewhere bool) {
+	list := m.all()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	suspects := m.givers
@@ -145,7 +159,7 @@ func (m *mirrors) refused() (elsewhere bool) {
 		suspects = []*mirror{m.last}
 	}
 	now := time.Now()
-	for _, s := range m.list {
+	for _, s := range list {
 		if slices.Contains(suspects, s) && (len(suspects) == 1 || s != m.last) {
 			m.rest(s, restRefused, errRefused)
 		}
@@ -156,6 +170,21 @@ func (m *mirrors) refused() (elsewhere bool) {
 }
 
 var errRefused = errors.New("what it served was refused")
+
+// local says whether what came last came from a directory; before that, whether all would.
+func (m *mirrors) local() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.last != nil {
+		return m.last.local()
+	}
+	for _, s := range m.list {
+		if !s.local() {
+			return false
+		}
+	}
+	return true
+}
 
 // each asks one mirror after the other until one has it. Absence ends the search where it is decisive, else
 // only when every mirror says so.

@@ -13,6 +13,7 @@ import (
 // A Repository is an agent.Repository. It is safe for concurrent use.
 type Repository struct {
 	metadata, targets mirrors
+	media             *media
 	wire              *wire
 	throttle          *throttle
 }
@@ -36,7 +37,11 @@ func build(c Config, o outside) (*Repository, error) {
 		return nil, fmt.Errorf("repository: %w", err)
 	}
 	r := &Repository{throttle: newThrottle(c.BandwidthMax)}
+	if r.media, err = newMedia(c.Media, c.Log); err != nil {
+		return nil, fmt.Errorf("repository: media: %w", err)
+	}
 	r.metadata.log, r.targets.log = c.Log, c.Log
+	r.metadata.media, r.targets.media, r.targets.mediaFirst = r.media.metadata, r.media.targets, true
 	hosts := map[string]bool{}
 	if r.wire, err = newWire(c, hosts, o); err != nil {
 		return nil, fmt.Errorf("repository: %w", err)
@@ -124,17 +129,8 @@ type nothing struct{}
 func (nothing) Read([]byte) (int, error) { return 0, io.EOF }
 func (nothing) Close() error             { return nil }
 
-// Local is true where every mirror is a directory.
-func (r *Repository) Local() bool {
-	for _, l := range []*mirrors{&r.metadata, &r.targets} {
-		for _, m := range l.list {
-			if !m.local() {
-				return false
-			}
-		}
-	}
-	return true
-}
+// Local is true where the metadata that was handed over last came from a directory: no network is needed.
+func (r *Repository) Local() bool { return r.metadata.local() }
 
 // MetadataRefused says that what Metadata returned last did not verify: another mirror comes first for some hours.
 func (r *Repository) MetadataRefused() (elsewhere bool) { return r.metadata.refused() }

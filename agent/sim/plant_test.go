@@ -28,7 +28,6 @@ var bugs = []bug{
 	{name: plantEarlyRename},
 	{name: plantFloorsLost},
 	{name: plantFloorsLate},
-	{name: plantRawTLS},
 	{
 		name: "act before commit",
 		file: "work.go",

@@ -36,6 +36,7 @@ type repositoryTable struct {
 	Targets         string   `toml:"targets"`
 	MetadataMirrors []string `toml:"metadata_mirrors"`
 	TargetsMirrors  []string `toml:"targets_mirrors"`
+	Media           []string `toml:"media"`
 	CA              string   `toml:"ca"`
 	Cert            string   `toml:"cert"`
 	Key             string   `toml:"key"`

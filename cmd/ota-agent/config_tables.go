@@ -41,12 +41,16 @@ func (c *checker) repository(t repositoryTable) fetch.Config {
 	cfg := fetch.Config{
 		Metadata:     c.mirrors("repository.metadata", t.Metadata, t.MetadataMirrors),
 		Targets:      c.mirrors("repository.targets", t.Targets, t.TargetsMirrors),
+		Media:        t.Media,
 		CA:           c.optional("repository.ca", t.CA, c.path),
 		Cert:         c.optional("repository.cert", t.Cert, c.path),
 		Key:          c.optional("repository.key", t.Key, c.path),
 		Proxy:        c.optional("repository.proxy", t.Proxy, c.proxy),
 		RateMin:      t.RateMin,
 		BandwidthMax: t.BandwidthMax,
+	}
+	if err := fetch.CheckMedia(t.Media); err != nil {
+		c.wrong("repository.media", "%v", err)
 	}
 	if (t.Cert == "") != (t.Key == "") {
 		c.missing("repository.cert", "cert and key go together: one of them is missing")

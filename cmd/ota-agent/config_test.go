@@ -90,6 +90,7 @@ func TestConfigRefusals(t *testing.T) {
 		{"back-off upside down", change{`targets = `, "backoff_min = \"1h\"\nbackoff_max = \"1m\"\ntargets = "}, 7, `at least backoff_min`, ""},
 		{"rate of 0", change{`targets = `, "rate_min = 0\ntargets = "}, 6, `want 1 to`, ""},
 		{"a mirror without host", change{`targets = `, "metadata_mirrors = [\"https:///m\"]\ntargets = "}, 6, `"repository.metadata_mirrors": the URL names no host`, ""},
+		{"media that is no place", change{`targets = `, "media = [\"/run/media/usb*\"]\ntargets = "}, 6, `* stands for a whole name`, ""},
 		{"too many mirrors", change{`[[component]]`, "targets_mirrors = [" + strings.Repeat(`"https://m/",`, 16) + "]\n[[component]]"}, 7, `at most 15 mirrors, got 16`, ""},
 		{"a proxy over ftp", change{`targets = `, "proxy = \"ftp://p\"\ntargets = "}, 6, `http:// or https:// or socks5:// or socks5h://`, ""},
 		{"a key without its certificate", change{`targets = `, "key = \"/k.pem\"\ntargets = "}, 4, `cert and key go together`, ""},

@@ -68,11 +68,11 @@ func runAgent(ctx context.Context, config string, log *slog.Logger) error {
 		return err
 	}
 	clock.agent.Store(a)
-	return serve(ctx, s, a, clock, log)
+	return serve(ctx, s, a, repository, clock, log)
 }
 
 // serve runs the agent and all that speaks for it. What ends first ends the rest.
-func serve(ctx context.Context, s settings, a *agent.Agent, clock *effectiveTime, log *slog.Logger) error {
+func serve(ctx context.Context, s settings, a *agent.Agent, repository *fetch.Repository, clock *effectiveTime, log *slog.Logger) error {
 	notify, err := newNotifier(a, log)
 	if err != nil {
 		return err
@@ -99,6 +99,12 @@ func serve(ctx context.Context, s settings, a *agent.Agent, clock *effectiveTime
 	start(a.Run)
 	start(func(ctx context.Context) error { return local.Serve(ctx, socket, a, log) })
 	start(func(ctx context.Context) error { notify.run(ctx); return nil })
+	if len(s.fetch.Media) > 0 {
+		start(func(ctx context.Context) error {
+			repository.WatchMedia(ctx, func() { a.Wake(agent.Wake{Source: "medium", Medium: true}) })
+			return nil
+		})
+	}
 	if broker != nil {
 		start(func(ctx context.Context) error { _ = broker.Run(ctx); return nil }) // it ends with ctx alone
 	}
