@@ -9,6 +9,7 @@ import (
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 
+	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/mqtt/mqtttest"
 )
 
@@ -19,6 +20,7 @@ type broker struct {
 
 	mu        sync.Mutex
 	last      map[string][]byte                // the newest message of each topic
+	events    []agent.Event                    // what the device told of, each event once
 	listeners map[string]map[*mqtt.Client]bool // by filter; clients that came from outside
 	changed   chan struct{}                    // closed and replaced whenever one of these changes
 }
@@ -50,7 +52,12 @@ func openBroker() (*broker, error) {
 func (b *broker) close() error { return b.server.Close() }
 
 func (b *broker) received(_ *mqtt.Client, _ packets.Subscription, p packets.Packet) {
-	b.note(func() { b.last[p.TopicName] = append([]byte(nil), p.Payload...) })
+	b.note(func() {
+		b.last[p.TopicName] = append([]byte(nil), p.Payload...)
+		if p.TopicName == eventTopic {
+			b.heard(p.Payload)
+		}
+	})
 }
 
 func (b *broker) note(change func()) {

@@ -59,7 +59,7 @@ func (s *story) seeFirstUpdate(ctx context.Context, mark int, v2 published, stat
 		return err
 	}
 	same(s.checks, "status over MQTT", "running 2", "running "+component(reported, system).Running.Version)
-	return nil
+	return s.seeEvents(ctx, system, "2", agent.EventTakenUp, agent.EventStaged, agent.EventInstalled, agent.EventTrial, agent.EventConfirmed)
 }
 
 // reported waits for a status document on the broker that has what is looked for.

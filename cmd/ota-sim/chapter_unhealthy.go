@@ -34,6 +34,10 @@ func (s *story) unhealthy(ctx context.Context) error {
 		same(s.checks, "boots of the trial and back", 2, len(history))
 	}
 	same(s.checks, "remembered with the reason", agent.ReasonUnhealthy, rejection(component(status, system), v4))
+	if err := s.seeEvents(ctx, system, "4", agent.EventTakenUp, agent.EventStaged, agent.EventInstalled, agent.EventTrial,
+		agent.EventGoingBack, agent.EventRejected); err != nil {
+		return err
+	}
 	return s.notAgain(ctx, v4)
 }
 

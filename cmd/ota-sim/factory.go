@@ -36,6 +36,7 @@ const (
 	wakeAll     = mqttPrefix + "/wake"
 	wakeDevice  = mqttPrefix + "/device/" + deviceID + "/wake"
 	statusTopic = mqttPrefix + "/device/" + deviceID + "/status"
+	eventTopic  = mqttPrefix + "/device/" + deviceID + "/event"
 )
 
 func (f factory) abHook() string {
