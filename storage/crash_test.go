@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -54,8 +55,13 @@ func lifeChange(n int) agent.Change {
 			Floors: &verifier.Floors{RootVersion: int64(n), Timestamp: verifier.Floor{Version: int64(n), Signers: []verifier.KeyHash{{1}}}},
 		},
 		Records: []agent.Record{{Schema: 1, Component: "rootfs", Phase: agent.Fetching, Attempts: n}},
+		Events:  []agent.Event{storetest.Event(uint64(n), agent.EventTrial)}, DropEvents: []uint64{uint64(max(0, n-lifeEvents))},
+		Journal: &agent.JournalMark{ID: "j", Last: uint64(n)},
 	}
 }
+
+// lifeEvents are kept.
+const lifeEvents = 2
 
 // run lives on from whatever is there, to the end.
 func (l *life) run(dir string, d *disk) error {
@@ -150,6 +156,13 @@ func (l *life) check(t *testing.T, dir string) {
 	n := st.Records["rootfs"].Attempts
 	if n != l.commits && n != l.pending {
 		t.Fatalf("commit %d is there, expected %d or %d", n, l.commits, l.pending)
+	}
+	var told []uint64 // with the record that they tell of, and none without it
+	for i := max(0, n-lifeEvents); i < n; i++ {
+		told = append(told, uint64(i+1))
+	}
+	if !slices.Equal(seqs(st.Events), told) || st.Journal.Last != uint64(n) {
+		t.Errorf("events %v, the last of them %d, with commit %d", seqs(st.Events), st.Journal.Last, n)
 	}
 	if v := st.Floors.Timestamp.Version; v < int64(n) || v < int64(l.commits) || v > int64(l.pending) || st.Floors.RootVersion != v {
 		t.Errorf("floors %d and %d with commit %d", v, st.Floors.RootVersion, n)

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -197,4 +198,29 @@ func TestHistoryReadOnly(t *testing.T) {
 	if h := agent.HistoryOf(loadT(t, s)); h.Acknowledged != 1 || !reflect.DeepEqual(seqs(h.Events), []uint64{1, 2, 3}) {
 		t.Errorf("history: %+v", h)
 	}
+}
+
+// Whatever lies in the bucket is an event, damage or a newer agent's: never a panic, and never an event under another number.
+func FuzzReadEvent(f *testing.F) {
+	payload, err := json.Marshal(storetest.Event(3, agent.EventConfirmed))
+	must(f, err)
+	f.Add(eventKey(3), payload, true)
+	f.Add(eventKey(4), payload, true)
+	f.Add([]byte(keyJournal), []byte("{}"), true)
+	f.Add([]byte{}, []byte("{"), false)
+	f.Fuzz(func(t *testing.T, key, payload []byte, sealed bool) {
+		raw := payload
+		if sealed {
+			raw = seal(bucketEvents, key, payload)
+		}
+		e, err := readEvent(key, raw)
+		switch {
+		case err == nil && string(eventKey(e.Seq)) != string(key):
+			t.Errorf("event %d lies under %x", e.Seq, key)
+		case err != nil && !errors.Is(err, errDamaged) && !errors.Is(err, errNewer):
+			t.Errorf("neither damaged nor newer: %v", err)
+		case err != nil && !reflect.DeepEqual(e, agent.Event{}):
+			t.Errorf("an event in spite of %v: %+v", err, e)
+		}
+	})
 }
