@@ -52,16 +52,23 @@ type campaign struct {
 type point struct {
 	fault
 	powerCut bool // memory and all processes go too; else the service manager starts the agent again
+	// then strikes in the recovery, unless it is nil: its call is counted from this fault on.
+	then *point
 }
 
 func (p point) String() string {
+	text := p.fault.String()
 	switch {
 	case p.how == fails:
-		return p.fault.String()
 	case p.powerCut:
-		return p.fault.String() + ", with the power"
+		text += ", with the power"
+	default:
+		text += ", alone"
 	}
-	return p.fault.String() + ", alone"
+	if p.then != nil {
+		text += "; from there on " + p.then.String()
+	}
+	return text
 }
 
 // seed is a new one, or the one that is to be replayed.
@@ -170,7 +177,7 @@ func (c *campaign) strikeDead(ctx context.Context, p point) error {
 	}
 	defer func() { _ = os.RemoveAll(b.dir) }()
 	defer b.unplug()
-	s := &story{board: b, want: c.want, traced: true, hooks: c.hooks, fault: p.fault}
+	s := &story{board: b, want: c.want, traced: true, hooks: c.hooks, faults: []fault{p.fault}}
 	if err := s.run(ctx, true); err == nil {
 		return errUnreached
 	} else if !errors.Is(err, errStruck) {
@@ -203,7 +210,7 @@ func (c *campaign) deaths() (points []point) {
 	random := rand.New(rand.NewPCG(c.seed, 1))
 	for n := range c.calls {
 		for _, how := range []how{diesBefore, diesAfter} {
-			points = append(points, point{fault{at: n + 1, how: how}, c.hooks || random.IntN(2) == 0})
+			points = append(points, point{fault: fault{at: n + 1, how: how}, powerCut: c.hooks || random.IntN(2) == 0})
 		}
 	}
 	return points

@@ -59,10 +59,10 @@ func (c *campaign) strikeFailing(ctx context.Context, p point) error {
 	defer func() { _ = os.RemoveAll(b.dir) }()
 	defer b.unplug()
 	var wrong error
-	s := &story{board: b, want: c.want, traced: true, fault: p.fault, moment: func() { wrong = errors.Join(wrong, b.checkSlots()) }}
+	s := &story{board: b, want: c.want, traced: true, faults: []fault{p.fault}, moment: func() { wrong = errors.Join(wrong, b.checkSlots()) }}
 	err = s.run(ctx, true)
 	b.unplug()
-	if err == nil && !s.struck {
+	if err == nil && s.struck == 0 {
 		return errUnreached
 	}
 	err = errors.Join(err, wrong)
@@ -95,7 +95,7 @@ const (
 // failed is unknown, by the store's exit code with the cause in the log, and a new start; or it may pass.
 func (s *story) reported() (string, error) {
 	reason := agent.ReasonStore
-	if s.fault.with == unix.ENOSPC {
+	if s.faults[0].with == unix.ENOSPC {
 		reason = agent.ReasonDiskFull
 	}
 	for _, ws := range s.exits {
@@ -104,7 +104,7 @@ func (s *story) reported() (string, error) {
 		}
 	}
 	switch {
-	case len(s.exits) == 1 && strings.Contains(s.output, s.fault.with.Error()):
+	case len(s.exits) == 1 && strings.Contains(s.output, s.faults[0].with.Error()):
 		return byExit, nil
 	case len(s.exits) == 0 && s.reasons[reason]:
 		return inStatus, nil
@@ -112,12 +112,13 @@ func (s *story) reported() (string, error) {
 		return passed, nil
 	}
 	return "", fmt.Errorf("%v: ended %v, reasons in status %v: want reason %s or one exit %d with the cause",
-		s.calls[s.fault.at-1], statusTexts(s.exits), s.reasons, reason, exitStore)
+		s.calls[s.faults[0].at-1], statusTexts(s.exits), s.reasons, reason, exitStore)
 }
 
 // mayPass tells of failures that nothing depends on.
 func (s *story) mayPass() bool {
-	struck, after := s.calls[s.fault.at-1], s.calls[s.fault.at:]
+	f := s.faults[0]
+	struck, after := s.calls[f.at-1], s.calls[f.at:]
 	reserve := filepath.Join(s.board.state, "reserve")
 	switch {
 	case s.sweepFailed():
@@ -126,7 +127,7 @@ func (s *story) mayPass() bool {
 		return true // a store without a reserve is one all the same
 	case struck.name == "sync":
 		return true // nobody hears of it; in this run it came one call earlier or later
-	case s.fault.with == unix.ENOSPC:
+	case f.with == unix.ENOSPC:
 		// The reserve was given up for it, and what failed was done again.
 		return slices.ContainsFunc(after, func(c call) bool { return c.name == "unlinkat" && c.path == reserve })
 	}

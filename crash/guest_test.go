@@ -25,11 +25,19 @@ const (
 
 	// guestHash, followed by a release's version, names the variable with the SHA-256 of its image.
 	guestHash = "OTA_RELEASE_"
+	// guestWrites names the variable that says when the kernel writes what nobody synced.
+	guestWrites = "OTA_KERNEL_WRITES"
 	// guestDone is the last line of a guest that came to rest.
 	guestDone = "guest: at rest"
-	// guestOptions make ext4 keep fewer promises: a file that replaces another may be empty after a power cut, unless it
-	// was synced.
-	guestOptions = "noauto_da_alloc"
+	// guestOptions make ext4 keep no more promises than it must: unless it was synced, a file may be empty after a power
+	// cut although its name is there.
+	guestOptions = "noauto_da_alloc,data=writeback"
+)
+
+// When a kernel writes what nobody synced: after half a minute, or as soon as it can.
+const (
+	writesLate  = "late"
+	writesEarly = "early"
 )
 
 // inGuest tells whether this process is the first one of a virtual machine, which the test binary is as well.
@@ -121,10 +129,11 @@ func guestMounts() error {
 			return fmt.Errorf("mount %s: %w", m.where, err)
 		}
 	}
-	// The kernel writes to the disk as soon as it can, in whatever order it likes, rather than after half a minute.
-	for _, name := range []string{"dirty_writeback_centisecs", "dirty_expire_centisecs"} {
-		if err := os.WriteFile("/proc/sys/vm/"+name, []byte("1"), 0o644); err != nil {
-			return err
+	if os.Getenv(guestWrites) == writesEarly {
+		for _, name := range []string{"dirty_writeback_centisecs", "dirty_expire_centisecs"} {
+			if err := os.WriteFile("/proc/sys/vm/"+name, []byte("1"), 0o644); err != nil {
+				return err
+			}
 		}
 	}
 	return os.Setenv("PATH", "/bin")

@@ -145,16 +145,17 @@ func (m *machine) format(t *testing.T, r published) {
 	}
 }
 
-// run lets the machine run until it switches itself off, and returns the log of its disk, and what it printed.
-func (m *machine) run(t *testing.T) (l *writelog.Log, console string) {
+// run lets the machine run until it switches itself off, and returns the log of its disk, and what it printed. Its kernel
+// writes early or late.
+func (m *machine) run(t *testing.T, writes string) (l *writelog.Log, console string) {
 	t.Helper()
 	initrd, log := filepath.Join(m.dir, "initrd"), filepath.Join(m.dir, "log")
-	must(t, os.WriteFile(log, nil, 0o600))
+	must(t, os.WriteFile(log, nil, 0o600)) // empty also after another run
 	f, err := os.Create(initrd)
 	must(t, err)
 	must(t, archive(f, m.root))
 	must(t, f.Close())
-	line := "console=ttyS0 quiet panic=-1 rdinit=" + guestInit
+	line := "console=ttyS0 quiet panic=-1 rdinit=" + guestInit + " " + guestWrites + "=" + writes
 	for _, r := range m.lab.releases {
 		line += " " + guestHash + r.version + "=" + r.sha256
 	}

@@ -32,7 +32,8 @@ var errStruck = errors.New("the fault has struck")
 type story struct {
 	board *board
 	want  published
-	fault fault
+	// faults strike at the story's calls, counted over all its agents. One that kills ends the story.
+	faults []fault
 	// hooks and moment are the tracer's; traced is false where nothing is to be seen, which is faster.
 	traced, hooks bool
 	moment        func()
@@ -40,7 +41,7 @@ type story struct {
 	witness func(agent.Status) error
 
 	calls   []call
-	struck  bool
+	struck  int
 	exits   []unix.WaitStatus // of agents that ended by themselves
 	reasons map[agent.Reason]bool
 	last    agent.Status
@@ -90,8 +91,8 @@ func (s *story) runAgent(ctx context.Context) (rest bool, err error) {
 	text, _ := os.ReadFile(out.Name())
 	s.output += string(text)
 	calls, struck := p.seen()
-	s.calls, s.struck = append(s.calls, calls...), s.struck || struck
-	if struck && s.fault.how != fails && err == nil {
+	s.calls, s.struck = append(s.calls, calls...), s.struck+struck
+	if err == nil && s.dead() {
 		err = errStruck
 	}
 	if ended && err == nil {
@@ -102,13 +103,25 @@ func (s *story) runAgent(ctx context.Context) (rest bool, err error) {
 
 // start runs the agent on the board.
 func (s *story) start(out *os.File) (*tracer, error) {
-	f := s.fault
-	f.at -= len(s.calls)
-	t := &tracer{blind: !s.traced, dirs: []string{s.board.state}, hooks: s.hooks, fault: f, moment: s.moment, root: s.board.root}
+	t := &tracer{blind: !s.traced, dirs: []string{s.board.state}, hooks: s.hooks, moment: s.moment, root: s.board.root}
+	for _, f := range s.faults {
+		f.at -= len(s.calls)
+		t.faults = append(t.faults, f)
+	}
 	if s.hooks {
 		t.dirs = append(t.dirs, s.board.flash())
 	}
 	return t, t.start(s.board.daemon(), s.board.environ(), out)
+}
+
+// dead tells whether one of the faults has killed.
+func (s *story) dead() bool {
+	for _, f := range s.faults {
+		if f.how != fails && f.at <= len(s.calls) {
+			return true
+		}
+	}
+	return false
 }
 
 func isDone(p *tracer) bool {

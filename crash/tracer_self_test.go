@@ -18,7 +18,7 @@ func traceShell(t *testing.T, dir, script string, f fault) *tracer {
 	out, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	must(t, err)
 	defer out.Close()
-	tr := &tracer{dirs: []string{dir}, hooks: true, fault: f}
+	tr := &tracer{dirs: []string{dir}, hooks: true, faults: []fault{f}}
 	must(t, tr.start([]string{"/bin/sh", "-c", "cd " + dir + " && " + script}, os.Environ(), out))
 	<-tr.done
 	must(t, tr.err)
@@ -52,7 +52,7 @@ func TestTracerStrikesExactly(t *testing.T) {
 			dir := shortDir(t)
 			tr := traceShell(t, dir, script, fault{at: n, how: x.how})
 			calls, struck := tr.seen()
-			if got := listing(t, dir); got != x.want || !struck || len(calls) != n || calls[n-1].name != names[n-1] {
+			if got := listing(t, dir); got != x.want || struck != 1 || len(calls) != n || calls[n-1].name != names[n-1] {
 				t.Errorf("%s %d: %q is there, want %q; calls %v", x.how, n, got, x.want, calls)
 			}
 		}

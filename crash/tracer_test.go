@@ -16,7 +16,7 @@ import (
 
 // A fault is what the tracer does at one system call.
 type fault struct {
-	at   int // the call that it strikes, from 1; 0: none
+	at   int // the call that it strikes, from 1
 	how  how
 	with unix.Errno // of fails
 }
@@ -44,7 +44,8 @@ type tracer struct {
 	hooks bool     // follow the processes that the program starts, too
 	blind bool     // see nothing: only the program's end is waited for
 	root  string   // the program's root directory; empty: the test's own
-	fault fault
+	// faults strike at different calls; after one that kills none does.
+	faults []fault
 	// moment, unless nil, runs before each call, while the thread that makes it stands still.
 	moment func()
 
@@ -56,7 +57,7 @@ type tracer struct {
 
 	mu     sync.Mutex
 	calls  []call
-	struck bool
+	struck int // how many of the faults
 
 	// Of the tracing thread.
 	threads map[int]*thread
@@ -65,9 +66,9 @@ type tracer struct {
 
 // A thread is one that is followed.
 type thread struct {
-	inCall int  // index of the call that it is in, plus 1; 0: none that counts
-	data   bool // that call returns how many bytes it wrote
-	fails  bool // that call is not made and returns the fault's errno
+	inCall int   // index of the call that it is in, plus 1; 0: none that counts
+	data   bool  // that call returns how many bytes it wrote
+	fault  fault // that strikes this call
 }
 
 // start runs argv, with output to out, in a session of its own.
@@ -213,32 +214,36 @@ func (t *tracer) entry(tid int, th *thread, info syscallInfo) error {
 	}
 	t.mu.Lock()
 	t.calls = append(t.calls, c)
-	n := len(t.calls)
-	strikes := n == t.fault.at
-	t.struck = t.struck || strikes
+	*th = thread{inCall: len(t.calls), data: k.data, fault: t.due(len(t.calls))}
 	t.mu.Unlock()
-	*th = thread{inCall: n, data: k.data}
-	if !strikes {
-		return nil
-	}
-	switch t.fault.how {
+	switch th.fault.how {
 	case diesBefore:
 		t.kill()
 		return skip(tid)
 	case fails:
-		th.fails = true
 		return skip(tid)
 	}
 	return nil
+}
+
+// due is the fault that strikes call n. It needs t.mu.
+func (t *tracer) due(n int) fault {
+	for _, f := range t.faults {
+		if f.at == n {
+			t.struck++
+			return f
+		}
+	}
+	return fault{}
 }
 
 func (t *tracer) exit(tid int, th *thread, result int64) error {
 	if th.inCall == 0 {
 		return nil
 	}
-	n := th.inCall
-	if th.fails {
-		result = -int64(t.fault.with)
+	n, f := th.inCall, th.fault
+	if f.how == fails {
+		result = -int64(f.with)
 		if err := answer(tid, result); err != nil {
 			return err
 		}
@@ -252,7 +257,7 @@ func (t *tracer) exit(tid int, th *thread, result int64) error {
 	}
 	t.mu.Unlock()
 	*th = thread{}
-	if n == t.fault.at && t.fault.how == diesAfter {
+	if f.how == diesAfter {
 		t.kill()
 	}
 	return nil
@@ -266,8 +271,8 @@ func (t *tracer) kill() {
 	}
 }
 
-// seen returns the calls so far, and whether the fault has struck.
-func (t *tracer) seen() ([]call, bool) {
+// seen returns the calls so far, and how many of the faults have struck.
+func (t *tracer) seen() ([]call, int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return append([]call(nil), t.calls...), t.struck
