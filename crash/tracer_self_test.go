@@ -12,13 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// traceShell runs a script below dir with a fault.
-func traceShell(t *testing.T, dir, script string, f fault) *tracer {
+// traceShell runs a script below dir with faults.
+func traceShell(t *testing.T, dir, script string, faults ...fault) *tracer {
 	t.Helper()
 	out, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	must(t, err)
 	defer out.Close()
-	tr := &tracer{dirs: []string{dir}, hooks: true, faults: []fault{f}}
+	tr := &tracer{dirs: []string{dir}, hooks: true, faults: faults}
 	must(t, tr.start([]string{"/bin/sh", "-c", "cd " + dir + " && " + script}, os.Environ(), out))
 	<-tr.done
 	must(t, tr.err)
@@ -70,6 +70,17 @@ func TestTracerFailsACall(t *testing.T) {
 	failed := slices.IndexFunc(calls, func(c call) bool { return c.errno == unix.ENOSPC })
 	if failed != 2 || calls[2].agent || !calls[0].agent || calls[1].bytes != 4 {
 		t.Errorf("calls %+v", calls)
+	}
+}
+
+// Of two faults each strikes its own call.
+func TestTracerStrikesTwice(t *testing.T) {
+	dir := shortDir(t)
+	tr := traceShell(t, dir, "echo one >a; mv a b || echo two >c; echo three >d",
+		fault{at: 5, how: diesBefore}, fault{at: 3, how: fails, with: unix.EIO})
+	calls, struck := tr.seen()
+	if got := listing(t, dir); got != "a=one c=" || struck != 2 || calls[2].errno != unix.EIO || tr.status.Signal() != unix.SIGKILL {
+		t.Errorf("%q is there, %d faults struck; calls %v", got, struck, calls)
 	}
 }
 
