@@ -21,7 +21,7 @@ CROSS   := amd64 arm64 arm:7 386
 NESTED  := interop e2e crash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check build fmt vet static race tidy cross fuzz clean interop bench bench-fetch e2e crash crash-long crash-real
+.PHONY: help demo test check build fmt vet static race tidy cross fuzz clean interop bench bench-fetch e2e crash crash-long crash-real crash-disk
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
@@ -74,8 +74,11 @@ crash: $(TESTSUM) ## kill the simulated device at every step, and again in its r
 crash-long: $(TESTSUM) ## the same with all pairs of faults and many seeds (hours)
 	@OTA_SIM=long $(GO) test -count=1 -timeout 24h -v -json ./agent/sim | $(TESTSUM) -v
 
-crash-real: ## kill the real agent at each system call that changes the disk; fail each one
-	@$(GO) -C crash test -count=1 -timeout 30m -v ./...
+crash-real: ## kill the real agent at each system call that changes the disk; fail each one; twice; then crash-disk (half an hour)
+	@$(GO) -C crash test -count=1 -timeout 90m -v ./...
+
+crash-disk: ## cut the power at each write of a virtual machine's disk, and start the agent on what is left (root, Debian; ten minutes)
+	@$(GO) -C crash test -count=1 -timeout 60m -v -run 'EachWriteOfTheDisk' .
 
 e2e: ## the real agent on bad links: nginx, toxiproxy, network namespaces (root, Debian)
 	@$(GO) -C e2e test -count=1 -timeout 30m -v ./...

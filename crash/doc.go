@@ -5,10 +5,16 @@
 // to rest with the new release; at each fault there must be a bootable slot, a store that opens, and floors that did
 // not fall.
 //
+// Then the same with a second fault, drawn by a seed, in the recovery from the first.
+//
 // The same tracer measures, from outside of the process, what the agent writes.
 //
-// What a dead process leaves in the kernel's cache is not lost here: agent/sim and storage's own tests lose it.
+// What a dead process leaves in the kernel's cache is not lost by that. So a virtual machine (QEMU, with Debian's kernel)
+// runs the same story on an ext4 disk, and logs each request to that disk; package writelog makes of the log what the
+// disk may hold after a power cut at any of them. Each such disk is mounted: it must hold all that the agent's status
+// had let see before the cut, verified images only, and a bootable slot; and the agent must come to rest from there.
+// That test needs root, and Debian's packages, which it gets itself.
 //
-// Environment: OTA_CRASH_BUDGET is the time that each exhaustive test may take ("2m" unless set; "0": as long as it
-// takes), OTA_CRASH_SEED replays an order of crash points.
+// Environment: OTA_CRASH_BUDGET is the time that each exhaustive test may take ("90s" unless set, "4m" for each run of the
+// virtual machine; "0": as long as it takes), OTA_CRASH_SEED replays an order of crash points.
 package crash
