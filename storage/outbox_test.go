@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"os"
@@ -138,6 +139,35 @@ func tamperNew(t *testing.T, dir, bucket, key string, change func(raw []byte) []
 		return putCount(tx, n+1)
 	}))
 	must(t, db.Close())
+}
+
+// schemaEvents is what the store in testdata/events holds, as schema1 is for testdata/schema1: it was committed once, by the
+// first agent with a journal, and every later one must read it.
+func schemaEvents() agent.Change {
+	alone := storetest.Event(4, agent.EventConfirmed)
+	alone.Count, alone.First, alone.Problem = 0, 0, nil
+	return agent.Change{
+		Records: []agent.Record{{Schema: 1, Component: "rootfs", Phase: agent.Idle, ConfirmedSlot: "B", Degraded: true}},
+		Events:  []agent.Event{storetest.Event(3, agent.EventRejected), alone, {Schema: 1, Journal: "j", Seq: 9, Kind: agent.EventRecovered}},
+		Journal: &agent.JournalMark{ID: "0123456789abcd", Last: 9, Told: 3},
+	}
+}
+
+func TestDatabaseWithEvents(t *testing.T) {
+	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
+		t.Skip("it was written on a little-endian machine")
+	}
+	dir := filepath.Join(fastDir(t), "state")
+	must(t, os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "events"))))
+	s := openT(t, dir)
+	want, st := schemaEvents(), loadT(t, s)
+	if !reflect.DeepEqual(st.Events, want.Events) || st.Journal != *want.Journal || !reflect.DeepEqual(st.Records["rootfs"], want.Records[0]) {
+		t.Errorf("events %+v, journal %+v, records %+v", st.Events, st.Journal, st.Records)
+	}
+	must(t, s.Commit(want))
+	if c := s.Counters(); c.Commits != 0 {
+		t.Errorf("the same values are written in another way now: %+v", c)
+	}
 }
 
 // A database of the first agents has no journal, and gets one with the first event; to look at it changes nothing.
