@@ -184,10 +184,11 @@ func (a *Agent) Changed() <-chan struct{} {
 	return a.changed
 }
 
-// Now is the effective time, never below what signed metadata has said, for whoever judges certificates by it.
+// Now is the time that certificates are judged by: a clock that the kernel calls synchronised, else the effective time.
 func (a *Agent) Now() time.Time {
+	clock, synchronised := a.engine.p.System.Clock()
 	now, _, _ := a.engine.effectiveTime()
-	return now
+	return certificateTime(clock, synchronised, now)
 }
 
 // Beat counts the loop's turns: a watchdog is fed only while it moves or has nothing to do.

@@ -1,6 +1,10 @@
 package agent
 
-import "time"
+import (
+	"time"
+
+	"github.com/ota-agent/ota-agent/verifier"
+)
 
 // The uptime that may go by before it is made durable. In a long boot that is a day; in a young one it is half of the
 // boot's uptime, from accrueFirst on. So at least half of each boot counts, also of a device that is switched off each
@@ -28,11 +32,25 @@ func (t TimeFloor) age(bootID string, uptime time.Duration) time.Duration {
 }
 
 // learn returns the floor after a trusted timestamp with this signed time; ok is false where it is no news.
-func (t TimeFloor) learn(signedAt time.Time, bootID string, uptime time.Duration) (TimeFloor, bool) {
+func (t TimeFloor) learn(signedAt time.Time, by []verifier.KeyHash, bootID string, uptime time.Duration) (TimeFloor, bool) {
 	if !signedAt.After(t.SignedAt) {
 		return t, false
 	}
-	return TimeFloor{SignedAt: signedAt, BootID: bootID, At: uptime}, true
+	return TimeFloor{SignedAt: signedAt, Signers: by, BootID: bootID, At: uptime}, true
+}
+
+// judge returns the floor as the trusted root leaves it: void when that root revoked the keys that signed it. Without
+// that a stolen timestamp key, which can drive the floor far ahead, would lock the device out for good. A floor that
+// an older agent kept without its signers counts on if the stored timestamp says the same time.
+func (t TimeFloor) judge(r *verifier.Refresh) (TimeFloor, bool) {
+	if t.Signers == nil && r.SignedAt().Equal(t.SignedAt) {
+		t.Signers = r.SignedBy()
+		return t, t.Signers != nil
+	}
+	if t.SignedAt.IsZero() || r.HoldsTime(t.Signers) {
+		return t, false
+	}
+	return TimeFloor{}, true
 }
 
 // accrue returns the floor with the uptime until now made part of it; ok is false while that is not worth a write.
@@ -41,7 +59,7 @@ func (t TimeFloor) accrue(bootID string, uptime time.Duration) (TimeFloor, bool)
 	if t.SignedAt.IsZero() || age-t.Accrued < accrueAfter(uptime) {
 		return t, false
 	}
-	return TimeFloor{SignedAt: t.SignedAt, Accrued: age, BootID: bootID, At: uptime}, true
+	return TimeFloor{SignedAt: t.SignedAt, Signers: t.Signers, Accrued: age, BootID: bootID, At: uptime}, true
 }
 
 // accrueAfter is how much uptime is worth a write at an uptime of this boot.
@@ -62,4 +80,14 @@ func effective(clock time.Time, synchronised, noRTC bool, floor time.Time) (time
 		return clock, sourceClock
 	}
 	return floor, sourceFloor
+}
+
+// certificateTime is the effective time but for one case: a synchronised clock counts also where it is below the floor.
+// What a stolen timestamp key made of the floor is void once the root that revokes the key is here; that comes over
+// TLS, which must not find all certificates expired. What comes over TLS is verified all the same.
+func certificateTime(clock time.Time, synchronised bool, effective time.Time) time.Time {
+	if synchronised {
+		return clock
+	}
+	return effective
 }

@@ -4,9 +4,13 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/ota-agent/ota-agent/verifier"
 )
 
 var built = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+var publisher = []verifier.KeyHash{{1}}
 
 func TestEffectiveTimeIsNeverBelowTheFloor(t *testing.T) {
 	floor := built.Add(100 * 24 * time.Hour)
@@ -35,11 +39,11 @@ func TestTimeFloorGrowsByUptimeOnly(t *testing.T) {
 		t.Errorf("a device that never saw a timestamp is at %s, expected its build time %s", got, built)
 	}
 	signed := built.Add(24 * time.Hour)
-	f, ok := f.learn(signed, "boot-1", time.Hour)
+	f, ok := f.learn(signed, publisher, "boot-1", time.Hour)
 	if !ok {
 		t.Fatal("a newer signed time was no news")
 	}
-	if _, ok := f.learn(signed, "boot-1", 2*time.Hour); ok {
+	if _, ok := f.learn(signed, publisher, "boot-1", 2*time.Hour); ok {
 		t.Error("the same signed time was news again: that would be a write at each poll")
 	}
 	if got, want := f.at(built, "boot-1", 3*time.Hour), signed.Add(2*time.Hour); !got.Equal(want) {
@@ -54,7 +58,7 @@ func TestTimeFloorGrowsByUptimeOnly(t *testing.T) {
 // timestamp expire: at least half of what each boot was up for adds up, and never more than all of it.
 func TestDeadClockUnderAFreeze(t *testing.T) {
 	for hours, writesMax := range map[int]int{2: 3, 8: 5, 23: 6, 25: 6, 24 * 30: 6 + 30} {
-		f, _ := TimeFloor{}.learn(built, "boot-0", 0)
+		f, _ := TimeFloor{}.learn(built, publisher, "boot-0", 0)
 		const boots = 30
 		writes := 0
 		for n := range boots {
@@ -77,7 +81,7 @@ func TestDeadClockUnderAFreeze(t *testing.T) {
 // TestAgeIsNotCountedTwice: a restart of the process in the same boot must not count the boot's uptime again, or the
 // device would lock itself out of good metadata.
 func TestAgeIsNotCountedTwice(t *testing.T) {
-	f, _ := TimeFloor{}.learn(built, "boot-1", 0)
+	f, _ := TimeFloor{}.learn(built, publisher, "boot-1", 0)
 	f, ok := f.accrue("boot-1", 30*time.Hour)
 	if !ok {
 		t.Fatal("thirty hours were not worth a write")

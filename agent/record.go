@@ -119,6 +119,9 @@ type Hold struct {
 type TimeFloor struct {
 	// SignedAt is the newest publisher's time in a trusted timestamp.
 	SignedAt time.Time `json:"signed_at,omitzero"`
+	// Signers are the keys that signed it: when they no longer meet the timestamp role's threshold, the floor is void.
+	// Agents of before kept none.
+	Signers []verifier.KeyHash `json:"signers,omitempty"`
 	// Accrued is the uptime since SignedAt was learned, as far as it was made durable; at most once a day.
 	Accrued time.Duration `json:"accrued,omitempty"`
 	// BootID and At say in which boot, and at which uptime, Accrued was brought up to date; the uptime after At

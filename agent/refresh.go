@@ -23,7 +23,8 @@ type refreshed struct {
 	topmost bool // all offers are listed by the top-level targets role, whose expiry each refresh judges
 	problem *Problem
 	fatal   error // a commit failed: the process must end
-	// elsewhere: what was handed over did not verify, and there is a mirror that has not failed yet.
+	// elsewhere: what was handed over did not verify, and there is a mirror that has not failed yet, or the time that it was
+	// judged by turned out to be void.
 	elsewhere bool
 }
 
@@ -49,6 +50,7 @@ func (e *engine) refresh(ctx context.Context, paths map[string]string, old refre
 func (e *engine) refreshOnce(ctx context.Context, paths map[string]string, old refreshed) refreshed {
 	out := refreshed{began: e.p.System.Uptime(), paths: paths, offers: map[string]Offer{}, topmost: true}
 	now, source, floor := e.effectiveTime()
+	learned := e.book.timeFloor().SignedAt
 	r, err := verifier.Begin(e.cfg.Anchor, e.book.floors(), now, e.cfg.Limits)
 	if err != nil {
 		out.problem = problemOf(err, now)
@@ -57,7 +59,8 @@ func (e *engine) refreshOnce(ctx context.Context, paths map[string]string, old r
 	err = verifier.Drive(r, e.answer(ctx), func(c verifier.Change) error { return e.commitMetadata(r, c) })
 	out.roles = r.Trusted()
 	if err != nil {
-		out.fatal, out.elsewhere = e.book.failure(), e.blame(err)
+		void := errors.Is(err, verifier.ErrExpired) && e.book.timeFloor().SignedAt.Before(learned)
+		out.fatal, out.elsewhere = e.book.failure(), void || e.blame(err)
 		out.problem = e.clockAhead(problemOf(err, now), source, floor, now)
 		return out
 	}
@@ -133,14 +136,17 @@ func (e *engine) answer(ctx context.Context) func(verifier.Request) verifier.Ans
 	}
 }
 
-// commitMetadata commits an accepted document, and in the same transaction the time that the publisher signed.
+// commitMetadata commits an accepted document, and in the same transaction the time that the publisher signed: a new
+// root also makes void what revoked keys said of it.
 func (e *engine) commitMetadata(r *verifier.Refresh, c verifier.Change) error {
 	if c.Empty() {
 		return nil
 	}
 	change := Change{Metadata: c}
-	if t, ok := e.book.timeFloor().learn(r.SignedAt(), e.p.System.BootID(), e.p.System.Uptime()); ok {
-		change.Time = &t
+	floor, judged := e.book.timeFloor().judge(r)
+	floor, news := floor.learn(r.SignedAt(), r.SignedBy(), e.p.System.BootID(), e.p.System.Uptime())
+	if judged || news {
+		change.Time = &floor
 	}
 	return e.book.commit(change)
 }

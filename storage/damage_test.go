@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -151,7 +152,7 @@ func TestDamagedValues(t *testing.T) {
 	tamper(t, dir, bucketDevice, keyState, func([]byte) []byte { return seal(bucketDevice, []byte(keyState), []byte("{")) })
 	s = openT(t, dir)
 	st := loadT(t, s)
-	if st.Time != (agent.TimeFloor{}) || st.Device.Paused || len(st.Recovered) != 2 || len(st.Records) != 1 {
+	if !reflect.DeepEqual(st.Time, agent.TimeFloor{}) || st.Device.Paused || len(st.Recovered) != 2 || len(st.Records) != 1 {
 		t.Errorf("state: %+v", st)
 	}
 	if _, err := s.Document(verifier.Key{Role: verifier.Root, Version: 1}); !errors.Is(err, agent.ErrAbsent) {

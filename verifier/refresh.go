@@ -61,12 +61,28 @@ func (r *Refresh) Next() (Request, bool) { return r.next() }
 func (r *Refresh) Supply(a Answer) (Change, error) { return r.supply(a) }
 
 // SignedAt is the newest publisher's time in the trusted timestamp (the extra signed field "signed_at"), or
-// zero. It can only be as new as the timestamp role's keys say. It is there also when the refresh failed later.
+// zero. It can only be as new as the timestamp role's keys say, and is never later than root's expiry: so far, and no
+// further, can who stole those keys drive it. It is there also when the refresh failed later.
 func (r *Refresh) SignedAt() time.Time {
 	if r.timestamp == nil || r.timestamp.by == nil {
 		return time.Time{}
 	}
-	return r.timestamp.signedAt
+	return earliest(r.timestamp.signedAt, r.root.expires)
+}
+
+// SignedBy are the keys behind SignedAt, sorted, at most FloorSignersMax: what is made of that time is bound to them.
+func (r *Refresh) SignedBy() []KeyHash {
+	if r.SignedAt().IsZero() {
+		return nil
+	}
+	return floorSigners(r.timestamp.signedBy)
+}
+
+// HoldsTime reports whether a time that these keys signed, in an earlier refresh, still counts: whether they would
+// meet the threshold of root's timestamp role (fast-forward recovery). Until the stored files are loaded nothing
+// is judged. Ask after each change, before committing it.
+func (r *Refresh) HoldsTime(signedBy []KeyHash) bool {
+	return !r.loaded || r.root.version < r.passed || r.root.grants[Timestamp].met(signedBy)
 }
 
 // RootBoundReached reports whether the chain of new roots was cut at Limits.RootRotations: there may be newer

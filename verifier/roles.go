@@ -90,6 +90,7 @@ type timestampRole struct {
 	by       []KeyHash
 	snapshot meta
 	signedAt time.Time // zero where there is none
+	signedBy []KeyHash // who says so: by, or the signers of an earlier timestamp that says a later time
 }
 
 func readTimestamp(raw []byte, limits Limits) (*timestampRole, *MetadataError) {

@@ -152,7 +152,7 @@ func (r *Refresh) timestampHolds() bool {
 		return !r.voided
 	}
 	by, refusal := r.timestamp.verify(r.root.grants[Timestamp], "5.3.11")
-	r.timestamp.by = by
+	r.timestamp.by, r.timestamp.signedBy = by, by
 	return refusal == nil
 }
 

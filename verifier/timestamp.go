@@ -75,6 +75,7 @@ func (r *Refresh) remoteTimestamp(a Answer) (Change, error) {
 	if refusal := r.timestampRollback(next); refusal != nil {
 		return Change{}, refusal
 	}
+	next.signedBy = next.by
 	// An equal version keeps the stored file, whatever the new one says (TUF 5.4.3.1). The specification ends
 	// the cycle here; going on with what is stored finishes a refresh that was cut off before.
 	same := r.timestamp != nil && r.timestamp.version == next.version
@@ -88,7 +89,7 @@ func (r *Refresh) remoteTimestamp(a Answer) (Change, error) {
 		return Change{}, refusal
 	}
 	if before := r.SignedAt(); before.After(next.signedAt) {
-		next.signedAt = before
+		next.signedAt, next.signedBy = before, r.SignedBy()
 	}
 	r.timestamp = next
 	var change Change

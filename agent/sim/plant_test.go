@@ -52,8 +52,8 @@ var bugs = []bug{
 	{
 		name: "floor taken from the raw clock",
 		file: "refresh.go",
-		old:  "	if t, ok := e.book.timeFloor().learn(r.SignedAt(), ",
-		new:  "	signedAt := r.SignedAt()\n	if %s {\n		signedAt, _ = e.p.System.Clock()\n	}\n	if t, ok := e.book.timeFloor().learn(signedAt, ",
+		old:  "	floor, news := floor.learn(r.SignedAt(), ",
+		new:  "	signedAt := r.SignedAt()\n	if %s {\n		signedAt, _ = e.p.System.Clock()\n	}\n	floor, news := floor.learn(signedAt, ",
 	},
 	{
 		name: "reject on metadata failure",

@@ -89,6 +89,8 @@ type Scenario struct {
 	events []event
 	// chaos are random faults; nil: only planned ones.
 	chaos *chaos
+	// stolenTime: a thief has the timestamp key for a while, and drives the time's floor ahead.
+	stolenTime bool
 	// unchecked is for the contract tests: nothing in such a world is the agent's doing.
 	unchecked bool
 	// end says that the device is where it should come to.

@@ -58,6 +58,7 @@ var stories = []story{
 	{"a good release", func(t testing.TB) Scenario {
 		return Scenario{repo: publishAll(t, fine, fine), end: runs(2)}
 	}},
+	{"a stolen timestamp key", stolenTimestampKey},
 	{"an unhealthy release", func(t testing.TB) Scenario {
 		return Scenario{repo: publishAll(t, fine, unhealthy), end: keeps(1, agent.ReasonRejected)}
 	}},

@@ -99,7 +99,7 @@ func withFloors(f verifier.Floors) agent.Change {
 func newIsEmpty(t *testing.T, s agent.Store) {
 	each(t, s, func(t *testing.T, s agent.Store) {
 		st := loaded(t, s)
-		if st.Records == nil || len(st.Records) != 0 || st.Recovered != nil || st.Time != (agent.TimeFloor{}) ||
+		if st.Records == nil || len(st.Records) != 0 || st.Recovered != nil || !reflect.DeepEqual(st.Time, agent.TimeFloor{}) ||
 			st.Device != (agent.DeviceState{}) || !reflect.DeepEqual(st.Floors, verifier.Floors{}) {
 			t.Errorf("state of a new store: %+v", st)
 		}
@@ -215,18 +215,18 @@ func recordsAreReplaced(t *testing.T, s agent.Store) {
 }
 
 func singlesAreKept(t *testing.T, s agent.Store) {
-	floor := agent.TimeFloor{SignedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Accrued: 36 * time.Hour}
+	floor := agent.TimeFloor{SignedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Signers: []verifier.KeyHash{{1}, {2}}, Accrued: 36 * time.Hour}
 	commit(t, s, agent.Change{Time: &floor, Device: &agent.DeviceState{Paused: true}})
 	each(t, s, func(t *testing.T, s agent.Store) {
 		st := loaded(t, s)
-		if !st.Time.SignedAt.Equal(floor.SignedAt) || st.Time.Accrued != floor.Accrued || !st.Device.Paused {
+		if !reflect.DeepEqual(st.Time, floor) || !st.Device.Paused {
 			t.Errorf("time %+v, device %+v", st.Time, st.Device)
 		}
 	})
 	s = reopened(t, s)
 	commit(t, s, agent.Change{Time: &agent.TimeFloor{}, Device: &agent.DeviceState{}})
 	each(t, s, func(t *testing.T, s agent.Store) {
-		if st := loaded(t, s); st.Time != (agent.TimeFloor{}) || st.Device.Paused {
+		if st := loaded(t, s); !reflect.DeepEqual(st.Time, agent.TimeFloor{}) || st.Device.Paused {
 			t.Errorf("after taking it back: time %+v, device %+v", st.Time, st.Device)
 		}
 	})
