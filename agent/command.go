@@ -98,7 +98,7 @@ func (e *engine) newRefresh() *task {
 		if r := e.book.record(c.name); r.Release != nil {
 			paths[c.name] = r.Release.Target.Path
 		} else if c.component != nil {
-			paths[c.name] = targetPath(*c.component, e.cfg.Device)
+			paths[c.name] = c.component.TargetPath(e.cfg.Device)
 		}
 	}
 	old := e.last

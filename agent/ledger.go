@@ -142,8 +142,5 @@ func (l *ledger) recovered() []string { return l.state.Recovered }
 
 // effectiveTime reads the clock and the floor.
 func (e *engine) effectiveTime() (now time.Time, source string, floor time.Time) {
-	clock, synchronised := e.p.System.Clock()
-	floor = e.book.timeFloor().at(e.cfg.BuildTime, e.p.System.BootID(), e.p.System.Uptime())
-	now, source = effective(clock, synchronised, e.cfg.NoRTC, floor)
-	return now, source, floor
+	return e.cfg.effectiveTime(e.book.timeFloor(), e.p.System)
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// targetPath fills in a component's target template.
-func targetPath(c Component, d Device) string {
+// TargetPath is the component's target path on a device: its template, filled in.
+func (c Component) TargetPath(d Device) string {
 	return strings.NewReplacer("{hardware}", d.Hardware, "{channel}", d.Channel, "{device}", d.ID,
 		"{group}", d.Group, "{component}", c.Name).Replace(c.Target)
 }

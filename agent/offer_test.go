@@ -12,7 +12,7 @@ import (
 func TestTargetPath(t *testing.T) {
 	c := Component{Name: "rootfs", Target: "{hardware}/{channel}/{group}/{device}/{component}.img"}
 	d := Device{ID: "d1", Hardware: "board", Group: "g", Channel: "stable"}
-	if got, want := targetPath(c, d), "board/stable/g/d1/rootfs.img"; got != want {
+	if got, want := c.TargetPath(d), "board/stable/g/d1/rootfs.img"; got != want {
 		t.Errorf("%s, expected %s", got, want)
 	}
 }

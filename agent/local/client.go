@@ -145,8 +145,11 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte) (io
 	if err := json.NewDecoder(io.LimitReader(answer.Body, statusBytesMax)).Decode(&said); err != nil || said.Text == "" {
 		said.Text = answer.Status
 	}
-	if answer.StatusCode == http.StatusForbidden {
+	switch answer.StatusCode {
+	case http.StatusForbidden:
 		return nil, fmt.Errorf("%w: %s", ErrForbidden, said.Text)
+	case http.StatusNotFound:
+		return nil, fmt.Errorf("%w: %s", agent.ErrAbsent, said.Text)
 	}
 	return nil, errors.New(said.Text)
 }

@@ -4,6 +4,7 @@
 //	GET  /v1/status    the status document
 //	GET  /v1/watch     a status document a line: at once, then on change
 //	GET  /v1/history   what is kept of the past: events, oldest first
+//	GET  /v1/metadata  ?role=ROLE, and &version=N for a root: a trusted metadata file, byte for byte
 //	POST /v1/check     refreshes now, waits for the end, answers with the status document
 //	POST /v1/command   {"command": "pause" | "resume" | "retry", "component": NAME}, answers with the status document
 //

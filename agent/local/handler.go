@@ -16,8 +16,10 @@ import (
 const watchEvery = 250 * time.Millisecond
 
 type handler struct {
-	agent Agent
-	log   *slog.Logger
+	agent     Agent
+	documents Documents
+	log       *slog.Logger
+	reading   chan struct{} // full while a guest gets a document
 }
 
 // A route is a method and path, who may use it, and what it does.
@@ -32,6 +34,7 @@ func (h *handler) routes() []route {
 		{http.MethodGet, "/v1/status", false, h.status},
 		{http.MethodGet, "/v1/watch", false, h.watch},
 		{http.MethodGet, "/v1/history", false, h.history},
+		{http.MethodGet, documentPath, false, h.document},
 		{http.MethodPost, "/v1/check", true, h.check},
 		{http.MethodPost, "/v1/command", true, h.command},
 	}

@@ -88,7 +88,7 @@ func serve(t *testing.T, a Agent, may bool) string {
 	l.(*listener).mayCommand = func(uint32) bool { return may }
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, l, a, slog.New(slog.DiscardHandler)) }()
+	go func() { done <- Serve(ctx, l, a, fakeDocuments{}, slog.New(slog.DiscardHandler)) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -276,7 +276,7 @@ func TestWatchEndsWithTheAgent(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- Serve(ctx, l, newFakeAgent(), slog.New(slog.DiscardHandler)) }()
+	go func() { served <- Serve(ctx, l, newFakeAgent(), fakeDocuments{}, slog.New(slog.DiscardHandler)) }()
 	err = NewClient(path).Watch(testContext(t), func(agent.Status) error { cancel(); return nil })
 	if !errors.Is(err, ErrNotRunning) {
 		t.Errorf("got %v, want ErrNotRunning", err)

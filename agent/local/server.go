@@ -25,13 +25,13 @@ type Agent interface {
 
 // Serve answers on l, which comes from Listen, until ctx ends, which is no error. It closes l, and returns when all
 // calls have ended.
-func Serve(ctx context.Context, l net.Listener, a Agent, log *slog.Logger) error {
+func Serve(ctx context.Context, l net.Listener, a Agent, d Documents, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var calls sync.WaitGroup
 	defer calls.Wait()
 	defer cancel()
 	context.AfterFunc(ctx, func() { l.Close() })
-	h := &handler{agent: a, log: log}
+	h := &handler{agent: a, documents: d, log: log, reading: make(chan struct{}, 1)}
 	for {
 		c, err := l.Accept()
 		switch {

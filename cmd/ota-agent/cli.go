@@ -13,7 +13,7 @@ import (
 // A command is a word of the command line. A framework is not worth half a megabyte of the agent's binary.
 type command struct {
 	name, args, short string
-	argsMax           int
+	argsMin, argsMax  int
 	flags             func(*flag.FlagSet) // nil: only the common ones
 	run               func(args []string) error
 }
@@ -24,6 +24,7 @@ type cli struct {
 	config string // path
 	// Flags of single commands.
 	verbose, asJSON, wait bool
+	target                string
 }
 
 // execute runs one command and returns the exit code.
@@ -54,6 +55,11 @@ func (c *cli) commands() []command {
 		{name: "resume", short: "end a pause", run: c.operate("resume", "resumed")},
 		{name: "retry", args: " [COMPONENT]", short: "try rejected and held releases once more, and end all waits", argsMax: 1,
 			run: c.operate("retry", "asked to try again")},
+		{name: "verify", args: " FILE...", short: "check files against the metadata that this device trusts", argsMin: 1, argsMax: filesMax,
+			run: c.verify, flags: func(f *flag.FlagSet) {
+				f.StringVar(&c.target, "target", "", "target `path` that they must be; without it, that of any component")
+			}},
+		{name: "export", args: " DIR", short: "write the metadata that this device trusts to an empty directory", argsMin: 1, argsMax: 1, run: c.export},
 		{name: "config check", short: "check the config, the trust anchor and the hooks; change nothing", run: c.checkConfig},
 		{name: "version", short: "show the agent's version", run: c.showVersion},
 	}
@@ -114,6 +120,9 @@ func (c *cli) begin(cmd command, words []string) error {
 	}
 	if len(args) > cmd.argsMax {
 		return usageError(fmt.Errorf("%s does not take %q", cmd.name, plain(args[cmd.argsMax])))
+	}
+	if len(args) < cmd.argsMin {
+		return usageError(fmt.Errorf("%s wants%s", cmd.name, cmd.args))
 	}
 	return cmd.run(args)
 }

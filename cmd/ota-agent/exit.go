@@ -5,6 +5,7 @@ import (
 
 	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/agent/local"
+	"github.com/ota-agent/ota-agent/verifier"
 )
 
 // The exit codes. docs/exit-codes.md says of each what to do; they never change their meaning.
@@ -36,6 +37,7 @@ func (f *failure) Unwrap() error { return f.err }
 func exitCode(err error) int {
 	var f *failure
 	var p *agent.Problem
+	var refused *verifier.MetadataError
 	switch {
 	case err == nil:
 		return exitOK
@@ -45,6 +47,8 @@ func exitCode(err error) int {
 		return reasonCode(p.Reason)
 	case errors.Is(err, local.ErrNotRunning):
 		return exitNotRunning
+	case errors.As(err, &refused) && !errors.Is(err, local.ErrForbidden):
+		return exitRefused
 	}
 	return exitFailed
 }

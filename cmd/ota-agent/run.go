@@ -97,7 +97,7 @@ func serve(ctx context.Context, s settings, a *agent.Agent, repository *fetch.Re
 	}
 	log.Info("started", "version", s.agent.Version, "device", s.agent.Device.ID, "components", len(s.agent.Components))
 	start(a.Run)
-	start(func(ctx context.Context) error { return local.Serve(ctx, socket, a, log) })
+	start(func(ctx context.Context) error { return local.Serve(ctx, socket, a, a, log) })
 	start(func(ctx context.Context) error { notify.run(ctx); return nil })
 	if len(s.fetch.Media) > 0 {
 		start(func(ctx context.Context) error {
