@@ -58,6 +58,7 @@ func rows() []row {
 		{"B8", "ecdsa-sha2-nistp384 and nistp521", nil},
 		{"B9", "rsassa-pss-sha256, 2048 bits or more, any salt", nil},
 		{"B10", "rsa-pkcs1v15-sha256; the scheme decides the padding", nil},
+		{"B11", "a seam for further schemes, such as ML-DSA (TAP 21)", nil},
 		{"B12", "each key verified once; signatures and keys are capped", nil},
 		{"C1", "the time is fixed once in a refresh", nil},
 		{"C2", "the anchor needs its own threshold; its expiry doesn't matter", nil},

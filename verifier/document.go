@@ -178,7 +178,7 @@ func malformed(section string, err error) *MetadataError {
 		}
 		return refuse(ErrMalformed, section, fmt.Sprintf("%s at %s", e.Want, at), e.Got)
 	}
-	return refuse(ErrMalformed, section, err.Error(), "")
+	return refuse(ErrMalformed, section, "metadata that can be read", err.Error())
 }
 
 // missing refuses a document that lacks a member.

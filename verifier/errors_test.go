@@ -2,6 +2,10 @@ package verifier_test
 
 import (
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -68,5 +72,69 @@ func TestMetadataError_IsSafeToPrint(t *testing.T) {
 	}
 	if text := err.Error(); len(text) > 1000 || strings.ContainsAny(text, "\x1b\n") {
 		t.Errorf("%d bytes: %q", len(text), text)
+	}
+}
+
+// Every refusal that the code makes says what was expected and what came: no call leaves one of them empty.
+func TestMetadataError_NoRefusalIsMerelyInvalid(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		fileSet := token.NewFileSet()
+		parsed, err := parser.ParseFile(fileSet, file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			// refuse(class, section, want, got); a decoder's Refuse(want) adds what came.
+			if name := calledName(call); name != "refuse" && name != "Refuse" {
+				return true
+			}
+			calls++
+			for _, arg := range call.Args {
+				if text, ok := arg.(*ast.BasicLit); ok && text.Value == `""` {
+					t.Errorf("%s: a refusal leaves out what was expected, what came, or its section", fileSet.Position(call.Pos()))
+				}
+			}
+			return true
+		})
+	}
+	if calls < 40 {
+		t.Errorf("found %d refusals only: look at this test", calls)
+	}
+}
+
+// calledName is the name of the function or method that is called, without what it belongs to.
+func calledName(call *ast.CallExpr) string {
+	switch f := call.Fun.(type) {
+	case *ast.Ident:
+		return f.Name
+	case *ast.SelectorExpr:
+		return f.Sel.Name
+	}
+	return ""
+}
+
+// A file that can't be had is named with the version that was asked for.
+func TestMetadataError_NamesTheVersionOfWhatCannotBeHad(t *testing.T) {
+	for role, name := range map[string]string{verifier.Snapshot: "1.snapshot.json", verifier.Targets: "1.targets.json"} {
+		repo, client := newDevice()
+		broken := errors.New("connection reset")
+		repo.Override[name] = func() verifier.Answer { return verifier.Failed(broken) }
+		_, err := client.Refresh()
+		e, ok := errors.AsType[*verifier.MetadataError](err)
+		if !ok || !errors.Is(err, broken) || e.Role != role || e.Version != 1 {
+			t.Errorf("got %v, want the failure to get version 1 of %s", err, role)
+		}
 	}
 }

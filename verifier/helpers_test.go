@@ -60,10 +60,10 @@ func wantRefusal(t *testing.T, err error, role string, class error) {
 	if !ok {
 		t.Fatalf("error %v is no *MetadataError", err)
 	}
-	if refusal.Role != role || refusal.Section == "" || refusal.Want == "" {
-		t.Errorf("error %v: role %q, section %q, want %q; it must name role %q, section and what was wanted",
-			err, refusal.Role, refusal.Section, refusal.Want, role)
+	if refusal.Role != role {
+		t.Errorf("error %v: it names role %q, want %q", err, refusal.Role, role)
 	}
+	wantWhole(t, refusal)
 }
 
 // wantAsked checks the requests that the repository saw since the last check.
@@ -163,3 +163,13 @@ func sha256Hex(raw []byte) string {
 }
 
 func lengthText(raw []byte) string { return fmt.Sprintf(`"length":%d,`, len(raw)) }
+
+// wantWhole checks that a refusal says which check, by its section, what was expected and what came; and which version of
+// the document, unless nothing could be read that says so.
+func wantWhole(t *testing.T, e *verifier.MetadataError) {
+	t.Helper()
+	unread := errors.Is(e, verifier.ErrMalformed) || errors.Is(e, verifier.ErrUnsupported) || errors.Is(e, verifier.ErrLimitExceeded)
+	if e.Section == "" || e.Want == "" || e.Got == "" || (e.Version == 0 && !unread) {
+		t.Errorf("error %v: section %q, version %d, want %q, got %q; none may be missing", e, e.Section, e.Version, e.Want, e.Got)
+	}
+}

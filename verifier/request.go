@@ -153,11 +153,14 @@ func (c *conversation) received(a Answer, section string) (raw []byte, ok bool, 
 	return a.bytes, true, nil
 }
 
-// required is received for a document that the repository must have.
-func (c *conversation) required(a Answer, section string) ([]byte, error) {
+// required is received for a document that the repository must have. version is its, 0 where nothing states it.
+func (c *conversation) required(a Answer, section string, version int64) ([]byte, error) {
 	raw, ok, err := c.received(a, section)
 	if err == nil && !ok {
-		err = refuse(ErrAbsent, section, c.request.Name, "").of(c.request.Key.Role, c.request.Key.Version)
+		err = refuse(ErrAbsent, section, "a file "+c.request.Name, "none").of(c.request.Key.Role, version)
+	}
+	if e, ok := errors.AsType[*MetadataError](err); ok && e.Version == 0 {
+		e.Version = version
 	}
 	return raw, err
 }

@@ -21,7 +21,7 @@ func (r *Refresh) beginSnapshot() error {
 }
 
 func (r *Refresh) remoteSnapshot(a Answer) (Change, error) {
-	raw, err := r.required(a, "5.5.1")
+	raw, err := r.required(a, "5.5.1", r.timestamp.snapshot.version)
 	if err != nil {
 		return Change{}, err
 	}

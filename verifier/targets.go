@@ -165,7 +165,7 @@ func (l *loader) askRemote() error {
 }
 
 func (l *loader) takeRemote(a Answer) (Change, error) {
-	raw, err := l.required(a, "5.6.1")
+	raw, err := l.required(a, "5.6.1", l.wanted.meta.version)
 	if err != nil {
 		return Change{}, err
 	}

@@ -61,7 +61,7 @@ func (r *Refresh) raiseStored() {
 }
 
 func (r *Refresh) remoteTimestamp(a Answer) (Change, error) {
-	raw, err := r.required(a, "5.4.1")
+	raw, err := r.required(a, "5.4.1", 0)
 	if err != nil {
 		return Change{}, err
 	}
