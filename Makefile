@@ -75,7 +75,7 @@ crash-long: $(TESTSUM) ## the same with all pairs of faults and many seeds (hour
 	@OTA_SIM=long $(GO) test -count=1 -timeout 24h -v -json ./agent/sim | $(TESTSUM) -v
 
 crash-real: ## kill the real agent at each system call that changes the disk; fail each one; twice; then crash-disk (half an hour)
-	@$(GO) -C crash test -count=1 -timeout 90m -v ./...
+	@$(GO) -C crash test -count=1 -timeout 90m -p 1 -v ./...
 
 crash-disk: ## cut the power at each write of a virtual machine's disk, and start the agent on what is left (root, Debian; ten minutes)
 	@$(GO) -C crash test -count=1 -timeout 60m -v -run 'EachWriteOfTheDisk' .
