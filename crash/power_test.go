@@ -49,7 +49,7 @@ func TestPowerGoesAtEachWriteOfTheDisk(t *testing.T) {
 	var roots []string
 	for worker := range runtime.NumCPU() + 1 {
 		roots = append(roots, filepath.Join(m.dir, fmt.Sprint(worker)))
-		must(t, m.rootFor(roots[worker]))
+		m.rootFor(t, roots[worker])
 	}
 	for _, writes := range []string{writesLate, writesEarly} {
 		t.Run("kernel writes "+writes, func(t *testing.T) {
@@ -219,26 +219,22 @@ func (p *powerCuts) strike(ctx context.Context, c writelog.Cut, root string) (er
 }
 
 // rootFor makes a root directory for agents that run on the machine's disk without the machine.
-func (m *machine) rootFor(dir string) error {
+func (m *machine) rootFor(t *testing.T, dir string) {
+	t.Helper()
 	for _, name := range []string{"bin", "repo.2"} {
-		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(filepath.Join(m.root, name))); err != nil {
-			return err
-		}
+		must(t, os.CopyFS(filepath.Join(dir, name), os.DirFS(filepath.Join(m.root, name))))
 	}
 	for _, name := range []string{"busybox", "ota-agent", "ab-file"} {
-		if err := os.Link(filepath.Join(m.root, name), filepath.Join(dir, name)); err != nil {
-			return err
-		}
+		must(t, os.Link(filepath.Join(m.root, name), filepath.Join(dir, name)))
 	}
 	for _, name := range []string{"dev", "proc", "run", "flash"} {
-		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
-			return err
-		}
+		must(t, os.Mkdir(filepath.Join(dir, name), 0o755))
 	}
-	return errors.Join(
-		os.Symlink("repo.2", filepath.Join(dir, "repo")),
-		unix.Mknod(filepath.Join(dir, "dev", "null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))),
-		unix.Mount("/proc", filepath.Join(dir, "proc"), "", unix.MS_BIND, ""))
+	must(t, os.Symlink("repo.2", filepath.Join(dir, "repo")))
+	must(t, unix.Mknod(filepath.Join(dir, "dev", "null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
+	proc := filepath.Join(dir, "proc")
+	must(t, unix.Mount("/proc", proc, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { must(t, unmount(proc)) }) // before the directory is removed
 }
 
 // writeSparse writes a file and leaves out what is zero.
