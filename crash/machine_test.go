@@ -47,6 +47,7 @@ func labInside() *lab { return &lab{agent: "/ota-agent", hook: "/ab-file", url: 
 // newMachine gets the parts, or skips the test.
 func newMachine(t *testing.T) *machine {
 	t.Helper()
+	needsLoop(t)
 	needs(t, "qemu-system-x86_64", "qemu-system-x86")
 	needs(t, "mke2fs", "e2fsprogs")
 	m := &machine{lab: newLab(t), dir: shortDir(t)}

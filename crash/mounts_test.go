@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"testing"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,6 +34,19 @@ func ownMounts() {
 	}
 	fmt.Fprintln(os.Stderr, "start again with own mounts:", err)
 	os.Exit(1)
+}
+
+// needsLoop skips the test where no disk image can be mounted.
+func needsLoop(t *testing.T) {
+	t.Helper()
+	if os.Getenv(mountsApart) == "" {
+		t.Skip("SKIPPED, a disk image can't be mounted: run it as root")
+	}
+	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("SKIPPED, a disk image can't be mounted without loop devices: %v", err)
+	}
+	control.Close()
 }
 
 // mountImage mounts a file that holds an ext4 file system at dir, through a loop device that goes when it is unmounted.
