@@ -34,10 +34,12 @@ type ask struct {
 
 // A Command is what an operator asks for.
 type Command struct {
-	// Name is "pause", "resume" or "retry".
+	// Name is "pause", "resume", "bandwidth" or "retry".
 	Name string `json:"command"`
 	// Component is what retry is about; empty: all of them.
 	Component string `json:"component,omitempty"`
+	// Bandwidth is the cap in bytes per second; 0: none; nil: the config's.
+	Bandwidth *int64 `json:"bandwidth,omitempty"`
 }
 
 type commanded struct {

@@ -38,10 +38,12 @@ func (e *engine) command(c Command) error {
 			e.cancelFetches()
 		}
 		return e.book.commit(Change{Device: &DeviceState{Paused: pause}})
+	case "bandwidth":
+		return e.setBandwidth(c.Bandwidth)
 	case "retry":
 		return e.retry(c.Component)
 	}
-	return fmt.Errorf("unknown command %q: it is one of pause, resume, retry", c.Name)
+	return fmt.Errorf("unknown command %q: it is one of pause, resume, bandwidth, retry", c.Name)
 }
 
 // retry forgets what was remembered against releases, ends all back-offs, and asks for a refresh.

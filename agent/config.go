@@ -24,6 +24,8 @@ type Config struct {
 	// FlushBytes is how much of a download a power cut can cost; default 4 MiB: small beside an image, large beside
 	// what a flush costs.
 	FlushBytes int64
+	// BandwidthMax is the cap that the repository began with, in bytes per second; 0: none.
+	BandwidthMax int64
 	// Limits bound what a refresh may cost; zero fields take the verifier's defaults.
 	Limits verifier.Limits
 	// Version is the agent's own, for the status document.

@@ -19,6 +19,8 @@ type Ports struct {
 	Repository Repository
 	Installer  Installer
 	System     System
+	// Throttle caps the bandwidth; nil: it can't be changed.
+	Throttle Throttle
 	// Counters reads the adapters' counters for the status document; nil: none.
 	Counters func() Counters
 	// Random returns a number in [0,1), for jitter.
@@ -42,6 +44,7 @@ type engine struct {
 	roles []verifier.RoleInfo
 	last  refreshed // the last refresh that succeeded
 
+	bandwidth   int64 // the cap in force
 	checks      uint64
 	lastSuccess time.Time
 	lastBegan   time.Duration // uptime at which the last successful refresh began; -1: none in this process
@@ -99,7 +102,7 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{cfg: cfg.withDefaults(), p: p, log: log, book: book, lastBegan: -1, parkedAt: -1}
+	e := &engine{cfg: cfg.withDefaults(), p: p, log: log, book: book, bandwidth: cfg.BandwidthMax, lastBegan: -1, parkedAt: -1}
 	book.outbox.random = p.Random
 	book.outbox.now = func() (time.Time, string) {
 		now, _, _ := e.effectiveTime()

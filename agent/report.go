@@ -51,7 +51,7 @@ func (e *engine) status() Status {
 		Paused: e.book.paused(), Recovered: e.book.recovered(), LastEvent: e.book.lastEvent(),
 		Repository: RepositoryStatus{
 			URL: e.cfg.RepositoryURL, Checks: e.checks, LastSuccess: e.lastSuccess, LastProblem: e.lastProblem,
-			NextIn: SecondsOf(max(0, e.plan.next()-e.p.System.Uptime())),
+			Bandwidth: e.bandwidth, NextIn: SecondsOf(max(0, e.plan.next()-e.p.System.Uptime())),
 		},
 	}
 	for _, r := range e.roles {

@@ -43,11 +43,13 @@ type TimeStatus struct {
 type RepositoryStatus struct {
 	URL string `json:"url"` // without user, password and query
 	// Checks counts finished refreshes since the agent started, good or bad.
-	Checks      uint64       `json:"checks"`
-	LastSuccess time.Time    `json:"last_success,omitzero"`
-	LastProblem *Problem     `json:"last_problem,omitempty"` // of the last refresh; nil when it succeeded
-	NextIn      Seconds      `json:"next_in"`
-	Roles       []RoleStatus `json:"roles,omitempty"`
+	Checks      uint64    `json:"checks"`
+	LastSuccess time.Time `json:"last_success,omitzero"`
+	LastProblem *Problem  `json:"last_problem,omitempty"` // of the last refresh; nil when it succeeded
+	NextIn      Seconds   `json:"next_in"`
+	// Bandwidth is the cap on downloads, bytes per second; 0: none.
+	Bandwidth int64        `json:"bandwidth,omitempty"`
+	Roles     []RoleStatus `json:"roles,omitempty"`
 }
 
 // RoleStatus is a trusted role.

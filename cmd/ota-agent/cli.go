@@ -53,6 +53,8 @@ func (c *cli) commands() []command {
 		{name: "watch", short: "show what the agent does, until interrupted", run: c.watch},
 		{name: "pause", short: "start no download and no installation until resume", run: c.operate("pause", "paused")},
 		{name: "resume", short: "end a pause", run: c.operate("resume", "resumed")},
+		{name: "bandwidth", args: " RATE", short: "cap downloads at RATE (200k, 1M; bytes/s), unlimited or default, until the next start", argsMin: 1, argsMax: 1,
+			run: c.setBandwidth},
 		{name: "retry", args: " [COMPONENT]", short: "try rejected and held releases once more, and end all waits", argsMax: 1,
 			run: c.operate("retry", "asked to try again")},
 		{name: "verify", args: " FILE...", short: "check files against the metadata that this device trusts", argsMin: 1, argsMax: filesMax,

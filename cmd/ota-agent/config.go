@@ -76,6 +76,7 @@ func (c *checker) agent(file configFile) agent.Config {
 		BackoffMin:    c.duration("repository.backoff_min", r.BackoffMin, 30*time.Second, time.Second, 24*time.Hour),
 		BackoffMax:    c.duration("repository.backoff_max", r.BackoffMax, 24*time.Hour, time.Second, 7*24*time.Hour),
 		RepositoryURL: shownURL(r.Metadata),
+		BandwidthMax:  r.BandwidthMax,
 	}
 	if cfg.BackoffMax < cfg.BackoffMin {
 		c.wrong("repository.backoff_max", "want at least backoff_min (%s), got %s", cfg.BackoffMin, cfg.BackoffMax)

@@ -59,7 +59,7 @@ func runAgent(ctx context.Context, config string, log *slog.Logger) error {
 	defer repository.Close()
 
 	a, err := agent.New(s.agent, agent.Ports{
-		Store: store, Images: store.Images(), Repository: repository, System: sys,
+		Store: store, Images: store.Images(), Repository: repository, System: sys, Throttle: repository,
 		Installer: install.New(install.Config{Components: s.hooks, RunDir: s.hookDir(), Environ: os.Environ(), Log: log}),
 		Counters:  counters(store, repository),
 		Random:    rand.Float64,

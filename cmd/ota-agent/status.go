@@ -70,6 +70,9 @@ func statusTable(s agent.Status) string {
 	if s.BootID != "" {
 		add("  last good", "%s, next check in %s", timeWords(s.Repository.LastSuccess), durationWords(s.Repository.NextIn))
 	}
+	if n := s.Repository.Bandwidth; n > 0 {
+		add("  bandwidth", "at most %d bytes/s", n)
+	}
 	for _, r := range s.Repository.Roles {
 		add("  "+r.Role, "version %d, expires %s", r.Version, timeWords(r.Expires))
 	}
