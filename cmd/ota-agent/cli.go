@@ -174,17 +174,6 @@ func (c *cli) client() (*local.Client, settings, error) {
 	return local.NewClient(s.socket), s, nil
 }
 
-func (c *cli) checkConfig([]string) error {
-	s, err := loadSettings(c.config)
-	if err != nil {
-		return err
-	}
-	if _, err := preflight(s); err != nil {
-		return err
-	}
-	return c.ui.print("%s is in order: %s", s.file, counted(len(s.agent.Components), "component"))
-}
-
 func counted(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

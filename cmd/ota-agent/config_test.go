@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ota-agent/ota-agent/verifier"
 )
 
 func writeConfig(t *testing.T, text string) string {
@@ -200,4 +202,23 @@ func FuzzConfig(f *testing.F) {
 		}
 		_ = c.first()
 	})
+}
+
+// What config check shows ends up in tickets: no password or signature of a URL may be in it.
+func TestConfigCheckShowsNoSecret(t *testing.T) {
+	secret := strings.Replace(minimal, "https://updates.example/metadata", "https://user:hunter2@updates.example/metadata?sig=hunter3", 1)
+	secret = strings.Replace(secret, "[[component]]", "[mqtt]\nbroker = \"tls://broker.example:8883\"\nusername = \"u\"\n[[component]]", 1)
+	s, err := loadSettings(writeConfig(t, secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := align(s.rows(verifier.RoleInfo{Version: 3}))
+	for _, want := range []string{"https://updates.example/metadata", "broker     tls://broker.example:8883", "root version 3"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("no %q in\n%s", want, shown)
+		}
+	}
+	if strings.Contains(shown, "hunter") {
+		t.Errorf("a secret in\n%s", shown)
+	}
 }
