@@ -259,7 +259,8 @@ func nextTrial(r Record, f Facts) Action {
 		return Action{Kind: Withdraw}
 	}
 	reached := f.Reached || r.Local
-	if f.TrialAge >= limit {
+	// A device that slept through its deadline looks once more: only a check that comes to its end after it has the last word.
+	if f.TrialAge >= limit && f.HealthIn > 0 {
 		if !f.Healthy {
 			return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
 		}

@@ -82,3 +82,17 @@ func TestTrialOfAReleaseFromAStick(t *testing.T) {
 		}
 	}
 }
+
+// TestDeadlineThatWasSleptThrough: a device that was suspended in a trial looks once more before it judges.
+func TestDeadlineThatWasSleptThrough(t *testing.T) {
+	r := Record{Phase: Trial, Release: releaseV2, TargetSlot: "B", BootID: "boot-1", Acted: true, Reboot: true}
+	f := Facts{Component: &Component{}, BootID: "boot-1", TrialAge: 9 * time.Hour, HealthIn: -time.Hour,
+		Slots: &Slots{Booted: "B", Primary: "A", Slots: map[string]Slot{"A": {Good: true}, "B": {}}}}
+	if a := Next(r, f); a.Kind != Examine {
+		t.Errorf("the action is %s, expected a health check", a.Kind)
+	}
+	f.HealthIn = time.Second
+	if a := Next(r, f); a.Kind != Condemn {
+		t.Errorf("after a check that failed the action is %s, expected the verdict", a.Kind)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/verifier"
@@ -16,11 +17,15 @@ import (
 // How a release behaves, by the first word of its image.
 const (
 	fine         = "fine"          // boots, healthy
+	slowStart    = "fine-but-slow" // healthy some minutes after its boot; until then it can't tell
 	unhealthy    = "unhealthy"     // boots, but its health check says no
 	neverStarts  = "never-starts"  // hangs before the agent starts
 	breaksUplink = "breaks-uplink" // boots, healthy, but reaches no repository
 	tornHook     = "torn-hook"     // boots, but every verb of its hook fails
 )
+
+// startTime is how long after a boot a slow release is still starting.
+const startTime = 3 * time.Minute
 
 // A board is a component's two slots and its boot environment, with a try that is good for some boots. A component that
 // needs no reboot has the same, and its booted slot is the one that is switched to.
@@ -198,6 +203,9 @@ func (b *board) effect(verb agent.Verb, j agent.Job) func() error {
 func (b *board) health() error {
 	if b.behaves(unhealthy) {
 		return &agent.Problem{Reason: agent.ReasonUnhealthy, Text: "the service answers 500"}
+	}
+	if b.behaves(slowStart) && b.w.uptime < startTime {
+		return &agent.Problem{Reason: agent.ReasonHookBusy, Text: "the service is starting"}
 	}
 	b.provenIn = b.w.boots
 	return nil

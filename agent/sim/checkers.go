@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/verifier"
@@ -119,6 +120,13 @@ func (w *World) checkTime() {
 	t := w.disk.state.Time
 	if floor := t.SignedAt.Add(t.Accrued); floor.After(w.now()) && !w.stolenTime {
 		w.breach("the time's floor is %s and it is only %s", floor, w.now())
+	}
+}
+
+// checkEffectiveTime: what the agent takes for the time is never before anything that it has seen signed.
+func (w *World) checkEffectiveTime(now time.Time) {
+	if signed := w.disk.state.Time.SignedAt; now.Before(signed) || now.Before(epoch) {
+		w.breach("the effective time is %s, and metadata signed at %s is trusted", now, signed)
 	}
 }
 

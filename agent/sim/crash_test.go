@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"iter"
 	"os"
 	"runtime"
 	"strconv"
@@ -47,11 +48,12 @@ type job struct {
 	s      Scenario
 	seed   uint64
 	plan   map[int]Fault
-	replay string // the command that runs it again, for a swarm
+	what   string // else happens
+	replay string // the command that runs it again
 }
 
 // runAll runs jobs on all CPUs and fails with the first that goes wrong. It returns how many ran.
-func runAll(t *testing.T, jobs func(yield func(job) bool)) int {
+func runAll(t *testing.T, jobs iter.Seq[job]) int {
 	t.Helper()
 	queue := make(chan job)
 	var done atomic.Int64
@@ -61,7 +63,7 @@ func runAll(t *testing.T, jobs func(yield func(job) bool)) int {
 		workers.Go(func() {
 			for j := range queue {
 				if w, why := play(j.s, j.seed, j.plan); why != "" {
-					text := fmt.Sprintf("%s\nfaults: %v, seed %d\n%s\n%s\n%s", why, j.plan, j.seed, j.replay, w.tail(), why)
+					text := fmt.Sprintf("%s\nfaults: %v, seed %d %s\n%s\n%s\n%s", why, j.plan, j.seed, j.what, j.replay, w.tail(), why)
 					bad.CompareAndSwap(nil, &text)
 				}
 				done.Add(1)
@@ -93,7 +95,7 @@ func calmSteps(t *testing.T, s Scenario) int {
 }
 
 // eachStory runs a test of each story, and says in one line how much it covered.
-func eachStory(t *testing.T, what string, jobs func(t *testing.T, s Scenario, steps int) func(yield func(job) bool)) {
+func eachStory(t *testing.T, what string, jobs func(t *testing.T, s Scenario, steps int) iter.Seq[job]) {
 	t.Helper()
 	total := 0
 	for _, x := range stories {
@@ -112,12 +114,12 @@ func eachStory(t *testing.T, what string, jobs func(t *testing.T, s Scenario, st
 func TestCrashAtEveryStep(t *testing.T) {
 	t.Parallel()
 	e := effortOf(t)
-	eachStory(t, "crash points", func(_ *testing.T, s Scenario, steps int) func(func(job) bool) {
+	eachStory(t, "crash points", func(_ *testing.T, s Scenario, steps int) iter.Seq[job] {
 		return singles(s, steps, e.stride, Faults)
 	})
 }
 
-func singles(s Scenario, steps, stride int, faults []Fault) func(func(job) bool) {
+func singles(s Scenario, steps, stride int, faults []Fault) iter.Seq[job] {
 	return func(yield func(job) bool) {
 		for step := 1; step <= steps; step += stride {
 			for _, f := range faults {
@@ -137,7 +139,7 @@ func TestMishapAtEveryStep(t *testing.T) {
 	for _, m := range Mishaps {
 		faults = append(faults, Fault{Effect: true, Also: m}, Fault{Power: true, Also: m})
 	}
-	eachStory(t, "crash points with a mishap", func(_ *testing.T, s Scenario, steps int) func(func(job) bool) {
+	eachStory(t, "crash points with a mishap", func(_ *testing.T, s Scenario, steps int) iter.Seq[job] {
 		return singles(s, steps, e.stride, faults)
 	})
 }
@@ -146,12 +148,12 @@ func TestMishapAtEveryStep(t *testing.T) {
 func TestCrashAgain(t *testing.T) {
 	t.Parallel()
 	e := effortOf(t)
-	eachStory(t, "pairs", func(_ *testing.T, s Scenario, steps int) func(func(job) bool) {
+	eachStory(t, "pairs", func(_ *testing.T, s Scenario, steps int) iter.Seq[job] {
 		return pairs(s, steps, e)
 	})
 }
 
-func pairs(s Scenario, steps int, e effort) func(func(job) bool) {
+func pairs(s Scenario, steps int, e effort) iter.Seq[job] {
 	return func(yield func(job) bool) {
 		for first := 1; first <= steps; first += e.pairStride {
 			last := first + e.window

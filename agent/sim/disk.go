@@ -10,12 +10,13 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// Bugs of a store and of an image store. A test plants each and shows that the simulation finds it.
+// Bugs of a store, of an image store and of a client. A test plants each and shows that the simulation finds it.
 const (
 	plantFloorsLate  = "floors raised after the commit"
 	plantFloorsLost  = "rollback floor cleared with the database"
 	plantNoDirSync   = "no fsync of the directory"
 	plantEarlyRename = "rename before verify"
+	plantRawTLS      = "certificates judged by the raw clock"
 )
 
 // A disk keeps the state and the images. A commit is atomic: its own crash points are storage's business and tested

@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
 )
@@ -22,6 +23,12 @@ const (
 )
 
 var attackKinds = []string{replays, forgets, tampers, endless, cuts, mixes, stallsAll}
+
+// The mirror's certificate is valid from certBegins to certEnds. The agent's effective time judges that.
+var (
+	certBegins = epoch.Add(-24 * time.Hour)
+	certEnds   = epoch.Add(365 * 24 * time.Hour)
+)
 
 // An attack goes on for a while.
 type attack struct {
@@ -68,6 +75,9 @@ func (m mirror) get(name string) ([]byte, error) {
 	}
 	if m.unreachable() {
 		return nil, &agent.Problem{Reason: agent.ReasonUnreachable, Text: "no route"}
+	}
+	if now := m.w.believed(); now.Before(certBegins) || now.After(certEnds) {
+		return nil, &agent.Problem{Reason: agent.ReasonTLS, Text: "the certificate is not valid at " + now.String()}
 	}
 	stage := m.w.at(m.w)
 	kind := m.attack()

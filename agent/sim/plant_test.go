@@ -28,6 +28,7 @@ var bugs = []bug{
 	{name: plantEarlyRename},
 	{name: plantFloorsLost},
 	{name: plantFloorsLate},
+	{name: plantRawTLS},
 	{
 		name: "act before commit",
 		file: "work.go",

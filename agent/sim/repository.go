@@ -20,6 +20,8 @@ const (
 	app    = "app"    // needs none
 )
 
+const day = 24 * time.Hour
+
 const (
 	imageBytes = 4 << 10
 	chunkBytes = 1 << 10 // of a body's read, and between two flushes
@@ -54,6 +56,7 @@ type publication struct {
 	component string
 	how       string // the release behaves like this; empty: the component's release is withdrawn
 	requires  int64  // of rootfs, by its index; 0: nothing
+	day       int    // after epoch
 }
 
 // publishAll publishes one release of rootfs after the other.
@@ -68,6 +71,12 @@ func publishAll(t testing.TB, behaviours ...string) *repository {
 
 // publishEach makes one publication after the other, with a rollback_index that rises per component.
 func publishEach(t testing.TB, all ...publication) *repository {
+	t.Helper()
+	return publishFor(t, expiry, all...)
+}
+
+// publishFor is publishEach with metadata that expires that long after it was signed.
+func publishFor(t testing.TB, expiry time.Duration, all ...publication) *repository {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "publisher")
 	pass := publish.FixedPassphrase("simulated")
@@ -84,7 +93,7 @@ func publishEach(t testing.TB, all ...publication) *repository {
 		} else {
 			must(t, second(repo.Add(r.addition(path, p))))
 		}
-		must(t, second(repo.Publish(epoch.Add(time.Duration(i+1)*time.Minute))))
+		must(t, second(repo.Publish(epoch.Add(time.Duration(p.day)*day+time.Duration(i+1)*time.Minute))))
 		r.stages = append(r.stages, readAll(t, publish.RepositoryDir(dir)))
 	}
 	r.anchor = r.stages[0]["metadata/1.root.json"]

@@ -54,11 +54,17 @@ func keeps(version int, reason agent.Reason) func(*World, agent.Status) bool {
 }
 
 // stories are all of them; each is also hit at every step by every fault.
-var stories = []story{
+var stories = slices.Concat(updates, times)
+
+// updates are the stories of updates that go well, and of those that don't.
+var updates = []story{
 	{"a good release", func(t testing.TB) Scenario {
 		return Scenario{repo: publishAll(t, fine, fine), end: runs(2)}
 	}},
 	{"a stolen timestamp key", stolenTimestampKey},
+	{"a release that starts slowly", func(t testing.TB) Scenario {
+		return Scenario{repo: publishAll(t, fine, slowStart), end: runs(2)}
+	}},
 	{"an unhealthy release", func(t testing.TB) Scenario {
 		return Scenario{repo: publishAll(t, fine, unhealthy), end: keeps(1, agent.ReasonRejected)}
 	}},

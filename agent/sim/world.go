@@ -38,6 +38,7 @@ type World struct {
 	trace                      []string
 	broken                     []string // promises that were broken
 	said                       agent.Status
+	agent                      *agent.Agent // the life that is, for its effective time
 	highest                    verifier.Floors
 	earlyCuts                  int           // power cuts in a boot of a try before the agent recorded that it started
 	happened                   int           // of the scenario's events
@@ -147,6 +148,7 @@ func (w *World) live() bool {
 	}
 	w.disk.images.start()
 	a, err := agent.New(w.config(w), w.ports(), slog.New(slog.DiscardHandler))
+	w.agent = a
 	if err == nil && w.turn(a) {
 		return true
 	}
@@ -182,6 +184,7 @@ func (w *World) turn(a *agent.Agent) bool {
 			continue
 		}
 		w.said = a.Status()
+		w.checkEffectiveTime(a.Now())
 		if w.calm() && w.end(w, w.said) && w.broker.settled(a) {
 			return true
 		}
@@ -228,6 +231,15 @@ func (w *World) reboot() {
 	w.dead, w.rebooting = false, false
 	w.note("boot %d into slot %s", w.boots, w.boards[rootfs].booted)
 	w.check()
+}
+
+// believed is what the agent takes for the time.
+func (w *World) believed() time.Time {
+	if w.plant == plantRawTLS {
+		now, _ := system{w}.Clock()
+		return now
+	}
+	return w.agent.Now()
 }
 
 func (w *World) ports() agent.Ports {

@@ -1,0 +1,119 @@
+package sim
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ota-agent/ota-agent/agent"
+)
+
+// always is longer than any run.
+var always = span{0, 1000 * day}
+
+// times are the stories of a device that does not know the time, or is told a wrong one.
+var times = []story{
+	{"a clock that begins at 1970", func(t testing.TB) Scenario {
+		return Scenario{repo: publishAll(t, fine, fine), end: runs(2), clock: []clockFault{{span: always, dead: true}}}
+	}},
+	{"a clock that is set back", func(t testing.TB) Scenario {
+		return Scenario{repo: publishAll(t, fine, fine, fine), end: runs(3), at: func(w *World) int { return 1 + min(1, int(w.ran/day)) },
+			clock: []clockFault{{span: span{2 * time.Hour, 1000 * day}, off: -3 * day, synchronised: true}}}
+	}},
+	{"a clock far ahead", func(t testing.TB) Scenario {
+		// It fails closed and says why, and goes on once the clock is set.
+		return Scenario{repo: publishAll(t, fine, fine), clock: []clockFault{{span: span{0, day}, off: 200 * day}},
+			events: []event{sees(agent.ReasonClockAhead)}, end: func(w *World, s agent.Status) bool {
+				if w.ran < day && w.boots > 1 && w.boards[rootfs].booted == "B" {
+					w.breach("expired metadata was followed")
+				}
+				return w.happened > 0 && runs(2)(w, s)
+			}}
+	}},
+	{"network time spoofed by 80 days", func(t testing.TB) Scenario {
+		// All metadata is still valid then, so the device goes on; and once the clock is right it is not locked out.
+		return Scenario{repo: publishAll(t, fine, fine, fine), end: runs(3), at: func(w *World) int { return 1 + min(1, int(w.ran/(2*day))) },
+			clock: []clockFault{{span: span{0, day}, off: 80 * day, synchronised: true}}}
+	}},
+	{"a dead clock and a reboot each day under a freeze", func(t testing.TB) Scenario {
+		return Scenario{repo: publishFor(t, 3*day, publication{component: rootfs, how: fine}, publication{component: rootfs, how: fine}),
+			noRTC: true, clock: []clockFault{{span: always, dead: true}}, end: expires(2),
+			drive: func(*World) time.Duration { return 20 * time.Hour }}
+	}},
+	{"a suspend under a freeze", func(t testing.TB) Scenario {
+		return Scenario{repo: publishFor(t, 3*day, publication{component: rootfs, how: fine}, publication{component: rootfs, how: fine}),
+			clock: []clockFault{{span: always, dead: true}}, end: expires(2),
+			events: []event{sleeps(4*day, func(w *World) bool { return w.ran > time.Hour })}}
+	}},
+	{"a pause until the metadata has expired", func(t testing.TB) Scenario {
+		// What waited at a gate is judged again before it is tried; then the publisher comes back.
+		return Scenario{repo: publishFor(t, 3*day, publication{component: rootfs, how: fine}, publication{component: rootfs, how: fine},
+			publication{component: rootfs, how: fine, day: 6}), at: func(w *World) int { return 1 + min(1, int(w.ran/(6*day))) },
+			events: []event{
+				orders("pause", func(w *World) bool { return w.disk.state.Records[rootfs].Phase == agent.Staged || w.steps >= 22 }),
+				orders("resume", func(w *World) bool { return w.ran > 4*day }),
+			}, end: func(w *World, s agent.Status) bool {
+				if w.ran < 6*day && w.boards[rootfs].booted == "B" && !w.lostRecord {
+					w.breach("a release is tried that only expired metadata names")
+				}
+				return runs(3)(w, s)
+			}}
+	}},
+}
+
+// sees is the moment at which the status names this reason for the last refresh.
+func sees(reason agent.Reason) event {
+	return event{name: "the status says " + string(reason), do: func(*World, *agent.Agent) bool { return true },
+		when: func(w *World) bool { p := w.said.Repository.LastProblem; return p != nil && p.Reason == reason }}
+}
+
+// sleeps is a suspend: the uptime goes on, the agent does not.
+func sleeps(d time.Duration, when func(*World) bool) event {
+	return event{name: "it is suspended for " + d.String(), when: when, do: func(w *World, _ *agent.Agent) bool {
+		w.uptime += d
+		w.ran += d
+		return true
+	}}
+}
+
+// expires ends when rootfs runs release v for good and the agent has noticed that the repository is frozen.
+func expires(version int) func(*World, agent.Status) bool {
+	return func(w *World, s agent.Status) bool {
+		p := s.Repository.LastProblem
+		return w.happened == len(w.events) && p != nil && p.Reason == agent.ReasonExpired && rests(w, s, rootfs, version)
+	}
+}
+
+// TestSuspendAnywhere suspends the device for nine hours between any two steps. No deadline that went by in its sleep may
+// be held against a release.
+func TestSuspendAnywhere(t *testing.T) {
+	t.Parallel()
+	e := effortOf(t)
+	eachStory(t, "suspends", func(_ *testing.T, s Scenario, steps int) iter.Seq[job] {
+		return func(yield func(job) bool) {
+			for n := 1; n <= steps && s.events == nil; n += e.stride {
+				asleep := s
+				asleep.events = []event{sleeps(9*time.Hour, func(w *World) bool { return w.steps >= n })}
+				if !yield(job{s: asleep, seed: 1, what: fmt.Sprintf("suspended at step %d", n)}) {
+					return
+				}
+			}
+		}
+	})
+}
+
+// TestASuspendCountsAsTime: a device without a clock that slept for four days knows at its next check that metadata of
+// three days' life has expired.
+func TestASuspendCountsAsTime(t *testing.T) {
+	t.Parallel()
+	i := slices.IndexFunc(times, func(s story) bool { return s.name == "a suspend under a freeze" })
+	w, why := play(times[i].make(t), 1, nil)
+	if why != "" {
+		t.Fatalf("%s\n%s", why, w.tail())
+	}
+	if awake := w.ran - 4*day; awake > day {
+		t.Errorf("noticed %s after it woke up\n%s", awake, w.tail())
+	}
+}
