@@ -124,12 +124,26 @@ func ended(from Record, a Action) *Outcome {
 
 // refreshTask is the next refresh when it is due and none runs.
 func (e *engine) refreshTask() *task {
-	if e.refreshing || e.p.System.Uptime() < e.plan.next() {
+	if e.refreshing || e.p.System.Uptime() < e.plan.next() && !e.clockWasSet() {
 		return nil
 	}
 	e.refreshing = true
 	e.plan.begun()
 	return e.newRefresh()
+}
+
+// clockLook is how often the clock is looked at that was ahead of all metadata. It costs no request.
+const clockLook = time.Minute
+
+// clockAheadLast reports whether the last refresh was refused for the clock's sake.
+func (e *engine) clockAheadLast() bool {
+	return e.lastProblem != nil && e.lastProblem.Reason == ReasonClockAhead
+}
+
+// clockWasSet reports whether the clock that was ahead says less now than it did then.
+func (e *engine) clockWasSet() bool {
+	now, _, _ := e.effectiveTime()
+	return e.clockAheadLast() && now.Before(e.lastProblem.At)
 }
 
 // refreshEnded takes the answers of a refresh.
@@ -198,6 +212,9 @@ func (e *engine) deadline() time.Duration {
 	wait := accrueAfter(up)
 	if !e.refreshing {
 		wait = min(wait, e.plan.next()-up)
+	}
+	if e.clockAheadLast() {
+		wait = min(wait, clockLook)
 	}
 	for _, c := range e.live {
 		if c.running != nil {

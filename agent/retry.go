@@ -50,9 +50,9 @@ func ruleOf(r Reason) retryRule {
 		ReasonUnsigned, ReasonRollback, ReasonExpired, ReasonHashMismatch, ReasonLengthMismatch,
 		ReasonVersionMismatch, ReasonMalformed, ReasonUnsupported, ReasonLimit:
 		return retryRule{retrySlow, true}
-	case ReasonClockAhead, ReasonHookBusy, ReasonLocked:
+	case ReasonHookBusy, ReasonLocked:
 		return retryRule{retrySoon, false}
-	case ReasonDiskFull, ReasonReadOnly, ReasonStore, ReasonSlot, ReasonHookMissing, ReasonHookFailed, ReasonHookTimeout:
+	case ReasonClockAhead, ReasonDiskFull, ReasonReadOnly, ReasonStore, ReasonSlot, ReasonHookMissing, ReasonHookFailed, ReasonHookTimeout:
 		return retryRule{retrySlow, false}
 	case ReasonNotListed, ReasonWrongHardware, ReasonIndexTooLow, ReasonRequires, ReasonHookRefused:
 		return retryRule{retryPermanent, false}

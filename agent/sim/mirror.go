@@ -90,6 +90,7 @@ func (m mirror) get(name string) ([]byte, error) {
 	}
 	if path.Base(name) == "timestamp.json" {
 		m.w.asked = m.w.ran
+		m.w.asks++
 	}
 	b = slices.Clone(b)
 	if kind == tampers && len(b) > 0 {

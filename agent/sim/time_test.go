@@ -23,7 +23,7 @@ var times = []story{
 			clock: []clockFault{{span: span{2 * time.Hour, 1000 * day}, off: -3 * day, synchronised: true}}}
 	}},
 	{"a clock far ahead", func(t testing.TB) Scenario {
-		// It fails closed and says why, and goes on once the clock is set.
+		// It fails closed and says why, asks seldom, and goes on as soon as the clock is set.
 		return Scenario{repo: publishAll(t, fine, fine), clock: []clockFault{{span: span{0, day}, off: 200 * day}},
 			events: []event{sees(agent.ReasonClockAhead)}, end: func(w *World, s agent.Status) bool {
 				if w.ran < day && w.boots > 1 && w.boards[rootfs].booted == "B" {
@@ -108,12 +108,32 @@ func TestSuspendAnywhere(t *testing.T) {
 // three days' life has expired.
 func TestASuspendCountsAsTime(t *testing.T) {
 	t.Parallel()
-	i := slices.IndexFunc(times, func(s story) bool { return s.name == "a suspend under a freeze" })
-	w, why := play(times[i].make(t), 1, nil)
-	if why != "" {
-		t.Fatalf("%s\n%s", why, w.tail())
-	}
+	w := tell(t, "a suspend under a freeze")
 	if awake := w.ran - 4*day; awake > day {
 		t.Errorf("noticed %s after it woke up\n%s", awake, w.tail())
 	}
+}
+
+// TestAClockThatIsSetIsHeeded: metadata that a wrong clock calls expired is asked for as seldom as any that is refused, and
+// again at once when the clock is set.
+func TestAClockThatIsSetIsHeeded(t *testing.T) {
+	t.Parallel()
+	w := tell(t, "a clock far ahead")
+	if late := w.ran - day; late > 10*time.Minute {
+		t.Errorf("the clock was right for %s before the update was done\n%s", late, w.tail())
+	}
+	if w.asks > 50 {
+		t.Errorf("the repository was asked %d times within a day", w.asks)
+	}
+}
+
+// tell plays the story of that name without faults.
+func tell(t *testing.T, name string) *World {
+	t.Helper()
+	i := slices.IndexFunc(stories, func(s story) bool { return s.name == name })
+	w, why := play(stories[i].make(t), 1, nil)
+	if why != "" {
+		t.Fatalf("%s\n%s", why, w.tail())
+	}
+	return w
 }

@@ -45,6 +45,7 @@ type World struct {
 	plant                      string        // a bug of the world's, planted on purpose
 	lostRecord                 bool          // by a mishap
 	asked                      time.Duration // when a mirror last handed out a timestamp
+	asks                       int           // how often
 	fetched                    int64         // bytes of images that crossed the network
 }
 
