@@ -69,10 +69,10 @@ cross: ## the agent as a static binary for each CPU, with its size
 	@OTA_CROSS=$(CURDIR)/$(BIN)/cross $(GO) test -count=1 -run 'TestCross' ./cmd/ota-agent
 
 crash: $(TESTSUM) ## kill the simulated device at every step, and again in its recovery (ten minutes)
-	@OTA_SIM=crash $(GO) test -count=1 -timeout 15m -v -json ./agent/sim | $(TESTSUM) -v
+	@OTA_SIM=crash $(GO) test -count=1 -timeout 2h -v -json ./agent/sim | $(TESTSUM) -v
 
-crash-long: $(TESTSUM) ## the same with all pairs of faults and many seeds (hours)
-	@OTA_SIM=long $(GO) test -count=1 -timeout 24h -v -json ./agent/sim | $(TESTSUM) -v
+crash-long: $(TESTSUM) ## the same with all pairs of faults and many seeds (hours; OTA_SIM_PART=1/8 runs an eighth)
+	@OTA_SIM=long $(GO) test -count=1 -timeout 48h -v -json ./agent/sim | $(TESTSUM) -v
 
 crash-real: ## kill the real agent at each system call that changes the disk; fail each one; twice; then crash-disk (half an hour)
 	@$(GO) -C crash test -count=1 -timeout 90m -p 1 -v ./...

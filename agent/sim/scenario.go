@@ -122,12 +122,12 @@ func (s Scenario) complete() Scenario {
 func (s Scenario) config(w *World) agent.Config {
 	c := agent.Config{
 		Device: agent.Device{ID: "device-1", Hardware: "board", Channel: "stable"},
-		Anchor: s.repo.anchor, BuildTime: epoch, Poll: 4 * time.Hour, BackoffMax: 4 * time.Hour, FlushBytes: chunkBytes, NoRTC: s.noRTC,
+		Anchor: s.repo.anchor, BuildTime: epoch, Poll: 8 * time.Hour, BackoffMax: 8 * time.Hour, FlushBytes: chunkBytes, NoRTC: s.noRTC,
 	}
 	edited := w.edited
 	for _, name := range s.repo.components {
 		x := agent.Component{Name: name, Target: "{hardware}/{channel}/{component}.img", Hook: "/hook", Reboot: name == rootfs,
-			HealthEvery: time.Minute, TrialSettle: s.settle}
+			HealthEvery: time.Minute, TrialSettle: s.settle, TrialDeadline: s.settle + 4*time.Minute}
 		if name == rootfs && edited == HookMoved {
 			x.Hook = "/moved-hook"
 		}

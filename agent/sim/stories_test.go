@@ -171,11 +171,15 @@ func (w *World) tail() string {
 		cut := fmt.Sprintf("     (%d lines)", len(lines)-first-last)
 		lines = slices.Concat(lines[:first], []string{cut}, lines[len(lines)-last:])
 	}
-	text := strings.Join(lines, "\n")
-	if b, err := json.Marshal(w.said); err == nil {
-		text += "\nlast status: " + string(b)
+	return strings.Join(lines, "\n") + "\n" + w.lastStatus()
+}
+
+func (w *World) lastStatus() string {
+	b, err := json.Marshal(w.said)
+	if err != nil {
+		return err.Error()
 	}
-	return text
+	return "last status: " + string(b)
 }
 
 // TestStoriesWithoutFaults shows the trace of each story when nothing goes wrong.

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"fmt"
 	"iter"
 	"slices"
 	"testing"
@@ -94,8 +93,8 @@ func TestSuspendAnywhere(t *testing.T) {
 		return func(yield func(job) bool) {
 			for n := 1; n <= steps && s.events == nil; n += e.stride {
 				asleep := s
-				asleep.events = []event{sleeps(9*time.Hour, func(w *World) bool { return w.steps >= n })}
-				if !yield(job{s: asleep, seed: 1, what: fmt.Sprintf("suspended at step %d", n)}) {
+				asleep.events = []event{sleeps(napTime, func(w *World) bool { return w.steps >= n })}
+				if !yield(job{s: asleep, seed: 1, suspended: n}) {
 					return
 				}
 			}
