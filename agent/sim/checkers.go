@@ -123,9 +123,11 @@ func (w *World) checkTime() {
 	}
 }
 
-// checkEffectiveTime: what the agent takes for the time is never before anything that it has seen signed.
+// checkEffectiveTime: what the agent takes for the time is never before anything that it has seen signed, but for what a thief
+// of a key signed in the future.
 func (w *World) checkEffectiveTime(now time.Time) {
-	if signed := w.disk.state.Time.SignedAt; now.Before(signed) || now.Before(epoch) {
+	signed := w.disk.state.Time.SignedAt
+	if !signed.After(w.now()) && now.Before(signed) || now.Before(epoch) {
 		w.breach("the effective time is %s, and metadata signed at %s is trusted", now, signed)
 	}
 }
