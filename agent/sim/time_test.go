@@ -19,7 +19,7 @@ var times = []story{
 	}},
 	{"a clock that is set back", func(t testing.TB) Scenario {
 		return Scenario{repo: publishAll(t, fine, fine, fine), end: runs(3), at: func(w *World) int { return 1 + min(1, int(w.ran/day)) },
-			clock: []clockFault{{span: span{2 * time.Hour, 1000 * day}, off: -3 * day, synchronised: true}}}
+			clock: []clockFault{{span: span{2 * time.Hour, 1000 * day}, off: -3 * day}}}
 	}},
 	{"a clock far ahead", func(t testing.TB) Scenario {
 		// It fails closed and says why, asks seldom, and goes on as soon as the clock is set.

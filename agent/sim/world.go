@@ -185,7 +185,7 @@ func (w *World) turn(a *agent.Agent) bool {
 			continue
 		}
 		w.said = a.Status()
-		w.checkEffectiveTime(a.Now())
+		w.checkEffectiveTime(w.said.Time.Effective)
 		if w.calm() && w.end(w, w.said) && w.broker.settled(a) {
 			return true
 		}
@@ -234,7 +234,7 @@ func (w *World) reboot() {
 	w.check()
 }
 
-// believed is what the agent takes for the time.
+// believed is the time by which the agent judges certificates.
 func (w *World) believed() time.Time {
 	if w.plant == plantRawTLS {
 		now, _ := system{w}.Clock()
