@@ -16,6 +16,12 @@ const (
 	Restore ActionKind = "restore"
 	// Prove begins a trial of what is booted and nobody judged: idle → trial.
 	Prove ActionKind = "prove"
+	// RollBack begins the way to the release before, which the other slot still holds: idle → switched.
+	RollBack ActionKind = "roll_back"
+	// Decline forgets a rollback that was asked for and can't be done.
+	Decline ActionKind = "decline"
+	// Relent ends what retry is to end once it is known what is booted.
+	Relent ActionKind = "relent"
 	// Drop gives up a release that was never tried: → idle.
 	Drop ActionKind = "drop"
 	// Order names the slot: staged → writing.
@@ -75,21 +81,23 @@ type Action struct {
 	Kind ActionKind
 	// Release is what TakeUp begins with, Adopt keeps and Prove puts on trial.
 	Release *Release
-	// Hook and Reboot are the component's, for TakeUp and Prove.
+	// Hook and Reboot are the component's, for TakeUp, Prove and RollBack.
 	Hook   string
 	Reboot bool
-	// Slot is the slot that Order names, and the one Adopt or Prove found booted.
+	// Slot is the slot that Order names, and the one Adopt, Prove or Relent found booted.
 	Slot   string
 	BootID string
 	// Local, of Try and Prove: the last refresh needed no network.
 	Local bool
+	// Offline is RollBack's: the release that is left does not reach the repository.
+	Offline bool
 	// SHA256 is the hex hash of the image that Fetch staged.
 	SHA256 string
-	// Problem is Condemn's verdict.
+	// Problem is Condemn's verdict, or why Decline declines.
 	Problem *Problem
 	// Waiting says why, for Wait; nil when the component is at rest.
 	Waiting *Waiting
-	// Now is the effective time, for Count.
+	// Now is the effective time, for Count and Finish.
 	Now time.Time
 }
 

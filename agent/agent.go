@@ -34,9 +34,9 @@ type ask struct {
 
 // A Command is what an operator asks for.
 type Command struct {
-	// Name is "pause", "resume", "bandwidth" or "retry".
+	// Name is "pause", "resume", "bandwidth", "retry" or "rollback".
 	Name string `json:"command"`
-	// Component is what retry is about; empty: all of them.
+	// Component is what retry is about; empty: all of them. It is also what rollback is about; empty: the only one.
 	Component string `json:"component,omitempty"`
 	// Bandwidth is the cap in bytes per second; 0: none; nil: the config's.
 	Bandwidth *int64 `json:"bandwidth,omitempty"`

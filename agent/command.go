@@ -42,8 +42,10 @@ func (e *engine) command(c Command) error {
 		return e.setBandwidth(c.Bandwidth)
 	case "retry":
 		return e.retry(c.Component)
+	case "rollback":
+		return e.rollback(c.Component)
 	}
-	return fmt.Errorf("unknown command %q: it is one of pause, resume, bandwidth, retry", c.Name)
+	return fmt.Errorf("unknown command %q: it is one of pause, resume, bandwidth, retry, rollback", c.Name)
 }
 
 // retry forgets what was remembered against releases, ends all back-offs, and asks for a refresh.
@@ -57,32 +59,13 @@ func (e *engine) retry(name string) error {
 		}
 		c.notBefore, c.failures = 0, 0
 		r := e.book.record(c.name)
-		r.Rejected, r.Held, r.Attempts = nil, nil, 0
+		r.Rejected, r.Held, r.Attempts, r.RetryAsked = nil, nil, 0, true
 		if err := e.book.put(r, false, nil); err != nil {
-			return err
-		}
-		c.retried = true
-		if err := e.endDegraded(c); err != nil {
 			return err
 		}
 	}
 	e.plan.now = true
 	return nil
-}
-
-// endDegraded lets what was confirmed, and what the bootloader fell back from, be installed again, once retry was asked for
-// and the slots are known.
-func (e *engine) endDegraded(c *live) error {
-	if !c.retried || c.slots == nil {
-		return nil
-	}
-	c.retried = false
-	r := e.book.record(c.name)
-	if r.Phase != Idle || r.Confirmed == nil || c.slots.Booted == r.ConfirmedSlot {
-		return nil
-	}
-	r.Confirmed, r.ConfirmedSlot, r.Degraded = nil, "", false
-	return e.book.put(r, false, nil)
 }
 
 func (e *engine) cancelFetches() {

@@ -60,7 +60,6 @@ type live struct {
 	component *Component // nil: the config does not name it
 	slots     *Slots
 	offer     Offer
-	retried   bool // retry was asked for, and the slots were not known yet
 
 	failure   *Problem
 	failures  int
@@ -220,17 +219,18 @@ func (e *engine) finish(t *task, o outcome) error {
 	r := e.book.record(c.name)
 	e.note(c, r, t.action, o)
 	t.action.SHA256 = o.sha256
-	if err := e.step(c, r, t.action, o.problem); err != nil {
-		return err
-	}
-	return e.endDegraded(c)
+	return e.step(c, r, t.action, o.problem)
 }
 
 // step commits what Step makes of the record, and then lets what is known in this process follow.
 func (e *engine) step(c *live, r Record, a Action, p *Problem) error {
 	next := Step(r, a, p)
-	if err := e.book.put(next, a.Kind == Finish || a.Kind == Adopt, p); err != nil {
+	if err := e.book.put(next, a.Kind == Finish && !r.Back || a.Kind == Adopt, p); err != nil {
 		return err
+	}
+	if a.Kind == Decline {
+		c.failure = a.Problem
+		e.log.Warn("rollback declined", "component", c.name, "reason", a.Problem.Reason, "err", a.Problem.Text)
 	}
 	if next.Phase != r.Phase || next.BootID != r.BootID || next.Acted != r.Acted {
 		e.transition(c, r, next, a)

@@ -49,6 +49,9 @@ func tellEnd(from, to Record) []Event {
 	switch rejected := newlyRejected(from.Rejected, to.Rejected); {
 	case from.Phase == Confirming && to.Confirmed != nil && to.Confirmed.ID() == id:
 		e.Kind = EventConfirmed
+		if from.Back && rejected != nil { // the release that was left
+			return []Event{e, {Component: to.Component, Kind: EventRejected, Release: eventRelease(from.Confirmed), Slot: to.PreviousSlot, Problem: &rejected.Last}}
+		}
 	case rejected != nil && rejected.ID == id:
 		e.Kind, e.Problem = EventRejected, &rejected.Last
 	case from.Phase == Rejecting && to.Unreachable == id:

@@ -13,6 +13,10 @@ type Facts struct {
 	Offer Offer
 	// Fresh: a refresh succeeded a short while ago (FreshMax).
 	Fresh bool
+	// Failing: the last refresh failed or was refused.
+	Failing bool
+	// NoRollback is why a rollback that was asked for can't be done; nil: it can, or none was asked for.
+	NoRollback *Problem
 	// Reached: a refresh over the network succeeded in this run of the trial, or in the boot after it.
 	Reached bool
 	// Local: the last refresh that succeeded needed no network (a directory, a USB stick).
@@ -48,6 +52,8 @@ const (
 	LostBootsMax = 3
 	// RejectFailuresMax failures of reject in the boot of the trial are enough to leave it by a reboot.
 	RejectFailuresMax = 3
+	// RollbackFailuresMax failures of try in a row end a rollback: unlike a release, nobody withdraws it.
+	RollbackFailuresMax = 5
 	// HoldAfter trials that could not reach a repository which the old release reached hold a release back for
 	// HoldFor.
 	HoldAfter = 3

@@ -81,7 +81,12 @@ func nextIdle(r Record, f Facts) Action {
 		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonTrialNoRepo,
 			Text: "finding out whether the release before the trial reaches the repository"}}
 	}
-	if !f.Offer.Known || f.Offer.Release == nil {
+	switch {
+	case r.RetryAsked:
+		return Action{Kind: Relent, Slot: f.Slots.Booted}
+	case r.RollbackAsked:
+		return nextRollback(f)
+	case !f.Offer.Known || f.Offer.Release == nil:
 		return waitFor(nil)
 	}
 	return nextOffered(r, f, *f.Offer.Release)
@@ -154,7 +159,7 @@ func (r Record) remembered(id string, now time.Time) *Waiting {
 }
 
 func nextFetching(r Record, f Facts) Action {
-	if f.Offer.left(r) {
+	if f.Offer.left(r) || r.RollbackAsked {
 		return Action{Kind: Drop}
 	}
 	if f.FetchGate != nil {
@@ -164,7 +169,7 @@ func nextFetching(r Record, f Facts) Action {
 }
 
 func nextStaged(r Record, f Facts) Action {
-	if f.Offer.left(r) {
+	if f.Offer.left(r) || r.RollbackAsked {
 		return Action{Kind: Drop}
 	}
 	if w := firstClosed(busyWaiting(f.Busy), f.InstallGate); w != nil {
@@ -177,7 +182,7 @@ func nextStaged(r Record, f Facts) Action {
 	if slot == "" {
 		return waitFor(&Waiting{Reason: ReasonSlot, Text: "the hook's status does not name exactly one slot that is not booted"})
 	}
-	if !f.Slots.Slots[f.Slots.Booted].Good && (f.Slots.Slots[slot].Good || f.Slots.Primary == slot) {
+	if f.wayBack(r, slot) {
 		return waitFor(&Waiting{Reason: ReasonSlot, Text: fmt.Sprintf(
 			"slot %s is booted and was never confirmed, so slot %s is the way back and is not written to; a reboot goes there",
 			f.Slots.Booted, slot)})
@@ -185,8 +190,18 @@ func nextStaged(r Record, f Facts) Action {
 	return Action{Kind: Order, Slot: slot}
 }
 
+// wayBack reports whether what is booted has not proved itself, and slot is what the device goes back to. A booted slot that is good
+// and not primary is one that the bootloader fell back to, or the trial of a rollback whose record was lost.
+func (f Facts) wayBack(r Record, slot string) bool {
+	booted, other := f.Slots.Slots[f.Slots.Booted], f.Slots.Slots[slot]
+	if !booted.Good {
+		return other.Good || f.Slots.Primary == slot
+	}
+	return r.Confirmed == nil && other.Good && f.Slots.Primary == slot
+}
+
 func nextWriting(r Record, f Facts) Action {
-	if f.Offer.left(r) {
+	if f.Offer.left(r) || r.RollbackAsked {
 		return Action{Kind: Drop}
 	}
 	if f.Slots == nil {
@@ -199,6 +214,9 @@ func nextWriting(r Record, f Facts) Action {
 }
 
 func nextSwitched(r Record, f Facts) Action {
+	if r.RollbackAsked {
+		return byOperator(f) // asked for in the trial, which a power cut has ended since
+	}
 	if f.Slots == nil {
 		// After a boot the hook has as long as a trial to say which slot was booted. It answered before, so one that
 		// doesn't is taken for the new release's.
@@ -214,12 +232,14 @@ func nextSwitched(r Record, f Facts) Action {
 		return Action{Kind: Enter}
 	}
 	switch {
-	case f.Offer.left(r):
+	case !r.Back && f.Offer.left(r), r.Back && f.Failures >= RollbackFailuresMax:
 		return Action{Kind: Withdraw}
 	case f.InstallGate != nil:
 		return waitFor(f.InstallGate)
 	case f.Backoff > 0:
 		return waitFor(backoffWaiting(f))
+	case r.Back:
+		return Action{Kind: Try}
 	case !f.Fresh || !f.Offer.Known:
 		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonRefreshFirst,
 			Text: "asking the repository once more whether it still names this release"}}
@@ -245,6 +265,9 @@ func afterSwitchBoot(r Record, f Facts) Action {
 }
 
 func nextTrial(r Record, f Facts) Action {
+	if r.RollbackAsked {
+		return byOperator(f)
+	}
 	limit := f.Component.trialDeadline()
 	if f.Slots == nil {
 		return f.observeWithin(r, f.BootID == r.BootID)
@@ -255,10 +278,10 @@ func nextTrial(r Record, f Facts) Action {
 	if f.BootID != r.BootID {
 		return Action{Kind: Enter}
 	}
-	if f.Offer.left(r) {
+	if !r.Back && f.Offer.left(r) {
 		return Action{Kind: Withdraw}
 	}
-	reached := f.Reached || r.Local
+	reached := f.Reached || r.Local || r.Offline
 	// A device that slept through its deadline looks once more: only a check that comes to its end after it has the last word.
 	if f.TrialAge >= limit && f.HealthIn > 0 {
 		if !f.Healthy {

@@ -35,11 +35,37 @@ func world(visit func(Record, Facts)) {
 						if phase != Idle {
 							r.Release, r.TargetSlot = releaseV2, "B"
 						}
-						worldOfFacts(func(f Facts) { visit(r, f) })
+						worldOfFacts(func(f Facts) {
+							visit(r, f)
+							if lost == 0 && reboot {
+								worldOfOrders(r, f, visit)
+							}
+						})
 					}
 				}
 			}
 		}
+	}
+}
+
+// worldOfOrders adds what an operator asks for. A rollback goes on whatever the repository offers, so another release
+// on offer stands for all.
+func worldOfOrders(r Record, f Facts, visit func(Record, Facts)) {
+	if f.Offer.id() != releaseV3.ID() {
+		return
+	}
+	if r.Phase == Trial || r.Phase == Switched || r.Phase == Rejecting || r.Phase == Confirming {
+		back := r
+		back.Back, back.Offline, back.Confirmed, back.ConfirmedSlot = true, f.HealthIn == 0, releaseV3, "A"
+		visit(back, f)
+	}
+	r.Previous, r.PreviousSlot, r.Confirmed, r.ConfirmedSlot = releaseV2, "B", releaseV3, "A"
+	r.RollbackAsked = true
+	visit(r, f)
+	if f.NoRollback = (&Problem{Reason: ReasonNoRollback}); r.Phase == Idle {
+		visit(r, f)
+		r.RetryAsked = true
+		visit(r, f)
 	}
 }
 
@@ -75,6 +101,7 @@ func worldOfFacts(visit func(Facts)) {
 				if is(4) {
 					f.InstallGate, f.FetchGate = closed, closed
 				}
+				f.Failing = is(7) && !is(0)
 				if is(5) {
 					f.TrialAge = defaultTrialDeadline
 				}
@@ -117,9 +144,9 @@ func broken(r Record, f Facts, a Action) string {
 		return "writes to a slot that is booted, or that may be"
 	case a.Kind == Order && a.Slot == booted:
 		return "orders the booted slot to be written"
-	case a.Kind == Try && !(f.Fresh && f.Offer.Known && f.Offer.Problem == nil && f.Offer.id() == r.Release.ID()):
+	case a.Kind == Try && !r.Back && !(f.Fresh && f.Offer.Known && f.Offer.Problem == nil && f.Offer.id() == r.Release.ID()):
 		return "tries without a fresh refresh that names this release"
-	case a.Kind == Approve && !(f.Healthy && f.Reached && booted == r.TargetSlot && f.BootID == r.BootID):
+	case a.Kind == Approve && !(f.Healthy && (f.Reached || r.Back && r.Offline) && booted == r.TargetSlot && f.BootID == r.BootID):
 		return "approves without health, reachability, or in another boot or slot"
 	case a.Kind == Confirm && !(booted == r.TargetSlot && f.BootID == r.BootID):
 		return "confirms a slot that is not booted, or in a boot that did not prove it"
@@ -127,11 +154,19 @@ func broken(r Record, f Facts, a Action) string {
 		return "finishes before status shows booted = primary = good"
 	case a.Kind == Order && (f.Slots.Slots[a.Slot].Good || primary == a.Slot) && !f.Slots.Slots[booted].Good:
 		return "orders the way back to be written"
+	case a.Kind == Order && f.Slots.Slots[a.Slot].Good && primary == a.Slot && r.Confirmed == nil:
+		return "orders the primary slot to be written though nobody knows why another one is booted"
 	case a.Kind == Adopt && !(booted == primary && f.Slots.Slots[booted].Good && f.Offer.Problem == nil):
 		return "adopts what does not boot for good, or what is refused"
 	case a.Kind == Prove && !(booted != primary && f.Slots.Slots[primary].Good && f.Offer.Problem == nil && f.InstallGate == nil && f.Busy == ""):
 		return "puts on trial what has no good slot to go back to, or what is refused or gated"
-	case a.Kind == Condemn && !(f.TrialAge >= defaultTrialDeadline && (r.Phase == Trial || f.Slots == nil && r.BootID != f.BootID && r.Phase == Switched) || r.LostBoots >= LostBootsMax-1 && r.Acted && r.Reboot):
+	case a.Kind == RollBack && !(r.RollbackAsked && f.NoRollback == nil && f.Busy == "" && (f.Fresh || f.Failing) && a.Offline == !f.Fresh):
+		return "rolls back unasked, beside another component, without having asked the repository, or to what is refused"
+	case r.RollbackAsked && (a.Kind == TakeUp || a.Kind == Install || a.Kind == Fetch || a.Kind == Approve):
+		return "goes on with an update instead of the rollback that was asked for"
+	case r.Back && (a.Kind == Install || a.Kind == Fetch || a.Kind == Withdraw && f.Failures < RollbackFailuresMax):
+		return "fetches or writes in a rollback, or ends it for what the repository offers"
+	case a.Kind == Condemn && !r.RollbackAsked && !(f.TrialAge >= defaultTrialDeadline && (r.Phase == Trial || f.Slots == nil && r.BootID != f.BootID && r.Phase == Switched) || r.LostBoots >= LostBootsMax-1 && r.Acted && r.Reboot):
 		return "condemns without a deadline passed or enough lost boots"
 	case a.Kind == TakeUp && (f.Offer.Problem != nil || f.FetchGate != nil):
 		return "takes up a release that is refused or gated"
@@ -168,7 +203,7 @@ func TestStepIsTotal(t *testing.T) {
 		if !a.Pure() && a.Kind != Wait {
 			for _, reason := range innocent {
 				failed := Step(r, a, &Problem{Reason: reason})
-				if len(failed.Rejected) > len(r.Rejected) || failed.Phase == Rejecting && r.Phase != Rejecting {
+				if len(failed.Rejected) > len(r.Rejected) || failed.Phase == Rejecting && r.Phase != Rejecting && !(r.Back && failed.Verdict == nil) {
 					t.Fatalf("%s that failed with %s counted against the release", a.Kind, reason)
 				}
 			}

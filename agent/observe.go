@@ -15,14 +15,20 @@ func (e *engine) facts(c *live, r Record) Facts {
 	f := Facts{
 		Component: c.component, BootID: e.p.System.BootID(), Now: now, Slots: c.slots, Offer: c.offer,
 		Fresh:   e.lastBegan >= 0 && e.lastProblem == nil && up-e.lastBegan <= FreshMax,
-		Reached: c.reached, Local: e.last.local,
+		Failing: e.lastProblem != nil, Reached: c.reached, Local: e.last.local,
 		Backoff: max(0, c.notBefore-up), Failure: c.failure, Failures: c.failures,
 		FetchGate: paused, InstallGate: paused, Busy: e.busy(c),
 		TrialAge: up - c.trialFrom, Healthy: c.healthy, HealthyFor: up - c.healthyFrom, HealthIn: c.healthAt - up,
 	}
+	if r.RollbackAsked {
+		f.NoRollback = e.noRollback(c, r)
+	}
 	rel := r.Release
 	if rel == nil {
 		rel = c.offer.Release
+	}
+	if r.Back {
+		paused = nil // a pause is about what is offered; a rollback is what was asked for by name
 	}
 	if rel != nil {
 		info := rel.Info()

@@ -53,6 +53,9 @@ const (
 	ReasonRejected    Reason = "rejected"
 	ReasonHeld        Reason = "held"
 	ReasonNoImage     Reason = "no_image" // the staged image is gone
+	// ReasonNoRollback: there is nothing to go back to. ReasonOperator is the verdict on a release that an operator left.
+	ReasonNoRollback Reason = "no_rollback"
+	ReasonOperator   Reason = "operator_rollback"
 )
 
 // The reason codes of waiting.

@@ -80,6 +80,10 @@ type Record struct {
 	// LostBoots counts the trial boots in a row in which the agent never recorded its start; in rejecting, the reboots
 	// that were ordered because the hook could not go back.
 	LostBoots int `json:"lost_boots,omitempty"`
+	// Back: the release lies in TargetSlot already, and a rollback goes back to it; the repository need not name it.
+	Back bool `json:"back,omitempty"`
+	// Offline, in a rollback: the release that is left did not reach the repository right before, so the trial need not.
+	Offline bool `json:"offline,omitempty"`
 	// Verdict, in rejecting, is why; nil brings the old release back without a verdict.
 	Verdict *Problem `json:"verdict,omitempty"`
 	// Unreachable, after a trial that could not reach its repository: the release to count it against if the
@@ -91,6 +95,13 @@ type Record struct {
 	ConfirmedSlot string   `json:"confirmed_slot,omitempty"`
 	// Degraded: the bootloader went back from ConfirmedSlot, and an event told of it.
 	Degraded bool `json:"degraded,omitempty"`
+	// Previous is the release that was confirmed before, and its slot: what a rollback goes back to. It ends when that slot
+	// is ordered to be written.
+	Previous     *Release `json:"previous,omitempty"`
+	PreviousSlot string   `json:"previous_slot,omitempty"`
+	// RollbackAsked and RetryAsked are what the operator asked for, until it is done.
+	RollbackAsked bool `json:"rollback_asked,omitempty"`
+	RetryAsked    bool `json:"retry_asked,omitempty"`
 	// Rejected and Held remember releases by ID, newest last, at most RememberedMax each.
 	Rejected []Rejection `json:"rejected,omitempty"`
 	Held     []Hold      `json:"held,omitempty"`

@@ -79,6 +79,10 @@ func (e *engine) componentStatus(c *live) ComponentStatus {
 		rel := releaseStatus(r.Release)
 		s.Release = &rel
 	}
+	if r.Previous != nil {
+		rel := releaseStatus(r.Previous)
+		s.Previous = &rel
+	}
 	if r.Confirmed != nil {
 		s.Running = releaseStatus(r.Confirmed)
 	}

@@ -67,6 +67,8 @@ type ComponentStatus struct {
 	Primary string `json:"primary,omitempty"`
 	// Running is what the booted slot holds, as far as that is known.
 	Running ReleaseStatus `json:"running"`
+	// Previous is what a rollback would go back to, as far as the record can tell.
+	Previous *ReleaseStatus `json:"previous,omitempty"`
 	// Release is what is being worked at.
 	Release *ReleaseStatus `json:"release,omitempty"`
 	Slot    string         `json:"slot,omitempty"` // the slot being written or tried

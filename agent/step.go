@@ -15,9 +15,15 @@ func Step(r Record, a Action, p *Problem) Record {
 			r.TargetSlot, r.BootID, r.Acted, r.Attempts, r.LostBoots, r.Verdict = "", "", false, 0, 0, nil
 		})
 	case Adopt:
-		return r.with(func(r *Record) { r.Confirmed, r.ConfirmedSlot, r.Degraded = a.Release, a.Slot, false })
+		return r.with(func(r *Record) { r.confirm(a.Release, a.Slot) })
 	case Degrade, Restore:
 		return r.with(func(r *Record) { r.Degraded = a.Kind == Degrade })
+	case RollBack:
+		return stepRollBack(r, a)
+	case Decline:
+		return r.with(func(r *Record) { r.RollbackAsked = false })
+	case Relent:
+		return stepRelent(r, a)
 	case Prove:
 		return Step(r, Action{Kind: TakeUp, Release: a.Release, Hook: a.Hook, Reboot: a.Reboot}, nil).enter(Trial, a).with(
 			func(r *Record) { r.TargetSlot, r.Local = a.Slot, a.Local })
@@ -28,7 +34,11 @@ func Step(r Record, a Action, p *Problem) Record {
 		staged.ImageSHA256 = a.SHA256
 		return r.with(func(r *Record) { r.Phase, r.Release = Staged, &staged })
 	case Order:
-		return r.with(func(r *Record) { r.Phase, r.TargetSlot = Writing, a.Slot })
+		return r.with(func(r *Record) {
+			if r.Phase, r.TargetSlot = Writing, a.Slot; r.PreviousSlot == a.Slot {
+				r.Previous, r.PreviousSlot = nil, ""
+			}
+		})
 	case Restage:
 		return r.with(func(r *Record) { r.Phase, r.TargetSlot = Staged, "" })
 	case Install:
@@ -59,7 +69,7 @@ func Step(r Record, a Action, p *Problem) Record {
 // stepBack begins the way back.
 func stepBack(r Record, a Action) Record {
 	return r.enter(Rejecting, a).with(func(r *Record) {
-		r.Verdict, r.LostBoots = a.Problem, 0
+		r.Verdict, r.LostBoots, r.RollbackAsked = a.Problem, 0, false
 		if a.Kind == GiveUp {
 			r.Unreachable = r.Release.ID()
 		}
@@ -70,15 +80,24 @@ func stepBack(r Record, a Action) Record {
 func stepEnded(r Record, a Action) Record {
 	switch a.Kind {
 	case Finish:
-		done := r.Release
-		slot := r.TargetSlot
+		done, slot, left := r.Release, r.TargetSlot, r.Confirmed
+		if !r.Back {
+			left = nil
+		}
 		return r.rest().with(func(r *Record) {
-			r.Confirmed, r.ConfirmedSlot, r.Degraded, r.Unreachable = done, slot, false, ""
+			if left != nil {
+				r.Rejected = reject(r.Rejected, left.ID(), left.Info().Version, *rolledBack(a.Now))
+			}
+			r.confirm(done, slot)
+			r.Unreachable = ""
 			r.Rejected, r.Held = without(r.Rejected, done.ID()), withoutHold(r.Held, done.ID())
 		})
 	case Settle:
-		id, version, verdict := r.Release.ID(), r.Release.Info().Version, r.Verdict
+		id, version, verdict, back := r.Release.ID(), r.Release.Info().Version, r.Verdict, r.Back
 		return r.rest().with(func(r *Record) {
+			if back {
+				r.Previous, r.PreviousSlot = nil, "" // reject called the slot bad
+			}
 			if verdict != nil {
 				r.Rejected = reject(r.Rejected, id, version, *verdict)
 			}
@@ -99,6 +118,8 @@ func stepFailed(r Record, a Action, p *Problem) Record {
 		a.Kind == Try && p.Reason == ReasonHookRefused:
 		a.Problem = p
 		return stepBack(r, a)
+	case a.Kind == Try && r.Back && p.Reason.imageIsBad():
+		return stepBack(r, a) // nothing is staged that could be written again
 	case a.Kind == Install && p.Reason == ReasonHookRefused:
 		// Nothing was tried: there is nothing to go back from.
 		id, version := r.Release.ID(), r.Release.Info().Version
@@ -146,7 +167,8 @@ func (r Record) enter(p Phase, a Action) Record {
 func (r Record) rest() Record {
 	return Record{
 		Schema: RecordSchema, Component: r.Component, Phase: Idle, Unreachable: r.Unreachable,
-		Confirmed: r.Confirmed, ConfirmedSlot: r.ConfirmedSlot, Degraded: r.Degraded, Rejected: r.Rejected, Held: r.Held,
+		Confirmed: r.Confirmed, ConfirmedSlot: r.ConfirmedSlot, Degraded: r.Degraded, Previous: r.Previous, PreviousSlot: r.PreviousSlot,
+		Rejected: r.Rejected, Held: r.Held, RollbackAsked: r.RollbackAsked, RetryAsked: r.RetryAsked,
 	}
 }
 

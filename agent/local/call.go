@@ -81,12 +81,14 @@ func readCall(c net.Conn) (*call, error) {
 type refusal struct {
 	code int
 	Text string `json:"error"`
+	// Reason is the agent's code for it, or empty.
+	Reason agent.Reason `json:"reason,omitempty"`
 }
 
 func (r *refusal) Error() string { return r.Text }
 
 func refuse(code int, format string, args ...any) error {
-	return &refusal{code, fmt.Sprintf(format, args...)}
+	return &refusal{code: code, Text: fmt.Sprintf(format, args...)}
 }
 
 // send answers with a document.

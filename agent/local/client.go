@@ -151,6 +151,9 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte) (io
 	case http.StatusNotFound:
 		return nil, fmt.Errorf("%w: %s", agent.ErrAbsent, said.Text)
 	}
+	if said.Reason != "" {
+		return nil, &agent.Problem{Reason: said.Reason, Text: said.Text}
+	}
 	return nil, errors.New(said.Text)
 }
 

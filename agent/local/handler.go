@@ -95,7 +95,12 @@ func (h *handler) command(ctx context.Context, x *call) error {
 		return refuse(http.StatusBadRequest, "want one command and nothing after it")
 	}
 	if err := h.agent.Command(ctx, c); err != nil {
-		return refuse(http.StatusUnprocessableEntity, "%v", err)
+		refused := &refusal{code: http.StatusUnprocessableEntity, Text: err.Error()}
+		var problem *agent.Problem
+		if errors.As(err, &problem) {
+			refused.Reason = problem.Reason
+		}
+		return refused
 	}
 	return h.answer(x)
 }

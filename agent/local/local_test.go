@@ -73,6 +73,9 @@ func (a *fakeAgent) Command(_ context.Context, c agent.Command) error {
 	if c.Name == "wrong" {
 		return errors.New("unknown command")
 	}
+	if c.Name == "rollback" {
+		return &agent.Problem{Reason: agent.ReasonNoRollback, Text: "nothing to go back to"}
+	}
 	a.commands <- c
 	return nil
 }
@@ -124,6 +127,10 @@ func TestStatusCheckAndCommand(t *testing.T) {
 	want := agent.Command{Name: "retry", Component: "app"}
 	if _, err := c.Command(ctx, want); err != nil || <-a.commands != want {
 		t.Errorf("command: %v", err)
+	}
+	_, err := c.Command(ctx, agent.Command{Name: "rollback"})
+	if p, _ := errors.AsType[*agent.Problem](err); p == nil || p.Reason != agent.ReasonNoRollback || p.Text != "nothing to go back to" {
+		t.Errorf("a command that was refused with a reason: %v", err)
 	}
 	if _, err := c.Command(ctx, agent.Command{Name: "wrong"}); err == nil || !strings.Contains(err.Error(), "unknown command") {
 		t.Errorf("a refused command: %v, want the agent's words", err)

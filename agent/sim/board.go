@@ -22,6 +22,7 @@ const (
 	neverStarts  = "never-starts"  // hangs before the agent starts
 	breaksUplink = "breaks-uplink" // boots, healthy, but reaches no repository
 	tornHook     = "torn-hook"     // boots, but every verb of its hook fails
+	fineOnce     = "fine-once"     // fine, until another release was confirmed: that one has changed what both share
 )
 
 // startTime is how long after a boot a slow release is still starting.
@@ -39,6 +40,7 @@ type board struct {
 	booted    string
 	provenIn  int // the boot in which a health check of what is booted last passed
 	confirmed bool
+	outdone   bool // a release was confirmed that is no fineOnce
 }
 
 type slot struct {
@@ -186,7 +188,11 @@ func (b *board) effect(verb agent.Verb, j agent.Job) func() error {
 		}
 	case agent.VerbConfirm:
 		b.w.checkConfirm(b, j)
-		return func() error { b.primary, s.good, b.try, b.confirmed = j.Slot, true, "", true; return nil }
+		return func() error {
+			b.primary, s.good, b.try, b.confirmed = j.Slot, true, "", true
+			b.outdone = b.outdone || !b.behaves(fineOnce)
+			return nil
+		}
 	case agent.VerbReject:
 		b.w.checkOrder(j, agent.Rejecting)
 		return func() error {
@@ -201,7 +207,7 @@ func (b *board) effect(verb agent.Verb, j agent.Job) func() error {
 }
 
 func (b *board) health() error {
-	if b.behaves(unhealthy) {
+	if b.behaves(unhealthy) || b.behaves(fineOnce) && b.outdone {
 		return &agent.Problem{Reason: agent.ReasonUnhealthy, Text: "the service answers 500"}
 	}
 	if b.behaves(slowStart) && b.w.uptime < startTime {

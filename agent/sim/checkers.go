@@ -44,7 +44,8 @@ func (w *World) checkSlots(b *board) {
 func (w *World) checkRecord(r agent.Record) {
 	for _, x := range r.Rejected {
 		early := x.Last.Reason == agent.ReasonNeverBooted && w.earlyCuts >= agent.LostBootsMax
-		if strings.HasPrefix(w.repo.behaviour(x.ID), fine) && !early {
+		how := w.repo.behaviour(x.ID)
+		if strings.HasPrefix(how, fine) && how != fineOnce && !early && x.Last.Reason != agent.ReasonOperator {
 			w.breach("%s: the good release %.8s is rejected: %s", r.Component, x.ID, x.Last.Text)
 		}
 	}
@@ -153,7 +154,8 @@ func (w *World) checkOrder(j agent.Job, phase agent.Phase) {
 // checkTry: the repository was asked a short while ago, and what the release requires is confirmed.
 func (w *World) checkTry(j agent.Job) {
 	w.checkOrder(j, agent.Switched)
-	if ago := w.ran - w.asked; ago > agent.FreshMax {
+	r := w.disk.state.Records[j.Component]
+	if ago := w.ran - w.asked; ago > agent.FreshMax && !r.Back {
 		w.breach("%s is tried, and the repository was last asked %s ago", j.Component, ago)
 	}
 	for _, q := range j.Release.Info().Requires {

@@ -57,6 +57,7 @@ type publication struct {
 	how       string // the release behaves like this; empty: the component's release is withdrawn
 	requires  int64  // of rootfs, by its index; 0: nothing
 	day       int    // after epoch
+	index     int64  // rollback_index; 0: one more than the component's last
 }
 
 // publishAll publishes one release of rootfs after the other.
@@ -107,9 +108,13 @@ func (r *repository) addition(path string, p publication) publish.Addition {
 	}
 	index := int64(len(r.releases[p.component]) + 1)
 	image := slices.Repeat(fmt.Appendf(nil, "%s v%d of %s\n", p.how, index, p.component), imageBytes)[:imageBytes]
+	version := fmt.Sprintf("v%d", index)
+	if p.index > 0 {
+		index = p.index
+	}
 	r.releases[p.component] = append(r.releases[p.component], image)
 	r.known = append(r.known, known{image: image, id: hash(image), how: p.how, index: index})
-	info := release.Info{Version: fmt.Sprintf("v%d", index), RollbackIndex: &index}
+	info := release.Info{Version: version, RollbackIndex: &index}
 	if p.requires > 0 {
 		info.Requires = []release.Requirement{{Component: rootfs, RollbackIndex: p.requires}}
 	}

@@ -141,6 +141,14 @@ var updates = []story{
 			return w.ran > 24*time.Hour && w.boards[rootfs].booted == "A" && w.disk.state.Records[rootfs].ConfirmedSlot == "B" && w.edited == ""
 		})}}
 	}},
+	{"an operator who rolls back", rollsBack},
+	{"an operator who rolls back and back again", rollsBackTwice},
+	{"a rollback to something broken", rollsBackToBroken},
+	{"a rollback in a trial", rollsBackInTrial},
+	{"a rollback in an outage", rollsBackInOutage},
+	{"a rollback while the next release is fetched", rollsBackWhileFetching},
+	{"a rollback below the floor", rollsBackBelowTheFloor},
+	{"a rollback of an application", rollsBackAnApplication},
 }
 
 // orders is a command of the operator's.

@@ -62,6 +62,8 @@ func (c *cli) commands() []command {
 				f.StringVar(&c.target, "target", "", "target `path` that they must be; without it, that of any component")
 			}},
 		{name: "export", args: " DIR", short: "write the metadata that this device trusts to an empty directory", argsMin: 1, argsMax: 1, run: c.export},
+		{name: "rollback", args: " [COMPONENT]", short: "leave what runs for the release before, which the other slot holds", argsMax: 1,
+			run: c.operate("rollback", "asked to roll back; ota-agent watch shows how it goes")},
 		{name: "config check", short: "check the config, the trust anchor and the hooks; change nothing", run: c.checkConfig},
 		{name: "version", short: "show the agent's version", run: c.showVersion},
 	}

@@ -109,6 +109,9 @@ func componentRows(c agent.ComponentStatus) []row {
 		running += fmt.Sprintf(" in slot %s (primary %s)", c.Booted, c.Primary)
 	}
 	add("  running", "%s", running)
+	if c.Previous != nil {
+		add("  before", "%s (ota-agent rollback goes back to it)", releaseWords(*c.Previous))
+	}
 	doing := string(c.Phase)
 	if c.Release != nil {
 		doing += " " + releaseWords(*c.Release)

@@ -35,6 +35,10 @@ func storedComponent(r agent.Record) agent.ComponentStatus {
 	if r.Confirmed != nil {
 		c.Running = storedRelease(*r.Confirmed)
 	}
+	if r.Previous != nil {
+		release := storedRelease(*r.Previous)
+		c.Previous = &release
+	}
 	if r.Release != nil {
 		release := storedRelease(*r.Release)
 		c.Release = &release
