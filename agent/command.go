@@ -86,9 +86,9 @@ func (e *engine) newRefresh() *task {
 			paths[c.name] = c.component.TargetPath(e.cfg.Device)
 		}
 	}
-	old := e.last
+	old, onTrial := e.last, e.unproven()
 	return &task{run: func(ctx context.Context) outcome {
-		out := e.refresh(ctx, paths, old)
+		out := e.refresh(ctx, paths, old, onTrial)
 		return outcome{refreshed: out, cancelled: out.problem != nil && ctx.Err() != nil}
 	}}
 }

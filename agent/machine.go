@@ -182,22 +182,22 @@ func nextStaged(r Record, f Facts) Action {
 	if slot == "" {
 		return waitFor(&Waiting{Reason: ReasonSlot, Text: "the hook's status does not name exactly one slot that is not booted"})
 	}
-	if f.wayBack(r, slot) {
+	if f.wayBack(slot) {
 		return waitFor(&Waiting{Reason: ReasonSlot, Text: fmt.Sprintf(
-			"slot %s is booted and was never confirmed, so slot %s is the way back and is not written to; a reboot goes there",
+			"slot %s is booted and was not confirmed, so slot %s is the way back and is not written to; a reboot goes there",
 			f.Slots.Booted, slot)})
 	}
 	return Action{Kind: Order, Slot: slot}
 }
 
-// wayBack reports whether what is booted has not proved itself, and slot is what the device goes back to. A booted slot that is good
-// and not primary is one that the bootloader fell back to, or the trial of a rollback whose record was lost.
-func (f Facts) wayBack(r Record, slot string) bool {
-	booted, other := f.Slots.Slots[f.Slots.Booted], f.Slots.Slots[slot]
-	if !booted.Good {
-		return other.Good || f.Slots.Primary == slot
+// wayBack reports whether what is booted has not proved itself, and slot is what the device goes back to. A booted slot that is
+// good, beside a primary one that is good, too, is the trial of a rollback whose record was lost.
+func (f Facts) wayBack(slot string) bool {
+	good, primary := f.Slots.Slots[slot].Good, f.Slots.Primary == slot
+	if f.Slots.Slots[f.Slots.Booted].Good {
+		return good && primary
 	}
-	return r.Confirmed == nil && other.Good && f.Slots.Primary == slot
+	return good || primary
 }
 
 func nextWriting(r Record, f Facts) Action {

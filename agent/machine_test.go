@@ -154,8 +154,8 @@ func broken(r Record, f Facts, a Action) string {
 		return "finishes before status shows booted = primary = good"
 	case a.Kind == Order && (f.Slots.Slots[a.Slot].Good || primary == a.Slot) && !f.Slots.Slots[booted].Good:
 		return "orders the way back to be written"
-	case a.Kind == Order && f.Slots.Slots[a.Slot].Good && primary == a.Slot && r.Confirmed == nil:
-		return "orders the primary slot to be written though nobody knows why another one is booted"
+	case a.Kind == Order && f.Slots.Slots[a.Slot].Good && primary == a.Slot:
+		return "orders the primary slot to be written, which is good and not the booted one"
 	case a.Kind == Adopt && !(booted == primary && f.Slots.Slots[booted].Good && f.Offer.Problem == nil):
 		return "adopts what does not boot for good, or what is refused"
 	case a.Kind == Prove && !(booted != primary && f.Slots.Slots[primary].Good && f.Offer.Problem == nil && f.InstallGate == nil && f.Busy == ""):

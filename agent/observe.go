@@ -130,6 +130,9 @@ func ended(from Record, a Action) *Outcome {
 
 // refreshTask is the next refresh when it is due and none runs.
 func (e *engine) refreshTask() *task {
+	if e.last.provisional && !e.unproven() {
+		e.plan.now, e.last.provisional = true, false // what was seen in the trial is kept now
+	}
 	if e.refreshing || e.p.System.Uptime() < e.plan.next() && !e.clockWasSet() {
 		return nil
 	}

@@ -26,6 +26,8 @@ type refreshed struct {
 	// elsewhere: what was handed over did not verify, and there is a mirror that has not failed yet, or the time that it was
 	// judged by turned out to be void.
 	elsewhere bool
+	// provisional: what was accepted hangs on an anchor that is on trial, and nothing of it was kept.
+	provisional bool
 }
 
 // answers reports whether old already holds what a search would find: the same trusted files, asked the same. A poll
@@ -37,26 +39,28 @@ func (old refreshed) answers(now refreshed) bool {
 
 // refresh runs the client workflow, and again at once while another mirror may help against what did not verify. It
 // runs in a worker: it touches nothing of the engine but the ledger and the ports.
-func (e *engine) refresh(ctx context.Context, paths map[string]string, old refreshed) refreshed {
-	out := e.refreshOnce(ctx, paths, old)
+func (e *engine) refresh(ctx context.Context, paths map[string]string, old refreshed, onTrial bool) refreshed {
+	out := e.refreshOnce(ctx, paths, old, onTrial)
 	for refusals := 1; out.elsewhere && out.fatal == nil && refusals < refusalsMax && ctx.Err() == nil; refusals++ {
-		out = e.refreshOnce(ctx, paths, old)
+		out = e.refreshOnce(ctx, paths, old, onTrial)
 	}
 	out.local = e.p.Repository.Local()
 	return out
 }
 
 // refreshOnce runs the client workflow once and looks up each component's target path.
-func (e *engine) refreshOnce(ctx context.Context, paths map[string]string, old refreshed) refreshed {
+func (e *engine) refreshOnce(ctx context.Context, paths map[string]string, old refreshed, onTrial bool) refreshed {
 	out := refreshed{began: e.p.System.Uptime(), paths: paths, offers: map[string]Offer{}, topmost: true}
 	now, source, floor := e.effectiveTime()
-	learned := e.book.timeFloor().SignedAt
-	r, err := verifier.Begin(e.cfg.Anchor, e.book.floors(), now, e.cfg.Limits)
+	learned, began := e.book.timeFloor().SignedAt, e.book.floors()
+	r, err := verifier.Begin(e.cfg.Anchor, began, now, e.cfg.Limits)
 	if err != nil {
 		out.problem = problemOf(err, now)
 		return out
 	}
-	err = verifier.Drive(r, e.answer(ctx), func(c verifier.Change) error { return e.commitMetadata(r, c) })
+	keep := e.keeper(r, began, onTrial)
+	out.provisional = keep.nothing
+	err = verifier.Drive(r, e.answer(ctx), keep.commit)
 	out.roles = r.Trusted()
 	if err != nil {
 		void := errors.Is(err, verifier.ErrExpired) && e.book.timeFloor().SignedAt.Before(learned)
@@ -71,7 +75,7 @@ func (e *engine) refreshOnce(ctx context.Context, paths map[string]string, old r
 		return out
 	}
 	for component, path := range paths {
-		offer, topmost, err := e.find(ctx, r, path, component, floors)
+		offer, topmost, err := e.find(ctx, r, path, component, floors, keep.commit)
 		out.topmost = out.topmost && topmost
 		if err != nil {
 			out.fatal, out.elsewhere = e.book.failure(), e.blame(err)
@@ -99,9 +103,10 @@ func (e *engine) blame(err error) (elsewhere bool) {
 
 // find searches for one target path. "Not listed" is an answer: nothing is offered. topmost: the top-level targets role
 // lists it.
-func (e *engine) find(ctx context.Context, r *verifier.Refresh, path, component string, floors verifier.Floors) (o Offer, topmost bool, err error) {
+func (e *engine) find(ctx context.Context, r *verifier.Refresh, path, component string, floors verifier.Floors,
+	commit func(verifier.Change) error) (o Offer, topmost bool, err error) {
 	search := r.Find(path)
-	err = verifier.Drive(search, e.answer(ctx), func(c verifier.Change) error { return e.commitMetadata(r, c) })
+	err = verifier.Drive(search, e.answer(ctx), commit)
 	var found verifier.Found
 	if err == nil {
 		found, err = search.Found()

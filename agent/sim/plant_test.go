@@ -57,6 +57,12 @@ var bugs = []bug{
 		new:  "	signedAt := r.SignedAt()\n	if %s {\n		signedAt, _ = e.p.System.Clock()\n	}\n	floor, news := floor.learn(signedAt, ",
 	},
 	{
+		name: "the anchor of a trial adopted at once",
+		file: "anchor.go",
+		old:  "	k.nothing = onTrial\n",
+		new:  "	k.nothing = onTrial && !(%s)\n",
+	},
+	{
 		name: "reject on metadata failure",
 		file: "machine.go",
 		old:  "			return Action{Kind: GiveUp}\n",

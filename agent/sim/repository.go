@@ -58,6 +58,7 @@ type publication struct {
 	requires  int64  // of rootfs, by its index; 0: nothing
 	day       int    // after epoch
 	index     int64  // rollback_index; 0: one more than the component's last
+	root      bool   // a new root comes with it
 }
 
 // publishAll publishes one release of rootfs after the other.
@@ -89,12 +90,18 @@ func publishFor(t testing.TB, expiry time.Duration, all ...publication) *reposit
 	r := &repository{releases: map[string][][]byte{}}
 	for i, p := range all {
 		path := "board/stable/" + p.component + ".img"
-		if p.how == "" {
+		now := epoch.Add(time.Duration(p.day)*day + time.Duration(i+1)*time.Minute)
+		switch {
+		case p.component == "": // signed again
+		case p.how == "":
 			must(t, repo.Remove(path))
-		} else {
+		default:
 			must(t, second(repo.Add(r.addition(path, p))))
 		}
-		must(t, second(repo.Publish(epoch.Add(time.Duration(p.day)*day+time.Duration(i+1)*time.Minute))))
+		if p.root {
+			must(t, second(repo.Sign("root", now)))
+		}
+		must(t, second(repo.Publish(now)))
 		r.stages = append(r.stages, readAll(t, publish.RepositoryDir(dir)))
 	}
 	r.anchor = r.stages[0]["metadata/1.root.json"]

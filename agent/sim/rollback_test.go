@@ -38,8 +38,9 @@ func confirmed(slot string, hours time.Duration) func(*World, agent.Record) bool
 // for good, since it knows of no rollback and that release is offered still; or it takes the rollback for the bootloader's.
 func unlessForgotten(component string, v int, end func(*World, agent.Status) bool) func(*World, agent.Status) bool {
 	return func(w *World, s agent.Status) bool {
-		forgotten := rests(w, s, component, v) || restsWith(w, s, component, 1, agent.ReasonDegraded)
-		return w.ran > 72*time.Hour && (end(w, s) || w.lostRecord && forgotten)
+		forgotten := rests(w, s, component, v) || restsWith(w, s, component, 1, agent.ReasonDegraded) ||
+			restsWith(w, s, component, 1, agent.ReasonRejected)
+		return w.ran > 144*time.Hour && (end(w, s) || w.lostRecord && forgotten)
 	}
 }
 
@@ -49,10 +50,11 @@ func restsWith(w *World, s agent.Status, component string, version int, reason a
 	return rests(w, s, component, version) && c.Waiting != nil && c.Waiting.Reason == reason
 }
 
-// later serves a stage for half a day, in which the device learns what it was provisioned with, and then the last one.
+// later serves a stage for two days, in which the device learns what it was provisioned with (also where the config did
+// not name the component for a day), and then the last one.
 func later(first int) func(*World) int {
 	return func(w *World) int {
-		if w.ran < 12*time.Hour {
+		if w.ran < 48*time.Hour {
 			return first
 		}
 		return len(w.repo.stages) - 1
@@ -60,19 +62,19 @@ func later(first int) func(*World) int {
 }
 
 func rollsBack(t testing.TB) Scenario {
-	return Scenario{repo: equals(t, fine, fine), at: later(0), events: []event{rollback(rootfs, confirmed("B", 24))},
+	return Scenario{repo: equals(t, fine, fine), at: later(0), events: []event{rollback(rootfs, confirmed("B", 60))},
 		end: unlessForgotten(rootfs, 2, keeps(1, agent.ReasonRejected))}
 }
 
 func rollsBackTwice(t testing.TB) Scenario {
-	return Scenario{repo: equals(t, fine, fine), at: later(0), events: []event{rollback(rootfs, confirmed("B", 24)), rollback(rootfs, confirmed("A", 48))},
+	return Scenario{repo: equals(t, fine, fine), at: later(0), events: []event{rollback(rootfs, confirmed("B", 60)), rollback(rootfs, confirmed("A", 90))},
 		end: unlessForgotten(rootfs, 2, runs(2))}
 }
 
 // rollsBackToBroken: what was good once is so no longer. The device comes back, and the slot is bad: a second rollback
 // to it is refused.
 func rollsBackToBroken(t testing.TB) Scenario {
-	again := func(w *World, r agent.Record) bool { return w.ran > 60*time.Hour && confirmed("B", 24)(w, r) }
+	again := func(w *World, r agent.Record) bool { return w.ran > 100*time.Hour && confirmed("B", 60)(w, r) }
 	refused := rollback(rootfs, again)
 	refused.do = func(w *World, a *agent.Agent) bool {
 		err := a.Obey(agent.Command{Name: "rollback"})
@@ -82,7 +84,7 @@ func rollsBackToBroken(t testing.TB) Scenario {
 		}
 		return ok && p.Reason == agent.ReasonNoRollback
 	}
-	return Scenario{repo: equals(t, fineOnce, fine), at: later(0), events: []event{rollback(rootfs, confirmed("B", 24)), refused},
+	return Scenario{repo: equals(t, fineOnce, fine), at: later(0), events: []event{rollback(rootfs, confirmed("B", 60)), refused},
 		end: unlessForgotten(rootfs, 2, func(w *World, s agent.Status) bool {
 			return rests(w, s, rootfs, 2) && w.disk.state.Records[rootfs].Confirmed.Info().Version == "v2" && w.happened == 2
 		})}
@@ -91,21 +93,24 @@ func rollsBackToBroken(t testing.TB) Scenario {
 func rollsBackInTrial(t testing.TB) Scenario {
 	onTrial := func(_ *World, r agent.Record) bool { return r.Phase == agent.Trial }
 	return Scenario{repo: equals(t, fine, fine), at: later(0), settle: 5 * time.Minute, events: []event{rollback(rootfs, onTrial)},
-		end: unlessForgotten(rootfs, 2, keeps(1, agent.ReasonRejected))}
+		end: unlessForgotten(rootfs, 2, func(w *World, s agent.Status) bool {
+			unheard := w.editedAt > 0 && w.happened == 0 && rests(w, s, rootfs, 2) // the config did not name it then
+			return unheard || keeps(1, agent.ReasonRejected)(w, s)
+		})}
 }
 
 // rollsBackInOutage: the release that is left does not reach the repository either, so nothing is held against the one
 // before. It runs for good before the outage ends.
 func rollsBackInOutage(t testing.TB) Scenario {
-	look := event{name: "somebody looks", when: func(w *World) bool { return w.ran > 65*time.Hour },
+	look := event{name: "somebody looks", when: func(w *World) bool { return w.ran > 131*time.Hour },
 		do: func(w *World, a *agent.Agent) bool {
 			if !w.lostRecord && w.edited == "" && !rests(w, a.Status(), rootfs, 1) {
 				w.breach("the outage goes on, and the rollback has not ended")
 			}
 			return true
 		}}
-	return Scenario{repo: equals(t, fine, fine), at: later(0), events: []event{rollback(rootfs, confirmed("B", 30)), look},
-		down: func(w *World) bool { return w.ran > 24*time.Hour && w.ran < 70*time.Hour },
+	return Scenario{repo: equals(t, fine, fine), at: later(0), events: []event{rollback(rootfs, confirmed("B", 96)), look},
+		down: func(w *World) bool { return w.ran > 90*time.Hour && w.ran < 136*time.Hour },
 		end:  unlessForgotten(rootfs, 2, keeps(1, agent.ReasonRejected))}
 }
 
@@ -115,15 +120,15 @@ func rollsBackWhileFetching(t testing.TB) Scenario {
 		return (r.Phase == agent.Fetching || r.Phase == agent.Staged) && r.ConfirmedSlot == "B" && r.Release.Info().Version == "v3"
 	}
 	return Scenario{repo: equals(t, fine, fine, fine), end: unlessForgotten(rootfs, 3, runs(3)), events: []event{
-		orders("pause", func(w *World) bool { return confirmed("B", 24)(w, w.disk.state.Records[rootfs]) }),
-		orders("resume", func(w *World) bool { return w.ran > 30*time.Hour }),
+		orders("pause", func(w *World) bool { return confirmed("B", 60)(w, w.disk.state.Records[rootfs]) }),
+		orders("resume", func(w *World) bool { return w.ran > 110*time.Hour }),
 		rollback(rootfs, staged)},
-		at: func(w *World) int { return min(2, int(w.ran/(12*time.Hour))) }}
+		at: func(w *World) int { return min(2, int(w.ran/(50*time.Hour))) }}
 }
 
 // rollsBackBelowTheFloor is refused, and changes nothing.
 func rollsBackBelowTheFloor(t testing.TB) Scenario {
-	refused := rollback(rootfs, confirmed("B", 24))
+	refused := rollback(rootfs, confirmed("B", 60))
 	refused.do = func(w *World, a *agent.Agent) bool {
 		p, _ := errors.AsType[*agent.Problem](a.Obey(agent.Command{Name: "rollback"}))
 		if w.edited == "" && (p == nil || p.Reason != agent.ReasonIndexTooLow && p.Reason != agent.ReasonSlot && !w.lostRecord) {
@@ -136,6 +141,6 @@ func rollsBackBelowTheFloor(t testing.TB) Scenario {
 
 func rollsBackAnApplication(t testing.TB) Scenario {
 	return Scenario{repo: publishEach(t, publication{component: rootfs, how: fine}, publication{component: app, how: fine, index: 1},
-		publication{component: app, how: fine, index: 1}), at: later(1), events: []event{rollback(app, confirmed("B", 24))},
+		publication{component: app, how: fine, index: 1}), at: later(1), events: []event{rollback(app, confirmed("B", 60))},
 		end: unlessForgotten(app, 2, func(w *World, s agent.Status) bool { return restsWith(w, s, app, 1, agent.ReasonRejected) })}
 }

@@ -83,6 +83,8 @@ type Scenario struct {
 	noRTC bool
 	// settle is the config's: how long health must hold.
 	settle time.Duration
+	// anchor is the trust anchor of the image that runs; nil: the repository's first root.
+	anchor func(*World) []byte
 	// clock are the times at which the system clock is wrong.
 	clock []clockFault
 	// events happen one after the other, between two turns.
@@ -114,6 +116,9 @@ func (s Scenario) complete() Scenario {
 	if s.drive == nil {
 		s.drive = func(*World) time.Duration { return 0 }
 	}
+	if s.anchor == nil {
+		s.anchor = func(w *World) []byte { return w.repo.anchor }
+	}
 	s.tries = max(1, s.tries)
 	return s
 }
@@ -122,7 +127,7 @@ func (s Scenario) complete() Scenario {
 func (s Scenario) config(w *World) agent.Config {
 	c := agent.Config{
 		Device: agent.Device{ID: "device-1", Hardware: "board", Channel: "stable"},
-		Anchor: s.repo.anchor, BuildTime: epoch, Poll: 8 * time.Hour, BackoffMax: 8 * time.Hour, FlushBytes: chunkBytes, NoRTC: s.noRTC,
+		Anchor: s.anchor(w), BuildTime: epoch, Poll: 8 * time.Hour, BackoffMax: 8 * time.Hour, FlushBytes: chunkBytes, NoRTC: s.noRTC,
 	}
 	edited := w.edited
 	for _, name := range s.repo.components {

@@ -149,6 +149,8 @@ var updates = []story{
 	{"a rollback while the next release is fetched", rollsBackWhileFetching},
 	{"a rollback below the floor", rollsBackBelowTheFloor},
 	{"a rollback of an application", rollsBackAnApplication},
+	{"a trial with a root that nobody published", shipsUnpublishedRoot},
+	{"a trial with a newer root", shipsNewerRoot},
 }
 
 // orders is a command of the operator's.

@@ -1,0 +1,69 @@
+package agent
+
+import (
+	"slices"
+
+	"github.com/ota-agent/ota-agent/verifier"
+)
+
+// An image ships its own trust anchor. One that is newer than what is trusted so far is used from the first boot on, but
+// adopted only once its image has proved itself: a device that goes back must find its trust as it was, or a root
+// that nobody published would lock the older image out for ever.
+
+// A keeper makes durable what a refresh accepts.
+type keeper struct {
+	e       *engine
+	refresh *verifier.Refresh
+	// nothing is kept: it hangs on an anchor that is on trial.
+	nothing bool
+	// anchor, where not nil, is to be kept as well: an older image's chain of roots then leads through it.
+	anchor *verifier.Document
+}
+
+// keeper decides at the beginning of a refresh, by the root that its anchor holds and the floors that it began with.
+func (e *engine) keeper(r *verifier.Refresh, began verifier.Floors, onTrial bool) *keeper {
+	k := &keeper{e: e, refresh: r}
+	version := r.Trusted()[0].Version
+	if version <= began.RootVersion {
+		return k
+	}
+	k.nothing = onTrial
+	if !onTrial && began.RootVersion > 0 {
+		k.anchor = &verifier.Document{Key: verifier.Key{Role: verifier.Root, Version: version}, Bytes: e.cfg.Anchor}
+	}
+	return k
+}
+
+// commit commits what the refresh accepted, or lets it go.
+func (k *keeper) commit(c verifier.Change) error {
+	if c.Empty() || k.nothing {
+		return nil
+	}
+	if k.anchor != nil && c.Floors != nil {
+		c.Put = append(slices.Clip(c.Put), *k.anchor)
+		k.anchor = nil
+	}
+	return k.e.commitMetadata(k.refresh, c)
+}
+
+// unproven reports whether what runs may be an image on trial: by its record or, where that was lost, because the slot is
+// not the one that boots for good. What is not known yet counts as if it were.
+func (e *engine) unproven() bool {
+	for _, c := range e.live {
+		r := e.book.record(c.name)
+		switch r.Phase {
+		case Idle:
+			reboots := c.component != nil && c.component.Reboot
+			lost := c.slots == nil && c.failures == 0 || c.slots != nil && c.slots.Booted != c.slots.Primary
+			if reboots && r.Confirmed == nil && lost {
+				return true
+			}
+		case Fetching, Staged, Writing:
+		default:
+			if r.Reboot {
+				return true
+			}
+		}
+	}
+	return false
+}
