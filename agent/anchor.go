@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/ota-agent/ota-agent/verifier"
@@ -23,13 +24,16 @@ type keeper struct {
 // keeper decides at the beginning of a refresh, by the root that its anchor holds and the floors that it began with.
 func (e *engine) keeper(r *verifier.Refresh, began verifier.Floors, onTrial bool) *keeper {
 	k := &keeper{e: e, refresh: r}
-	version := r.Trusted()[0].Version
-	if version <= began.RootVersion {
+	anchor := verifier.Document{Key: verifier.Key{Role: verifier.Root, Version: r.Trusted()[0].Version}, Bytes: e.cfg.Anchor}
+	if onTrial && anchor.Key.Version > began.RootVersion {
+		k.nothing = true
 		return k
 	}
-	k.nothing = onTrial
-	if !onTrial && began.RootVersion > 0 {
-		k.anchor = &verifier.Document{Key: verifier.Key{Role: verifier.Root, Version: version}, Bytes: e.cfg.Anchor}
+	if onTrial || anchor.Key.Version == 1 { // no image is older than the first root
+		return k
+	}
+	if stored, err := e.p.Store.Document(anchor.Key); err != nil || !bytes.Equal(stored, anchor.Bytes) {
+		k.anchor = &anchor
 	}
 	return k
 }
@@ -39,7 +43,7 @@ func (k *keeper) commit(c verifier.Change) error {
 	if c.Empty() || k.nothing {
 		return nil
 	}
-	if k.anchor != nil && c.Floors != nil {
+	if k.anchor != nil {
 		c.Put = append(slices.Clip(c.Put), *k.anchor)
 		k.anchor = nil
 	}

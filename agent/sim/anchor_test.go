@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"maps"
 	"testing"
 	"time"
 
@@ -20,7 +21,7 @@ func anchored(repo *repository) Scenario {
 			}
 			return newer
 		},
-		at: func(w *World) int { return min(len(repo.stages)-1, min(w.boots, 2)+int(w.ran/(24*time.Hour))) }}
+		at: func(w *World) int { return min(3, min(w.boots, 2)+int(w.ran/(24*time.Hour))) }}
 }
 
 // shipsUnpublishedRoot is an image that was built with a root which never reached the repository. It is unhealthy, and the
@@ -57,12 +58,18 @@ func shipsNewerRoot(t testing.TB) Scenario {
 	s := anchored(repo)
 	at := s.at
 	s.at = func(w *World) int {
-		if w.boots < 2 {
+		switch {
+		case w.boots < 2:
 			return min(1, at(w)) // the root comes with the image
+		case w.lostRecord && at(w) == 3:
+			return 4 // with the database the stored chain is lost: then it takes a mirror that has all roots
 		}
 		return at(w)
 	}
+	whole := repo.stages[3]
+	repo.stages[3] = maps.Clone(whole)
 	delete(repo.stages[3], "metadata/2.root.json")
+	repo.stages = append(repo.stages, whole)
 	s.events = []event{fallsBack()}
 	s.end = func(w *World, said agent.Status) bool {
 		if w.ran < 72*time.Hour || said.Repository.LastProblem != nil {

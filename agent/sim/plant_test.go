@@ -59,8 +59,8 @@ var bugs = []bug{
 	{
 		name: "the anchor of a trial adopted at once",
 		file: "anchor.go",
-		old:  "	k.nothing = onTrial\n",
-		new:  "	k.nothing = onTrial && !(%s)\n",
+		old:  "	if onTrial && anchor.Key.Version > began.RootVersion {\n",
+		new:  "	if onTrial && anchor.Key.Version > began.RootVersion && !(%s) {\n",
 	},
 	{
 		name: "reject on metadata failure",
