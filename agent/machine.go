@@ -239,7 +239,7 @@ func nextSwitched(r Record, f Facts) Action {
 	case f.Backoff > 0:
 		return waitFor(backoffWaiting(f))
 	case r.Back:
-		return Action{Kind: Try}
+		return Action{Kind: Try, Local: f.Local}
 	case !f.Fresh || !f.Offer.Known:
 		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonRefreshFirst,
 			Text: "asking the repository once more whether it still names this release"}}
