@@ -94,6 +94,7 @@ func TestVerifyWithOnlySHA512(t *testing.T) {
 	wantReason(t, newRunner(t, ComponentConfig{}).Do(t.Context(), agent.VerbVerify, j), agent.ReasonHashMismatch)
 }
 
+// Flatcar#1326, Flatcar#1332: child processes did not inherit the proxy. A hook does, and inherits nothing else.
 func TestEnvironmentIsAnAllowList(t *testing.T) {
 	t.Setenv("SECRET", "x")
 	t.Setenv("NOTIFY_SOCKET", "/run/notify")

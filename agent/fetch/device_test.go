@@ -429,3 +429,32 @@ func (b *pulledBody) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// venus#111 was stuck after three failed retries until somebody rebooted it, and tough gave up after half a second. A
+// device whose network is away for a month has not given up, has not spun, and has the release soon after.
+func TestAMonthWithoutNetwork(t *testing.T) {
+	p := newPublisher(t, fetchtest.Bytes(300_000))
+	var up atomic.Bool
+	var asked atomic.Int64
+	files := http.FileServer(http.Dir(p.dir))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		if !up.Load() {
+			panic(http.ErrAbortHandler) // the connection is reset
+		}
+		files.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	d := newDevice(t, p, open(t, fetch.Config{Metadata: []string{s.URL + "/metadata"}, Targets: []string{s.URL + "/targets"}}), nil)
+	const away = 30 * 24 * time.Hour
+	d.run(away)
+	// net/http asks once more by itself where a connection that was used before is reset.
+	if n := asked.Load(); n < int64(away/backoffMax) || n > 2*int64(away/backoffMin) {
+		t.Errorf("%d requests in %v", n, away)
+	}
+	up.Store(true)
+	d.run(backoffMax)
+	if !d.staged() {
+		t.Errorf("not staged %v after the network came back: %+v", backoffMax, d.agent.Status().Repository)
+	}
+}

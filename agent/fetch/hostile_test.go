@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,11 +73,8 @@ var metadataStories = []struct {
 		flood(c, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
 	}, agent.ReasonBadAnswer, headerBytesMax + slack, 0},
 	{"compressed although plain was asked for (a bomb)", func(c net.Conn, _ *http.Request) {
-		var b bytes.Buffer
-		z := gzip.NewWriter(&b)
-		z.Write(make([]byte, 10<<20))
-		z.Close()
-		say(c, fmt.Sprintf(head200+"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", b.Len(), b.String()))
+		b := bomb()
+		say(c, fmt.Sprintf(head200+"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(b), b))
 	}, agent.ReasonBadAnswer, slack, drainTimeout.Seconds()},
 	{"compressed under another name", func(c net.Conn, _ *http.Request) {
 		say(c, head200+"Content-Encoding: identity\r\nContent-Encoding: BR\r\nContent-Length: 2\r\n\r\n{}")
@@ -163,12 +161,14 @@ var metadataStories = []struct {
 
 // TestHostileMetadata: whatever a server does, the cost is bounded, the reason is right, and nothing secret shows.
 func TestHostileMetadata(t *testing.T) {
+	costs := figures{what: "a server that answers for metadata"}
+	bomb() // what it costs to make is not the story's
 	for _, tt := range metadataStories {
 		t.Run(tt.name, func(t *testing.T) {
 			play(t, tt.tell, func(t *testing.T, s *scene) {
-				begun := time.Now()
+				m := startMeter()
 				b, err := s.repo.Metadata(t.Context(), "timestamp.json", metadataCap)
-				seconds := time.Since(begun).Seconds()
+				seconds := costs.note(t, m, s, err).Seconds()
 				if got := reasonOf(err); got != tt.reason {
 					t.Errorf("%d bytes, %v; want reason %s", len(b), err, tt.reason)
 				}
@@ -180,10 +180,11 @@ func TestHostileMetadata(t *testing.T) {
 					t.Errorf("%d bytes of body counted, want at most the cap and one buffer", got)
 				}
 				checkText(t, err)
-				t.Logf("%d bytes, %.0f s: %v", s.sent.Load(), seconds, err)
+				t.Log(err)
 			})
 		})
 	}
+	costs.log(t)
 }
 
 // TestTooLargeIsNotRead: the header alone refuses it.
@@ -216,6 +217,15 @@ func checkText(t *testing.T, err error) {
 		}
 	}
 }
+
+// bomb is 10 MiB of nothing, compressed.
+var bomb = sync.OnceValue(func() []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	z.Write(make([]byte, 10<<20))
+	z.Close()
+	return b.Bytes()
+})
 
 func flood(c net.Conn, text string) {
 	chunk := []byte(strings.Repeat(text, 1+(4<<10)/len(text)))

@@ -50,6 +50,7 @@ func wholeUnless(tell story) story {
 func TestImageAnswers(t *testing.T) {
 	img := fetchtest.Bytes(imageBytes)
 	const from = 4000
+	costs := figures{what: "a server that answers for an image"}
 	for _, tt := range []struct {
 		name      string
 		hashed    bool
@@ -186,10 +187,14 @@ func TestImageAnswers(t *testing.T) {
 				if tt.hashed {
 					q.Name = hashed
 				}
+				m := startMeter()
 				body, err := s.repo.Image(t.Context(), q)
 				var got []byte
 				if err == nil {
 					got, err = io.ReadAll(body)
+					if passed := costs.note(t, m, s, err); passed > 2*time.Minute {
+						t.Errorf("took %v", passed)
+					}
 					if body.From != tt.from || body.Validator != tt.kept {
 						t.Errorf("from %d, validator %q; want %d, %q", body.From, body.Validator, tt.from, tt.kept)
 					}
@@ -200,6 +205,8 @@ func TestImageAnswers(t *testing.T) {
 						t.Errorf("%d bytes from %d as if they were all", len(got), body.From)
 					}
 					body.Close()
+				} else {
+					costs.note(t, m, s, err)
 				}
 				if reasonOf(err) != tt.reason || err != nil && tt.reason == "" {
 					t.Errorf("%v, want reason %q", err, tt.reason)
@@ -215,6 +222,7 @@ func TestImageAnswers(t *testing.T) {
 			})
 		})
 	}
+	costs.log(t)
 }
 
 // TestWornLink is rauc#1517 again, as a story: the link dies every 1,500 bytes, and the image comes all the same
