@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -206,13 +207,13 @@ func TestWatchMedia(t *testing.T) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		told := 0
+		var told atomic.Int64
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
-		go r.WatchMedia(ctx, func() { told++ })
+		go r.WatchMedia(ctx, func() { told.Add(1) })
 		for i, step := range []struct {
 			do   func()
-			told int
+			told int64
 		}{
 			{func() {}, 0},
 			{func() { plug(t, filepath.Join(mounts, "second")) }, 1},
@@ -228,8 +229,8 @@ func TestWatchMedia(t *testing.T) {
 			step.do()
 			time.Sleep(mediaEvery + time.Second)
 			synctest.Wait()
-			if told != step.told {
-				t.Fatalf("step %d: told %d times, want %d", i, told, step.told)
+			if n := told.Load(); n != step.told {
+				t.Fatalf("step %d: told %d times, want %d", i, n, step.told)
 			}
 		}
 	})
