@@ -166,13 +166,15 @@ func (e *engine) advanceOne(c *live) (*task, error) {
 	}
 	for range passesMax {
 		r := e.book.record(c.name)
-		a := Next(r, e.facts(c, r))
+		f := e.facts(c, r)
+		a := Next(r, f)
 		c.waiting = a.Waiting
 		switch {
 		case a.Kind == Wait:
 			return nil, nil
 		case a.Kind == Check:
-			e.plan.want(e.lastProblem != nil)
+			// A refresh that succeeded just now and was not enough needed no network: asking again at once would spin.
+			e.plan.want(e.lastProblem != nil || f.Local && f.Fresh)
 			return nil, nil
 		case !a.Pure():
 			return e.begin(c, r, a), nil

@@ -171,10 +171,11 @@ func (e *engine) refreshEnded(o outcome) error {
 	if len(out.roles) > 0 {
 		e.roles = out.roles
 	}
-	onTrial := false
+	onTrial, needsNetwork := false, false
 	for _, c := range e.live {
 		r := e.book.record(c.name)
 		onTrial = onTrial || r.Phase == Trial || r.Unreachable != ""
+		needsNetwork = needsNetwork || r.Phase == Trial && !r.Local || r.Unreachable != ""
 		if offer, ok := out.offers[c.name]; ok {
 			c.offer = offer
 		}
@@ -189,6 +190,9 @@ func (e *engine) refreshEnded(o outcome) error {
 		}
 	}
 	e.plan.ended(out.problem, onTrial, e.p.System.Uptime(), e.p.Random())
+	if out.local && needsNetwork {
+		e.plan.due = min(e.plan.due, e.p.System.Uptime()+trialRetryMax)
+	}
 	if out.problem != nil {
 		e.log.Warn("refresh refused or failed", "reason", out.problem.Reason, "err", out.problem.Text)
 		return nil

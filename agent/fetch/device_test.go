@@ -30,6 +30,11 @@ type device struct {
 	t      *testing.T
 	agent  *agent.Agent
 	uptime time.Duration
+	// installs: the installer takes images after all, and slot B can be tried; tried is called then.
+	installs  bool
+	tried     func()
+	booted    string
+	confirmed bool
 }
 
 const (
@@ -43,7 +48,7 @@ func newDevice(t *testing.T, p *publisher, repo agent.Repository, change func(*a
 	store, err := storage.Open(t.TempDir(), storage.Options{FreeBytesMin: 1})
 	must(t, err)
 	t.Cleanup(func() { store.Close() })
-	d := &device{t: t, uptime: time.Minute}
+	d := &device{t: t, uptime: time.Minute, booted: "A"}
 	cfg := agent.Config{Anchor: p.anchor, Poll: poll, BackoffMin: backoffMin, BackoffMax: backoffMax,
 		Device:     agent.Device{ID: "d", Hardware: "board", Channel: "stable"},
 		Components: []agent.Component{{Name: "app", Target: targetPath, Hook: "/hook"}}}
@@ -61,19 +66,46 @@ func (d *device) Uptime() time.Duration        { return d.uptime }
 func (d *device) Clock() (time.Time, bool)     { return time.Now(), true }
 func (d *device) Reboot(context.Context) error { return nil }
 func (d *device) Status(context.Context, agent.Job) (agent.Slots, error) {
-	return agent.Slots{Booted: "A", Primary: "A", Slots: map[string]agent.Slot{"A": {Good: true}, "B": {}}}, nil
+	slots := agent.Slots{Booted: d.booted, Primary: "A", Slots: map[string]agent.Slot{"A": {Good: true}, "B": {Good: d.confirmed}}}
+	if d.confirmed {
+		slots.Primary = "B"
+	}
+	return slots, nil
 }
+
 func (d *device) Install(context.Context, agent.Job, verifier.Verified, agent.Image) error {
+	if d.installs {
+		return nil
+	}
 	return &agent.Problem{Reason: agent.ReasonHookBusy, Text: "later"}
 }
-func (d *device) Do(context.Context, agent.Verb, agent.Job) error { return nil }
+
+func (d *device) Do(_ context.Context, verb agent.Verb, _ agent.Job) error {
+	switch verb {
+	case agent.VerbTry:
+		d.booted = "B"
+		d.tried()
+	case agent.VerbReject:
+		d.booted = "A"
+	case agent.VerbConfirm:
+		d.confirmed = true
+	}
+	return nil
+}
 
 // run lets the device live for a while.
 func (d *device) run(span time.Duration) {
 	d.t.Helper()
+	still := 0
 	for end := d.uptime + span; d.uptime < end; {
 		wait, err := d.agent.Turn(d.t.Context())
 		must(d.t, err)
+		if still++; wait > 0 {
+			still = 0
+		}
+		if still > 100 {
+			d.t.Fatalf("the agent spins: %+v", d.agent.Status())
+		}
 		d.uptime += min(wait, end-d.uptime)
 	}
 }
@@ -456,5 +488,26 @@ func TestAMonthWithoutNetwork(t *testing.T) {
 	d.run(backoffMax)
 	if !d.staged() {
 		t.Errorf("not staged %v after the network came back: %+v", backoffMax, d.agent.Status().Repository)
+	}
+}
+
+// TestTrialBesideAStick: what came from a stick is confirmed without a network. What was found over the network, and
+// breaks it, is not, although a stick is there that would answer.
+func TestTrialBesideAStick(t *testing.T) {
+	for _, network := range []bool{true, false} {
+		p := newPublisher(t, []byte("an image"))
+		media := t.TempDir()
+		stickOf(t, p, filepath.Join(media, "STICK"))
+		s := newLiar(t, p, "")
+		if !network {
+			s.Close()
+		}
+		d := newDevice(t, p, open(t, fetch.Config{Metadata: []string{s.URL + "/metadata"}, Targets: []string{s.URL + "/targets"},
+			Media: []string{media + "/*"}}), nil)
+		d.installs, d.tried = true, s.Close
+		d.run(20 * time.Minute)
+		if d.confirmed == network {
+			t.Errorf("network before the trial: %v; confirmed: %v; %+v", network, d.confirmed, d.app())
+		}
 	}
 }
