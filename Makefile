@@ -21,7 +21,7 @@ CROSS   := amd64 arm64 arm:7 386
 NESTED  := interop e2e crash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check build fmt vet static race tidy cross fuzz clean interop bench bench-fetch e2e crash crash-long crash-real crash-disk
+.PHONY: help demo test check build fmt vet static race tidy cross fuzz clean interop bench bench-verifier bench-fetch e2e crash crash-long crash-real crash-disk
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
@@ -86,11 +86,13 @@ e2e: ## the real agent on bad links: nginx, toxiproxy, network namespaces (root,
 interop: $(TESTSUM) ## against go-tuf, tuf-js and securesystemslib
 	@$(GO) -C interop test -count=1 -json ./... | $(TESTSUM)
 
-bench: ## the verifier beside go-tuf, in one table
+bench: bench-verifier bench-fetch ## everything with a budget, beside its peers
+
+bench-verifier: ## the verifier beside go-tuf, in one table
 	@$(GO) -C interop run ./bench
 
-bench-fetch: ## download, verify and stage beside curl and sha256sum (Debian's nginx)
-	@$(GO) -C e2e test -run '^$$' -bench Fetch -benchtime 1x -timeout 30m .
+bench-fetch: ## download, verify and stage beside curl with sha256sum, and go-tuf (Debian's nginx)
+	@$(GO) -C e2e test -run '^$$' -bench Fetch -benchtime 1x -timeout 60m .
 
 FUZZTIME ?= 10s
 fuzz: ## each fuzz target for FUZZTIME (default 10s)

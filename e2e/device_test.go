@@ -25,7 +25,9 @@ var buildAgent = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "ota-agent")
-	cmd := exec.Command("go", "-C", "..", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "./cmd/ota-agent")
+	// The Makefile's flags: most of the agent is not inlined.
+	cmd := exec.Command("go", "-C", "..", "build", "-trimpath", "-ldflags", "-s -w -funcalign=4", "-gcflags=all=-l",
+		"-gcflags=github.com/ota-agent/ota-agent/verifier/...=", "-o", path, "./cmd/ota-agent")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build ota-agent: %w\n%s", err, out)
@@ -166,6 +168,7 @@ func (d *device) awaitImage(r *repository, patience time.Duration) {
 	if d.got() != r.sha256 {
 		d.t.Fatalf("the hook got %s, published is %s", d.got(), r.sha256)
 	}
+	d.t.Logf("complete, and the hash is right: %d bytes, SHA-256 %s…", r.length, r.sha256[:16])
 }
 
 // await polls for what must come to be while the agent runs.
@@ -216,7 +219,8 @@ func (d *device) tail() string {
 
 // usage is what a running process has cost so far.
 type usage struct {
-	cpu     time.Duration
+	cpu     time.Duration // user and system
+	system  time.Duration
 	peakRSS int64 // bytes
 }
 
@@ -228,11 +232,11 @@ func (d *device) usage() usage {
 	must(d.t, err)
 	// The name in parentheses may hold spaces; utime and stime are the 14th and 15th field, in 1/100 s.
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+2:]))
-	var ticks int64
-	for _, f := range fields[11:13] {
+	var ticks [2]int64
+	for i, f := range fields[11:13] {
 		n, err := strconv.ParseInt(f, 10, 64)
 		must(d.t, err)
-		ticks += n
+		ticks[i] = n
 	}
 	status, err := os.ReadFile(filepath.Join(proc, "status"))
 	must(d.t, err)
@@ -243,7 +247,8 @@ func (d *device) usage() usage {
 			must(d.t, err)
 		}
 	}
-	return usage{cpu: time.Duration(ticks) * 10 * time.Millisecond, peakRSS: peak << 10}
+	const tick = 10 * time.Millisecond
+	return usage{cpu: time.Duration(ticks[0]+ticks[1]) * tick, system: time.Duration(ticks[1]) * tick, peakRSS: peak << 10}
 }
 
 func must(t testing.TB, err error) {
