@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,4 +90,25 @@ func (p *pressed) sign(at time.Time) {
 	stage[fmt.Sprintf("metadata/%d.snapshot.json", p.tuf.Snapshot.Version)] = p.tuf.SnapshotFile()
 	stage[fmt.Sprintf("metadata/%d.targets.json", p.tuf.Targets().Version)] = p.tuf.RoleFile(verifier.Targets)
 	p.stages = append(p.stages, stage)
+}
+
+// TestRevokedTimeIsForgottenAtOnce: the refresh that brings the revoking root was judged by the thief's time, by which all
+// metadata has expired. It is done again at once with what is left of the time, not after a back-off.
+func TestRevokedTimeIsForgottenAtOnce(t *testing.T) {
+	w, why := play(stolenTimestampKey(t), 1, nil)
+	if why != "" {
+		t.Fatal(why)
+	}
+	at := func(what string) string {
+		for _, line := range slices.Backward(w.trace) {
+			if strings.HasSuffix(line, what) {
+				return strings.Fields(line)[3]
+			}
+		}
+		t.Fatalf("no %q in\n%s", what, strings.Join(w.trace, "\n"))
+		return ""
+	}
+	if revoked, learned := at("commit -timestamp -snapshot +root time"), at("commit +timestamp time"); revoked != learned {
+		t.Errorf("the thief's time was void after %s, and honest metadata was accepted after %s", revoked, learned)
+	}
 }
