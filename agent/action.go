@@ -28,6 +28,8 @@ const (
 	Order ActionKind = "order"
 	// Restage asks for the slot again: writing → staged.
 	Restage ActionKind = "restage"
+	// Source notes, right before try, whether the trial has to reach the repository over the network.
+	Source ActionKind = "source"
 	// Rearm goes back to switched, to try again in this boot.
 	Rearm ActionKind = "rearm"
 	// CountLost is Rearm after a trial boot in which the agent never recorded its start.
@@ -87,7 +89,7 @@ type Action struct {
 	// Slot is the slot that Order names, and the one Adopt, Prove or Relent found booted.
 	Slot   string
 	BootID string
-	// Local, of Try and Prove: the last refresh needed no network.
+	// Local, of Source and Prove: the last refresh needed no network.
 	Local bool
 	// Offline is RollBack's: the release that is left does not reach the repository.
 	Offline bool

@@ -239,12 +239,20 @@ func nextSwitched(r Record, f Facts) Action {
 	case f.Backoff > 0:
 		return waitFor(backoffWaiting(f))
 	case r.Back:
-		return Action{Kind: Try, Local: f.Local}
+		return sourceOrTry(r, f)
 	case !f.Fresh || !f.Offer.Known:
 		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonRefreshFirst,
 			Text: "asking the repository once more whether it still names this release"}}
 	}
-	return Action{Kind: Try, Local: f.Local}
+	return sourceOrTry(r, f)
+}
+
+// sourceOrTry notes first where the release came from: the power may go between try and its record.
+func sourceOrTry(r Record, f Facts) Action {
+	if r.Local != f.Local {
+		return Action{Kind: Source, Local: f.Local}
+	}
+	return Action{Kind: Try}
 }
 
 // afterSwitchBoot judges the first observation after a boot in switched.

@@ -49,9 +49,11 @@ func Step(r Record, a Action, p *Problem) Record {
 		}
 		return r
 	case Try:
-		return r.with(func(r *Record) { r.Acted, r.BootID, r.Local = true, a.BootID, a.Local })
+		return r.with(func(r *Record) { r.Acted, r.BootID = true, a.BootID })
 	case Reject:
 		return r.with(func(r *Record) { r.Acted, r.BootID = true, a.BootID })
+	case Source:
+		return r.with(func(r *Record) { r.Local = a.Local })
 	case Rearm:
 		return r.enter(Switched, a).with(func(r *Record) { r.Attempts++ })
 	case CountLost:

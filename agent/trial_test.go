@@ -61,16 +61,23 @@ func TestFailingRejectRebootsSeldom(t *testing.T) {
 // happens to be there does not speak for a release that came over the network.
 func TestTrialOfAReleaseFromAStick(t *testing.T) {
 	slots := &Slots{Booted: "B", Primary: "A", Slots: map[string]Slot{"A": {Good: true}, "B": {}}}
-	for _, found := range []bool{true, false} {
+	// The power may go after try and before its record.
+	for n, found := range []bool{true, true, false, false} {
+		noted := n%2 == 0
 		r := Record{Phase: Switched, Release: releaseV2, TargetSlot: "B", BootID: "boot-1", Reboot: true}
 		f := Facts{Component: &Component{}, BootID: "boot-1", Fresh: true, Offer: Offer{Known: true, Release: releaseV2}, Local: found,
 			Slots: &Slots{Booted: "A", Primary: "A", Slots: slots.Slots}}
 		a := Next(r, f)
+		for ; a.Kind == Source; a = Next(r, f) {
+			r = Step(r, a, nil)
+		}
 		if a.Kind != Try {
 			t.Fatalf("the action is %s", a.Kind)
 		}
 		a.BootID = "boot-1"
-		r = Step(r, a, nil)
+		if noted {
+			r = Step(r, a, nil)
+		}
 		f = Facts{Component: &Component{}, BootID: "boot-2", Slots: slots, Local: true, Healthy: true, Offer: f.Offer}
 		r = Step(r, Action{Kind: Enter, BootID: "boot-2"}, nil)
 		if a := Next(r, f); (a.Kind == Approve) != found {
