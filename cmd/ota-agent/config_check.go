@@ -26,7 +26,7 @@ func (c *cli) checkConfig([]string) error {
 }
 
 // rows show what the agent would go by, and no secret of a URL.
-func (s settings) rows(root verifier.RoleInfo) []row {
+func (s *settings) rows(root verifier.RoleInfo) []row {
 	rows := []row{
 		{"device", fmt.Sprintf("%s (%s)", s.agent.Device.ID, deviceWords(s.agent.Device))},
 		{"anchor", fmt.Sprintf("%s: root version %d, expires %s", s.anchor, root.Version, timeWords(root.Expires))},

@@ -216,7 +216,7 @@ func TestAChangedVaultIsRefused(t *testing.T) {
 	}
 	refused := 0
 	for changed, whole := range files {
-		for at := 0; at < len(whole); at += 5 {
+		for at := 0; at < len(whole); at += 13 {
 			v := *honest
 			v.document = func(k verifier.Key, bytesMax int64) ([]byte, error) {
 				b, err := honest.document(k, bytesMax)
