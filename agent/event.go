@@ -18,14 +18,15 @@ const (
 
 // Verdicts: how an update ended, and what the bootloader made of it later. None is dropped before it was told.
 const (
-	EventConfirmed EventKind = "confirmed"
-	EventAdopted   EventKind = "adopted"
-	EventRejected  EventKind = "rejected"
-	EventWithdrawn EventKind = "withdrawn"
-	EventGivenUp   EventKind = "given_up"
-	EventHeld      EventKind = "held"
-	EventDegraded  EventKind = "degraded"
-	EventRestored  EventKind = "restored"
+	EventConfirmed  EventKind = "confirmed"
+	EventAdopted    EventKind = "adopted"
+	EventRejected   EventKind = "rejected"
+	EventWithdrawn  EventKind = "withdrawn"
+	EventGivenUp    EventKind = "given_up"
+	EventHeld       EventKind = "held"
+	EventRolledBack EventKind = "rolled_back"
+	EventDegraded   EventKind = "degraded"
+	EventRestored   EventKind = "restored"
 )
 
 // progress reports whether the kind may be dropped untold. One that only a newer agent knows may not.

@@ -49,8 +49,8 @@ func tellEnd(from, to Record) []Event {
 	switch rejected := newlyRejected(from.Rejected, to.Rejected); {
 	case from.Phase == Confirming && to.Confirmed != nil && to.Confirmed.ID() == id:
 		e.Kind = EventConfirmed
-		if from.Back && rejected != nil { // the release that was left
-			return []Event{e, {Component: to.Component, Kind: EventRejected, Release: eventRelease(from.Confirmed), Slot: to.PreviousSlot, Problem: &rejected.Last}}
+		if rejected != nil && from.Confirmed != nil && rejected.ID == from.Confirmed.ID() {
+			e.Kind = EventRolledBack // it is confirmed in the place of what was left
 		}
 	case rejected != nil && rejected.ID == id:
 		e.Kind, e.Problem = EventRejected, &rejected.Last
@@ -80,7 +80,11 @@ func tellRest(from, to Record) []Event {
 		add(EventRestored, eventRelease(to.Confirmed), to.ConfirmedSlot, nil)
 	}
 	if x := newlyRejected(from.Rejected, to.Rejected); x != nil && (from.Release == nil || from.Release.ID() != x.ID) {
-		add(EventRejected, &ReleaseStatus{Version: x.Version, SHA256: x.ID}, "", &x.Last)
+		rel, slot := &ReleaseStatus{Version: x.Version, SHA256: x.ID}, ""
+		if from.Confirmed != nil && from.Confirmed.ID() == x.ID { // what was left by a rollback
+			rel, slot = eventRelease(from.Confirmed), from.ConfirmedSlot
+		}
+		add(EventRejected, rel, slot, &x.Last)
 	}
 	for _, h := range to.Held {
 		if !h.Until.IsZero() && !heldAs(from.Held, h) {

@@ -92,6 +92,18 @@ func TestTell(t *testing.T) {
 	}
 }
 
+// TestRollBackIsTold: the release that is left is rejected in the same commit, and has an event of its own.
+func TestRollBackIsTold(t *testing.T) {
+	from := Record{Component: "rootfs", Phase: Confirming, Release: releaseV2, TargetSlot: "A", Back: true, Confirmed: releaseV3, ConfirmedSlot: "B"}
+	told := tell(from, Step(from, Action{Kind: Finish, Now: testNow}, nil), nil)
+	if got := kindsOf(told); !slices.Equal(got, []EventKind{EventRolledBack, EventRejected}) {
+		t.Fatalf("told of %v", got)
+	}
+	if told[0].Release.SHA256 != releaseV2.SHA256() || told[0].Slot != "A" || told[1].Release.SHA256 != releaseV3.SHA256() || told[1].Slot != "B" || told[1].Problem == nil {
+		t.Errorf("told: %+v", told)
+	}
+}
+
 // TestFallBackIsNotedOnce: the machine notes it, and its end, each in one commit.
 func TestFallBackIsNotedOnce(t *testing.T) {
 	r := Record{Schema: RecordSchema, Component: "rootfs", Phase: Idle, Confirmed: releaseV2, ConfirmedSlot: "B"}

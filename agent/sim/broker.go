@@ -120,10 +120,10 @@ func (b *broker) checkTells(from, to agent.Record, events []agent.Event) {
 		}
 	}
 	if to.Confirmed != nil && (from.Confirmed == nil || from.Confirmed.ID() != to.Confirmed.ID()) {
-		want(agent.EventConfirmed, agent.EventAdopted)
+		want(agent.EventConfirmed, agent.EventAdopted, agent.EventRolledBack)
 	}
 	if from.Release != nil && to.Release == nil {
-		want(agent.EventConfirmed, agent.EventRejected, agent.EventWithdrawn, agent.EventGivenUp)
+		want(agent.EventConfirmed, agent.EventRejected, agent.EventWithdrawn, agent.EventGivenUp, agent.EventRolledBack)
 	}
 	if rejections(to) > rejections(from) {
 		want(agent.EventRejected)
