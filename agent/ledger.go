@@ -18,6 +18,7 @@ type ledger struct {
 	mu     sync.Mutex
 	state  State
 	outbox outbox
+	done   bool  // a Commit of this process succeeded
 	failed error // of a Commit: its outcome is unknown, so nothing may be committed after it
 }
 
@@ -54,6 +55,7 @@ func (l *ledger) commitLocked(c Change) error {
 		return l.failed
 	}
 	l.outbox.committed(events)
+	l.done = true
 	if c.Metadata.Floors != nil {
 		l.state.Floors = *c.Metadata.Floors
 	}
@@ -129,6 +131,13 @@ func (l *ledger) paused() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.state.Device.Paused
+}
+
+// committed reports whether anything was made durable in this process.
+func (l *ledger) committed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.done
 }
 
 // failure is the error of a failed Commit, or nil.

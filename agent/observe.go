@@ -33,7 +33,7 @@ func (e *engine) facts(c *live, r Record) Facts {
 	if rel != nil {
 		info := rel.Info()
 		f.FetchGate = firstClosed(paused, rolloutGate(info.Rollout, e.cfg.Device.ID, rel.ID(), now, e.book.timeFloor().SignedAt))
-		f.InstallGate = firstClosed(paused, requiresGate(info.Requires, e.book.records()))
+		f.InstallGate = firstClosed(paused, e.requiresGate(c.name, info.Requires))
 	}
 	return f
 }

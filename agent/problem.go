@@ -33,6 +33,7 @@ const (
 	ReasonWrongHardware   Reason = "wrong_hardware"
 	ReasonIndexTooLow     Reason = "rollback_index"
 	ReasonRequires        Reason = "requires"
+	ReasonRequiresCycle   Reason = "requires_cycle" // releases that wait for each other
 	// Store.
 	ReasonDiskFull Reason = "disk_full"
 	ReasonReadOnly Reason = "read_only"

@@ -54,6 +54,9 @@ func (e *engine) status() Status {
 			Bandwidth: e.bandwidth, NextIn: SecondsOf(max(0, e.plan.next()-e.p.System.Uptime())),
 		},
 	}
+	if !e.book.committed() {
+		s.LastFailure = e.cfg.LastFailure
+	}
 	for _, r := range e.roles {
 		s.Repository.Roles = append(s.Repository.Roles, RoleStatus{Role: r.Role, Version: r.Version, Expires: r.Expires})
 	}

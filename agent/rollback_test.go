@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
 
 	"github.com/ota-agent/ota-agent/verifier"
@@ -231,5 +232,27 @@ func TestRetryOutlivesItsProcess(t *testing.T) {
 	turns(t, d.start(t, "rootfs"))
 	if r := d.state.Records["rootfs"]; r.RetryAsked || r.Confirmed != nil {
 		t.Errorf("the next process did not end the degraded state: %+v", r)
+	}
+}
+
+// TestLastFailure: why the last process ended is said until this one has committed something.
+func TestLastFailure(t *testing.T) {
+	d := &bareDevice{slots: bothGood()}
+	cfg := Config{Anchor: []byte("not a root"), LastFailure: &Problem{Reason: ReasonDiskFull, Text: "no room"}}
+	a, err := New(cfg, Ports{Store: d, Images: d, Repository: d, Installer: d, System: d, Random: func() float64 { return 0.5 }},
+		slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	turns(t, a)
+	if p := a.Status().LastFailure; p == nil || p.Reason != ReasonDiskFull {
+		t.Fatalf("the status says %+v", p)
+	}
+	if err := a.Obey(Command{Name: "pause"}); err != nil {
+		t.Fatal(err)
+	}
+	turns(t, a)
+	if p := a.Status().LastFailure; p != nil {
+		t.Errorf("after a commit the status still says %+v", p)
 	}
 }

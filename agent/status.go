@@ -20,6 +20,8 @@ type Status struct {
 	Counters   Counters          `json:"counters"`
 	// LastEvent is the Seq of the newest event.
 	LastEvent uint64 `json:"last_event,omitempty"`
+	// LastFailure is why the process before this one ended, until this one has committed something.
+	LastFailure *Problem `json:"last_failure,omitempty"`
 	// Recovered says what the store had to repair or set aside at start.
 	Recovered []string `json:"recovered,omitempty"`
 }

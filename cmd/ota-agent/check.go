@@ -78,7 +78,7 @@ func atRest(s agent.Status) bool {
 			return false
 		}
 		switch c.Waiting.Reason {
-		case agent.ReasonPaused, agent.ReasonRollout, agent.ReasonRequires, agent.ReasonBackoff, agent.ReasonHeld:
+		case agent.ReasonPaused, agent.ReasonRollout, agent.ReasonRequires, agent.ReasonRequiresCycle, agent.ReasonBackoff, agent.ReasonHeld:
 		default:
 			return false
 		}

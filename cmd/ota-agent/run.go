@@ -44,6 +44,15 @@ func runAgent(ctx context.Context, config string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	s.agent.LastFailure = readLastFailure(s)
+	err = runStore(ctx, s, sys, log)
+	now, _ := sys.Clock()
+	keepLastFailure(s, err, now, log)
+	return err
+}
+
+// runStore is runAgent once it is known where the store lies.
+func runStore(ctx context.Context, s settings, sys system, log *slog.Logger) error {
 	store, err := storage.Open(s.state, storage.Options{BootID: sys.BootID()})
 	if err != nil {
 		return err

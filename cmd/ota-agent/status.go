@@ -82,6 +82,9 @@ func statusTable(s agent.Status) string {
 	if s.Paused {
 		add("paused", "yes; ota-agent resume ends this")
 	}
+	if p := s.LastFailure; p != nil {
+		add("last failure", "%s: %s (%s)", timeWords(p.At), p.Text, p.Reason)
+	}
 	for _, text := range s.Recovered {
 		add("repaired", "%s", text)
 	}

@@ -1,0 +1,49 @@
+package agent
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/ota-agent/ota-agent/release"
+)
+
+// TestCircleOfRequirements: releases that wait for each other are named, and so is one that waits for such; what merely waits is not.
+func TestCircleOfRequirements(t *testing.T) {
+	requires := func(component string) string { return `{"component":"` + component + `","rollback_index":9}` }
+	for name, c := range map[string]struct {
+		offers map[string]string // component → what its release requires
+		met    string            // a component that has confirmed index 9
+		want   string            // what the gate of a names; empty: no circle
+	}{
+		"nothing required":       {offers: map[string]string{"a": "", "b": ""}},
+		"a chain":                {offers: map[string]string{"a": requires("b"), "b": requires("c"), "c": ""}},
+		"two":                    {offers: map[string]string{"a": requires("b"), "b": requires("a")}, want: "a requires b requires a"},
+		"itself":                 {offers: map[string]string{"a": requires("a")}, want: "a requires a"},
+		"three":                  {offers: map[string]string{"a": requires("b"), "b": requires("c"), "c": requires("a")}, want: "a requires b requires c requires a"},
+		"a circle further on":    {offers: map[string]string{"a": requires("b"), "b": requires("c"), "c": requires("b")}, want: "b requires c requires b"},
+		"a second requirement":   {offers: map[string]string{"a": requires("c") + "," + requires("b"), "b": requires("a"), "c": ""}, met: "c", want: "a requires b requires a"},
+		"one of them is met":     {offers: map[string]string{"a": requires("b"), "b": requires("a")}, met: "a"},
+		"a component that isn't": {offers: map[string]string{"a": requires("z")}},
+	} {
+		e := &engine{book: &ledger{state: State{Records: map[string]Record{}}}, log: slog.New(slog.DiscardHandler)}
+		if c.met != "" {
+			e.book.state.Records[c.met] = Record{Component: c.met, Confirmed: indexed('1', 9, "")}
+		}
+		var own []release.Requirement
+		for component, text := range c.offers {
+			offered := indexed('2', 9, text)
+			if component == "a" {
+				own = offered.Info().Requires
+			}
+			e.live = append(e.live, &live{name: component, offer: Offer{Known: true, Release: offered}})
+		}
+		w := e.requiresGate("a", own)
+		switch {
+		case c.want == "" && w != nil && w.Reason != ReasonRequires:
+			t.Errorf("%s: %s: %s", name, w.Reason, w.Text)
+		case c.want != "" && (w == nil || w.Reason != ReasonRequiresCycle || !strings.Contains(w.Text, ": "+c.want+";")):
+			t.Errorf("%s: %+v, expected %q", name, w, c.want)
+		}
+	}
+}
