@@ -85,8 +85,17 @@ func sortedSigners(list []verifier.KeyHash) []verifier.KeyHash {
 	if len(list) == 0 {
 		return nil
 	}
-	list = slices.SortedFunc(slices.Values(list), func(a, b verifier.KeyHash) int { return bytes.Compare(a[:], b[:]) })
-	return slices.Compact(list)
+	texts := make([]string, len(list)) // a sort of its own for hashes would cost the agent's binary 13 KB
+	for i := range list {
+		texts[i] = string(list[i][:])
+	}
+	slices.Sort(texts)
+	texts = slices.Compact(texts)
+	list = make([]verifier.KeyHash, len(texts))
+	for i := range list {
+		copy(list[i][:], texts[i])
+	}
+	return list
 }
 
 // decodeFloors reads what encodeFloors wrote.

@@ -1,7 +1,6 @@
 package verifier
 
 import (
-	"bytes"
 	"maps"
 	"slices"
 )
@@ -53,11 +52,21 @@ func (f Floor) raised(version int64, signers []KeyHash) Floor {
 // too many.
 func floorSigners(by []KeyHash) []KeyHash {
 	signers := slices.Clone(by)
-	slices.SortFunc(signers, compareKeys)
+	sortKeys(signers)
 	return signers[:min(len(signers), FloorSignersMax)]
 }
 
-func compareKeys(a, b KeyHash) int { return bytes.Compare(a[:], b[:]) }
+// sortKeys sorts as texts, since a sort of its own for hashes would cost the agent's binary 13 KB.
+func sortKeys(keys []KeyHash) {
+	texts := make([]string, len(keys))
+	for i := range keys {
+		texts[i] = string(keys[i][:])
+	}
+	slices.Sort(texts)
+	for i := range keys {
+		copy(keys[i][:], texts[i])
+	}
+}
 
 func (f Floors) clone() Floors {
 	f.Timestamp, f.Snapshot = f.Timestamp.clone(), f.Snapshot.clone()
