@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"sort"
 
 	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/verifier"
@@ -85,17 +86,9 @@ func sortedSigners(list []verifier.KeyHash) []verifier.KeyHash {
 	if len(list) == 0 {
 		return nil
 	}
-	texts := make([]string, len(list)) // a sort of its own for hashes would cost the agent's binary 13 KB
-	for i := range list {
-		texts[i] = string(list[i][:])
-	}
-	slices.Sort(texts)
-	texts = slices.Compact(texts)
-	list = make([]verifier.KeyHash, len(texts))
-	for i := range list {
-		copy(list[i][:], texts[i])
-	}
-	return list
+	list = slices.Clone(list)
+	sort.Sort(verifier.KeyHashes(list))
+	return slices.Compact(list)
 }
 
 // decodeFloors reads what encodeFloors wrote.

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -109,7 +109,7 @@ func (s *Store) corruptNumbers() ([]int, error) {
 			numbers = append(numbers, n)
 		}
 	}
-	slices.Sort(numbers)
+	sort.Sort(sort.IntSlice(numbers))
 	return numbers, nil
 }
 

@@ -1,8 +1,10 @@
 package verifier
 
 import (
+	"bytes"
 	"maps"
 	"slices"
+	"sort"
 )
 
 // KeyHash identifies a public key by its parsed value, not its spelling: two key IDs or PEM texts of one
@@ -52,21 +54,16 @@ func (f Floor) raised(version int64, signers []KeyHash) Floor {
 // too many.
 func floorSigners(by []KeyHash) []KeyHash {
 	signers := slices.Clone(by)
-	sortKeys(signers)
+	sort.Sort(KeyHashes(signers))
 	return signers[:min(len(signers), FloorSignersMax)]
 }
 
-// sortKeys sorts as texts, since a sort of its own for hashes would cost the agent's binary 13 KB.
-func sortKeys(keys []KeyHash) {
-	texts := make([]string, len(keys))
-	for i := range keys {
-		texts[i] = string(keys[i][:])
-	}
-	slices.Sort(texts)
-	for i := range keys {
-		copy(keys[i][:], texts[i])
-	}
-}
+// KeyHashes sorts by value.
+type KeyHashes []KeyHash
+
+func (k KeyHashes) Len() int           { return len(k) }
+func (k KeyHashes) Less(i, j int) bool { return bytes.Compare(k[i][:], k[j][:]) < 0 }
+func (k KeyHashes) Swap(i, j int)      { k[i], k[j] = k[j], k[i] }
 
 func (f Floors) clone() Floors {
 	f.Timestamp, f.Snapshot = f.Timestamp.clone(), f.Snapshot.clone()

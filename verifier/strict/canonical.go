@@ -3,7 +3,7 @@ package strict
 import (
 	"bytes"
 	"io"
-	"slices"
+	"sort"
 	"unicode/utf8"
 )
 
@@ -179,6 +179,14 @@ func (c *canonical) rewrite(raw []byte) error {
 	}
 }
 
+// byName sorts entries. Here and elsewhere in what the agent links, an interface sorts, not a generic function: each type would
+// cost the agent another 10 KB of code, and these are the slow or the rare paths.
+type byName []entry
+
+func (e byName) Len() int           { return len(e) }
+func (e byName) Less(i, j int) bool { return bytes.Compare(e[i].name, e[j].name) < 0 }
+func (e byName) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
+
 // object writes an object in any order: it collects the members, sorts them, then writes.
 func (c *canonical) object(v Value) error {
 	base := len(c.entries)
@@ -186,7 +194,7 @@ func (c *canonical) object(v Value) error {
 		c.entries = append(c.entries, m.entry)
 	}
 	end := len(c.entries)
-	slices.SortFunc(c.entries[base:end], func(a, b entry) int { return bytes.Compare(a.name, b.name) })
+	sort.Sort(byName(c.entries[base:end]))
 	separator := "{"
 	for i := base; i < end; i++ {
 		if err := c.member(separator, v, c.entries[i]); err != nil {

@@ -3,7 +3,7 @@ package strict
 import (
 	"bytes"
 	"cmp"
-	"slices"
+	"sort"
 )
 
 // A name is a member's name, unescaped, and where it stands.
@@ -70,7 +70,7 @@ func (o *order) done() bool {
 	if !o.mixed {
 		return true
 	}
-	slices.SortFunc(names, compareNames)
+	sort.Sort(byText(names))
 	for i := 1; i < len(names); i++ {
 		if bytes.Equal(names[i-1].text, names[i].text) {
 			return o.s.duplicate(names[i])
@@ -78,6 +78,12 @@ func (o *order) done() bool {
 	}
 	return true
 }
+
+type byText []name
+
+func (n byText) Len() int           { return len(n) }
+func (n byText) Less(i, j int) bool { return compareNames(n[i], n[j]) < 0 }
+func (n byText) Swap(i, j int)      { n[i], n[j] = n[j], n[i] }
 
 func (s *scanner) duplicate(n name) bool {
 	s.fail(n.offset, "each member name once in an object")
