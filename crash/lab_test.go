@@ -82,6 +82,10 @@ func TestMain(m *testing.M) {
 // quickKDF makes opening the test keys cheap: they guard nothing.
 var quickKDF = publish.KDF{LogN: 10, R: 8, P: 1}
 
+// lasting is how long metadata is good. The uptime of this machine counts anew at each boot of a board, and an agent that
+// trusts no clock adds it up.
+const lasting = 5 * 365 * 24 * time.Hour
+
 func newLab(t *testing.T) *lab {
 	t.Helper()
 	binary, err := agentBinary()
@@ -90,7 +94,8 @@ func newLab(t *testing.T) *lab {
 	must(t, err)
 	l := &lab{dir: shortDir(t), agent: binary, hook: hook}
 	secret := publish.FixedPassphrase("test")
-	_, err = publish.Init(l.dir, publish.Options{Now: time.Now(), Passphrase: secret, KDF: quickKDF, Hardware: []string{hardware}})
+	_, err = publish.Init(l.dir, publish.Options{Now: time.Now(), Passphrase: secret, KDF: quickKDF, Hardware: []string{hardware},
+		Expiry: publish.Expiry{Root: lasting, Targets: lasting, Snapshot: lasting, Timestamp: lasting}})
 	must(t, err)
 	l.repo, err = publish.Open(l.dir, publish.Access{Passphrase: secret})
 	must(t, err)
