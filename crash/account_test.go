@@ -90,6 +90,10 @@ func accountOf(s agent.Status) account {
 		confirmed = c.Running.Version
 	}
 	a.Progress = reached(c.Phase, working, confirmed)
+	if a.Progress <= reached(agent.Idle, "", "1") {
+		// Before the agent knows what runs, its anchor may be one on trial: what it shows is kept by its next refresh only.
+		return account{Progress: a.Progress}
+	}
 	return a
 }
 
