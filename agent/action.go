@@ -62,6 +62,8 @@ const (
 	Observe ActionKind = "observe"
 	// Check asks for a refresh.
 	Check ActionKind = "check"
+	// Ask asks the gate hook. The machine never orders it: the engine does, where a component waits for that gate alone.
+	Ask ActionKind = "ask"
 	// Fetch downloads, verifies and stages the image.
 	Fetch ActionKind = "fetch"
 	// Install writes the image to the slot.

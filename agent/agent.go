@@ -104,7 +104,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			if err := a.engine.finish(x.task, x.outcome); err != nil {
 				return err
 			}
-			if x.task.of == nil && !a.engine.plan.now {
+			if x.task.of == nil && x.task.done == nil && !a.engine.plan.now {
 				a.publish() // before the answer, likewise
 				waiting = answerAll(waiting, x.outcome.refreshed.problem)
 			}

@@ -37,7 +37,8 @@ func (e *engine) command(c Command) error {
 		if pause {
 			e.cancelFetches()
 		}
-		return e.book.commit(Change{Device: &DeviceState{Paused: pause}})
+		e.survey.age(e.p.System.Uptime())
+		return e.book.setDevice(func(d *DeviceState) { d.Paused = pause })
 	case "bandwidth":
 		return e.setBandwidth(c.Bandwidth)
 	case "retry":
@@ -57,7 +58,7 @@ func (e *engine) retry(name string) error {
 		if name != "" && c.name != name {
 			continue
 		}
-		c.notBefore, c.failures = 0, 0
+		c.notBefore, c.failures, c.opinions = 0, 0, [2]opinion{}
 		r := e.book.record(c.name)
 		r.Rejected, r.Held, r.Attempts, r.RetryAsked = nil, nil, 0, true
 		if err := e.book.put(r, false, nil); err != nil {

@@ -23,6 +23,11 @@ type Config struct {
 	Poll time.Duration
 	// BackoffMin and BackoffMax bound the wait after a failure; default 30 s and 24 h.
 	BackoffMin, BackoffMax time.Duration
+	// DayBytesMax is how many bytes images may bring over the network on a day in UTC; 0: no bound. Metadata counts, and is
+	// never held back. It needs Ports.Counters.
+	DayBytesMax int64
+	// Gates may hold updates back.
+	Gates Gates
 	// FlushBytes is how much of a download a power cut can cost; default 4 MiB: small beside an image, large beside
 	// what a flush costs.
 	FlushBytes int64
@@ -49,6 +54,8 @@ type Component struct {
 	// TrialSettle is how long health must hold without a break before the release is confirmed; default 0:
 	// one good check.
 	TrialSettle time.Duration
+	// UrgentSkipsWindows lets releases that are marked urgent through closed windows.
+	UrgentSkipsWindows bool
 	// HealthEvery is the pause between two health checks in a trial; default 5 s.
 	HealthEvery time.Duration
 }

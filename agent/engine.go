@@ -23,6 +23,8 @@ type Ports struct {
 	Throttle Throttle
 	// Counters reads the adapters' counters for the status document; nil: none.
 	Counters func() Counters
+	// Lookout looks at the surroundings for the gates that need it; nil: none does.
+	Lookout Lookout
 	// Random returns a number in [0,1), for jitter.
 	Random func() float64
 }
@@ -52,6 +54,9 @@ type engine struct {
 
 	hookBusy, fetchBusy, refreshing bool
 	parkedAt                        time.Duration // uptime of an ordered reboot; -1: none
+
+	account *account // nil: no byte budget
+	survey  survey
 }
 
 // live is what this process knows about a component beyond its record.
@@ -75,6 +80,11 @@ type live struct {
 	progress atomic.Pointer[gauge] // of the running download; nil: none
 	waiting  *Waiting
 	last     *Outcome
+
+	gates    []gate     // as last asked
+	looks    bool       // it waits for a look at the surroundings alone
+	opinions [2]opinion // of the gate hook: on its download, on its installation
+	deferral Deferral
 }
 
 // A task is one action that touches the world.
@@ -83,6 +93,8 @@ type task struct {
 	action Action
 	// run does it. It may block, and runs beside the engine.
 	run func(ctx context.Context) outcome
+	// done, where it is set, takes what came of it: the task is neither a refresh nor a step of the machine.
+	done func(outcome)
 	// cancel is set by whoever runs the task.
 	cancel context.CancelFunc
 }
@@ -108,6 +120,9 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 		return now, p.System.BootID()
 	}
 	book.outbox.tellRecovered(book.recovered())
+	if e.account, err = newAccount(e); err != nil {
+		return nil, err
+	}
 	up := p.System.Uptime()
 	e.plan = newSchedule(e.cfg, up, p.Random())
 	for i := range e.cfg.Components {
@@ -120,7 +135,7 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 	}
 	for _, c := range e.live {
 		r := book.record(c.name)
-		c.trialFrom, c.healthAt = up, up
+		c.trialFrom, c.healthAt, c.deferral = up, up, r.Deferral
 		if r.Attempts > 0 && (r.Phase == Writing || r.Phase == Switched) {
 			c.notBefore = up + Backoff(ReasonBackoff, r.Attempts, e.cfg.BackoffMin, e.cfg.BackoffMax, p.Random())
 		}
@@ -153,8 +168,10 @@ func (e *engine) advance() ([]*task, error) {
 			tasks = append(tasks, t)
 		}
 	}
-	if t := e.refreshTask(); t != nil {
-		tasks = append(tasks, t)
+	for _, t := range []*task{e.refreshTask(), e.surveyTask()} {
+		if t != nil {
+			tasks = append(tasks, t)
+		}
 	}
 	return tasks, nil
 }
@@ -162,16 +179,17 @@ func (e *engine) advance() ([]*task, error) {
 // advanceOne commits pure steps of a component until it waits or has something to do.
 func (e *engine) advanceOne(c *live) (*task, error) {
 	if c.running != nil {
+		e.endAtGate(c)
 		return nil, nil
 	}
 	for range passesMax {
 		r := e.book.record(c.name)
 		f := e.facts(c, r)
 		a := Next(r, f)
-		c.waiting = a.Waiting
+		c.waitFor(a.Waiting)
 		switch {
 		case a.Kind == Wait:
-			return nil, nil
+			return e.atGate(c, r)
 		case a.Kind == Check:
 			// A refresh that succeeded just now and was not enough needed no network: asking again at once would spin.
 			e.plan.want(e.lastProblem != nil || f.Local && f.Fresh)
@@ -202,7 +220,11 @@ func (e *engine) begin(c *live, r Record, a Action) *task {
 
 // finish takes what came of a task and commits the step that follows.
 func (e *engine) finish(t *task, o outcome) error {
-	if t.of == nil {
+	switch {
+	case t.of == nil && t.done != nil:
+		t.done(o)
+		return nil
+	case t.of == nil:
 		return e.refreshEnded(o)
 	}
 	c := t.of
@@ -215,7 +237,11 @@ func (e *engine) finish(t *task, o outcome) error {
 	if err := e.book.failure(); err != nil {
 		return err
 	}
-	if o.cancelled {
+	switch {
+	case o.cancelled:
+		return nil
+	case t.done != nil:
+		t.done(o)
 		return nil
 	}
 	r := e.book.record(c.name)

@@ -127,10 +127,24 @@ func (l *ledger) timeFloor() TimeFloor {
 	return l.state.Time
 }
 
-func (l *ledger) paused() bool {
+func (l *ledger) paused() bool { return l.device().Paused }
+
+func (l *ledger) device() DeviceState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.state.Device.Paused
+	return l.state.Device
+}
+
+// setDevice commits a change of the device's state, whose other parts stay.
+func (l *ledger) setDevice(change func(*DeviceState)) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed != nil {
+		return l.failed
+	}
+	d := l.state.Device
+	change(&d)
+	return l.commitLocked(Change{Device: &d})
 }
 
 // committed reports whether anything was made durable in this process.

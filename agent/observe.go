@@ -11,13 +11,12 @@ import (
 func (e *engine) facts(c *live, r Record) Facts {
 	now, _, _ := e.effectiveTime()
 	up := e.p.System.Uptime()
-	paused := pauseGate(e.book.paused())
 	f := Facts{
 		Component: c.component, BootID: e.p.System.BootID(), Now: now, Slots: c.slots, Offer: c.offer,
 		Fresh:   e.lastBegan >= 0 && e.lastProblem == nil && up-e.lastBegan <= FreshMax,
 		Failing: e.lastProblem != nil, Reached: c.reached, Local: e.last.local,
 		Backoff: max(0, c.notBefore-up), Failure: c.failure, Failures: c.failures,
-		FetchGate: paused, InstallGate: paused, Busy: e.busy(c),
+		Busy:     e.busy(c),
 		TrialAge: up - c.trialFrom, Healthy: c.healthy, HealthyFor: up - c.healthyFrom, HealthIn: c.healthAt - up,
 	}
 	if r.RollbackAsked {
@@ -27,13 +26,10 @@ func (e *engine) facts(c *live, r Record) Facts {
 	if rel == nil {
 		rel = c.offer.Release
 	}
-	if r.Back {
-		paused = nil // a pause is about what is offered; a rollback is what was asked for by name
-	}
-	if rel != nil {
-		info := rel.Info()
-		f.FetchGate = firstClosed(paused, rolloutGate(info.Rollout, e.cfg.Device.ID, rel.ID(), now, e.book.timeFloor().SignedAt))
-		f.InstallGate = firstClosed(paused, e.requiresGate(c.name, info.Requires))
+	c.gates = e.gates(c, rel, now)
+	f.FetchGate, f.InstallGate = firstOf(c.gates, holdsDownload), firstOf(c.gates, holdsInstall)
+	if r.Back && rel != nil { // a rollback was asked for by name: nothing but what its release requires holds it up
+		f.FetchGate, f.InstallGate = nil, e.requiresGate(c.name, rel.Info().Requires)
 	}
 	return f
 }
@@ -168,6 +164,10 @@ func (e *engine) refreshEnded(o outcome) error {
 	e.checks++
 	e.lastProblem = out.problem
 	changed := out.problem == nil && otherTargets(e.last.roles, out.roles)
+	e.survey.age(e.p.System.Uptime())
+	if err := e.account.settle(); err != nil {
+		return err
+	}
 	if len(out.roles) > 0 {
 		e.roles = out.roles
 	}
@@ -230,6 +230,7 @@ func (e *engine) deadline() time.Duration {
 		wait = min(wait, clockLook)
 	}
 	for _, c := range e.live {
+		wait = min(wait, e.gatesIn(c, up))
 		if c.running != nil {
 			continue
 		}

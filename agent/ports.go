@@ -92,9 +92,11 @@ type State struct {
 	Recovered []string
 }
 
-// DeviceState is what the operator asked for and must survive a restart.
+// DeviceState is what concerns the whole device and must survive a restart.
 type DeviceState struct {
-	Paused bool `json:"paused,omitempty"`
+	// Paused: the operator asked for it.
+	Paused bool     `json:"paused,omitempty"`
+	Spent  Spending `json:"spent,omitzero"`
 }
 
 // Images keeps image files, named by verifier.Target.ID. It never shows unverified bytes under a final name.
@@ -161,6 +163,8 @@ const (
 	VerbConfirm Verb = "confirm"
 	// VerbReject marks j.Slot bad and makes the other primary.
 	VerbReject Verb = "reject"
+	// VerbGate asks the config's gate hook whether j.Slot ("download" or "install") may go on now: HookBusy is no.
+	VerbGate Verb = "gate"
 	// VerbHealth judges the running release: the hook, the directory of checks and the built-in checks.
 	VerbHealth Verb = "health"
 )

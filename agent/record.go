@@ -105,6 +105,8 @@ type Record struct {
 	// Rejected and Held remember releases by ID, newest last, at most RememberedMax each.
 	Rejected []Rejection `json:"rejected,omitempty"`
 	Held     []Hold      `json:"held,omitempty"`
+	// Deferral is for how long gates have held updates back.
+	Deferral Deferral `json:"deferral,omitzero"`
 }
 
 // RememberedMax bounds the rejected and held releases that a record remembers; a flood forgets the oldest.

@@ -31,9 +31,10 @@ func (a *Agent) publish() {
 // sameNews compares two documents but for what changes all the time.
 func sameNews(a, b Status) bool {
 	for _, s := range []*Status{&a, &b} {
-		s.Time, s.Repository.NextIn, s.Counters = TimeStatus{}, 0, Counters{}
+		s.Time, s.Repository.NextIn, s.Counters, s.Budget = TimeStatus{}, 0, Counters{}, nil
 		s.Components = slices.Clone(s.Components)
 		for i := range s.Components {
+			s.Components[i].Gates = StillGates(s.Components[i].Gates)
 			if w := s.Components[i].Waiting; w != nil {
 				s.Components[i].Waiting = &Waiting{Reason: w.Reason, Text: w.Text}
 			}
@@ -60,6 +61,7 @@ func (e *engine) status() Status {
 	for _, r := range e.roles {
 		s.Repository.Roles = append(s.Repository.Roles, RoleStatus{Role: r.Role, Version: r.Version, Expires: r.Expires})
 	}
+	s.Budget = e.account.status()
 	if e.p.Counters != nil {
 		s.Counters = e.p.Counters()
 	}
@@ -72,7 +74,7 @@ func (e *engine) status() Status {
 func (e *engine) componentStatus(c *live) ComponentStatus {
 	r := e.book.record(c.name)
 	s := ComponentStatus{
-		Name: c.name, Phase: r.Phase, Slot: r.TargetSlot, Waiting: c.waiting,
+		Name: c.name, Phase: r.Phase, Slot: r.TargetSlot, Waiting: c.waiting, Gates: gateStatuses(c.gates),
 		Attempts: r.Attempts, Problem: c.failure, Rejected: r.Rejected, Last: c.last,
 	}
 	if g := c.progress.Load(); g != nil {

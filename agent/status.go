@@ -22,6 +22,8 @@ type Status struct {
 	LastEvent uint64 `json:"last_event,omitempty"`
 	// LastFailure is why the process before this one ended, until this one has committed something.
 	LastFailure *Problem `json:"last_failure,omitempty"`
+	// Budget is the day's byte budget; nil where there is none.
+	Budget *BudgetStatus `json:"budget,omitempty"`
 	// Recovered says what the store had to repair or set aside at start.
 	Recovered []string `json:"recovered,omitempty"`
 }
@@ -75,11 +77,13 @@ type ComponentStatus struct {
 	Release *ReleaseStatus `json:"release,omitempty"`
 	Slot    string         `json:"slot,omitempty"` // the slot being written or tried
 	// Waiting is why nothing is being done just now, in words, and until when.
-	Waiting  *Waiting    `json:"waiting,omitempty"`
-	Progress *Progress   `json:"progress,omitempty"`
-	Attempts int         `json:"attempts,omitempty"`
-	Problem  *Problem    `json:"last_problem,omitempty"`
-	Rejected []Rejection `json:"rejected,omitempty"`
+	Waiting *Waiting `json:"waiting,omitempty"`
+	// Gates are all that can hold this component back, in the order in which they are asked.
+	Gates    []GateStatus `json:"gates,omitempty"`
+	Progress *Progress    `json:"progress,omitempty"`
+	Attempts int          `json:"attempts,omitempty"`
+	Problem  *Problem     `json:"last_problem,omitempty"`
+	Rejected []Rejection  `json:"rejected,omitempty"`
 	// Last is how the last update ended: "confirmed", "rejected" or "withdrawn", and of which release.
 	Last *Outcome `json:"last,omitempty"`
 }
@@ -89,6 +93,7 @@ type Waiting struct {
 	Reason Reason  `json:"reason"`
 	Text   string  `json:"text"`
 	Left   Seconds `json:"left,omitempty"` // 0: until something else changes
+	gate   string  // that is closed; empty: none
 }
 
 // An Outcome is how an update ended.

@@ -171,6 +171,7 @@ func (r Record) rest() Record {
 		Schema: RecordSchema, Component: r.Component, Phase: Idle, Unreachable: r.Unreachable,
 		Confirmed: r.Confirmed, ConfirmedSlot: r.ConfirmedSlot, Degraded: r.Degraded, Previous: r.Previous, PreviousSlot: r.PreviousSlot,
 		Rejected: r.Rejected, Held: r.Held, RollbackAsked: r.RollbackAsked, RetryAsked: r.RetryAsked,
+		Deferral: r.Deferral,
 	}
 }
 

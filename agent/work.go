@@ -34,11 +34,16 @@ func (e *engine) work(c *live, r Record, a Action) func(context.Context) outcome
 		}
 		return outcome{}, e.p.Installer.Do(ctx, verbs[a.Kind], e.job(c, r))
 	}
+	return e.outcomeOf(do)
+}
+
+// outcomeOf runs do and sorts how it ended. A download that the byte budget stopped has not failed: its gate is closed now.
+func (e *engine) outcomeOf(do func(context.Context) (outcome, error)) func(context.Context) outcome {
 	return func(ctx context.Context) outcome {
 		o, err := do(ctx)
 		now, _, _ := e.effectiveTime()
 		o.problem = problemOf(err, now)
-		o.cancelled = err != nil && ctx.Err() != nil
+		o.cancelled = err != nil && (ctx.Err() != nil || o.problem.Reason == ReasonByteBudget)
 		return o
 	}
 }
@@ -77,7 +82,7 @@ func (e *engine) fetch(ctx context.Context, c *live, t verifier.Target) (outcome
 	g := &gauge{total: t.Length}
 	c.progress.Store(g)
 	defer c.progress.Store(nil)
-	d := download{repo: e.p.Repository, images: e.p.Images, target: t, flushBytes: e.cfg.FlushBytes, uptime: e.p.System.Uptime,
+	d := download{repo: metered{e.p.Repository, e.account}, images: e.p.Images, target: t, flushBytes: e.cfg.FlushBytes, uptime: e.p.System.Uptime,
 		progress: func(done, resumed int64) { g.note(done, resumed, e.p.System.Uptime()) }}
 	v, err := d.run(ctx)
 	if err != nil {

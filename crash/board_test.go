@@ -74,7 +74,7 @@ func (b *board) configure() error {
 	line("anchor = %q\nstate = %q\nsocket = %q", b.inside(b.flash("root.json")), b.inside(b.state), b.inside(b.socket()))
 	line("[device]\nid = \"one\"\nhardware = %q\nchannel = \"stable\"", hardware)
 	line("[repository]\nmetadata = \"%s/metadata/\"\ntargets = \"%[1]s/targets/\"", b.lab.url)
-	line("poll = \"1h\"\nbackoff_min = \"1s\"\nbackoff_max = \"1s\"")
+	line("poll = \"1h\"\nbackoff_min = \"1s\"\nbackoff_max = \"1s\"\nday_bytes_max = 1000000000")
 	line("[reboot]\ncommand = [\"touch\", %q]\nboot_id = %q", b.inside(b.run("reboot")), b.inside(b.run("boot_id")))
 	line("[[component]]\nname = %q\ntarget = %q\nhook = %q\nreboot = true", component, targetPath, b.lab.hook)
 	line("env = { AB_DIR = %q }\n[component.health]\nevery = \"1s\"\ndeadline = \"1m\"", b.inside(b.flash("ab")))

@@ -39,7 +39,7 @@ type Timeouts struct {
 	Install time.Duration // default 2 h: 4 GiB at 600 KB/s
 	Verify  time.Duration // default 30 min
 	Switch  time.Duration // try, confirm and reject: default 5 min, as a service may be restarted
-	Health  time.Duration // the hook's health verb, the HTTP request and each check: default 1 min
+	Health  time.Duration // the hook's health verb, the HTTP request, each check, and the gate hook: default 1 min
 	Grace   time.Duration // default 10 s
 }
 
@@ -71,7 +71,7 @@ func (t Timeouts) of(verb agent.Verb) time.Duration {
 		return t.Install
 	case agent.VerbVerify:
 		return t.Verify
-	case agent.VerbHealth:
+	case agent.VerbHealth, agent.VerbGate:
 		return t.Health
 	}
 	return t.Switch

@@ -72,11 +72,13 @@ func (r *Runner) do(ctx context.Context, verb agent.Verb, j agent.Job) error {
 		return r.verify(ctx, j)
 	case agent.VerbHealth:
 		return r.health(ctx, j)
+	case agent.VerbGate:
+		return r.gate(ctx, j)
 	case agent.VerbTry, agent.VerbConfirm, agent.VerbReject:
 		_, err := r.hook(ctx, verb, j)
 		return err
 	}
-	return problem(agent.ReasonHookFailed, nil, "verb %q: expected verify, try, confirm, reject or health", verb)
+	return problem(agent.ReasonHookFailed, nil, "verb %q: expected verify, try, confirm, reject, health or gate", verb)
 }
 
 // turn waits until no other run of the component is under way. The caller calls done when its own run is over.

@@ -58,11 +58,11 @@ func still(s agent.Status) (quiet, document []byte, err error) {
 	if document, err = json.Marshal(s); err != nil {
 		return nil, nil, err
 	}
-	s.Counters = agent.Counters{}
+	s.Counters, s.Budget = agent.Counters{}, nil
 	s.Repository.NextIn = 0
 	components := make([]agent.ComponentStatus, len(s.Components))
 	for i, c := range s.Components {
-		c.Progress = nil
+		c.Progress, c.Gates = nil, agent.StillGates(c.Gates)
 		if c.Waiting != nil {
 			waiting := *c.Waiting
 			waiting.Left = 0

@@ -155,6 +155,9 @@ func describe(c agent.Change) string {
 	if c.Time != nil {
 		parts = append(parts, "time")
 	}
+	if c.Device != nil {
+		parts = append(parts, "device")
+	}
 	for _, e := range c.Events {
 		parts = append(parts, "and tell: "+string(e.Kind))
 	}

@@ -59,6 +59,7 @@ type publication struct {
 	day       int    // after epoch
 	index     int64  // rollback_index; 0: one more than the component's last
 	root      bool   // a new root comes with it
+	urgent    bool
 }
 
 // publishAll publishes one release of rootfs after the other.
@@ -121,7 +122,7 @@ func (r *repository) addition(path string, p publication) publish.Addition {
 	}
 	r.releases[p.component] = append(r.releases[p.component], image)
 	r.known = append(r.known, known{image: image, id: hash(image), how: p.how, index: index})
-	info := release.Info{Version: version, RollbackIndex: &index}
+	info := release.Info{Version: version, RollbackIndex: &index, Urgent: p.urgent}
 	if p.requires > 0 {
 		info.Requires = []release.Requirement{{Component: rootfs, RollbackIndex: p.requires}}
 	}

@@ -93,6 +93,9 @@ type Scenario struct {
 	chaos *chaos
 	// stolenTime: a thief has the timestamp key for a while, and drives the time's floor ahead.
 	stolenTime bool
+	// tune changes the device's config, and equip what it is made of; nil: as they are.
+	tune  func(*World, *agent.Config)
+	equip func(*World, *agent.Ports)
 	// unchecked is for the contract tests: nothing in such a world is the agent's doing.
 	unchecked bool
 	// end says that the device is where it should come to.
@@ -140,6 +143,9 @@ func (s Scenario) config(w *World) agent.Config {
 			continue
 		}
 		c.Components = append(c.Components, x)
+	}
+	if s.tune != nil {
+		s.tune(w, &c)
 	}
 	return c
 }

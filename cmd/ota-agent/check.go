@@ -78,7 +78,9 @@ func atRest(s agent.Status) bool {
 			return false
 		}
 		switch c.Waiting.Reason {
-		case agent.ReasonPaused, agent.ReasonRollout, agent.ReasonRequires, agent.ReasonRequiresCycle, agent.ReasonBackoff, agent.ReasonHeld:
+		case agent.ReasonPaused, agent.ReasonRollout, agent.ReasonRequires, agent.ReasonRequiresCycle, agent.ReasonBackoff, agent.ReasonHeld,
+			agent.ReasonInhibited, agent.ReasonWindow, agent.ReasonClockUnsure, agent.ReasonByteBudget, agent.ReasonMetered,
+			agent.ReasonBattery, agent.ReasonTemperature, agent.ReasonGateHook:
 		default:
 			return false
 		}

@@ -51,6 +51,7 @@ func (c *cli) commands() []command {
 			f.BoolVar(&c.wait, "wait", false, "go on until no component has anything left to do, and show what happens")
 		}},
 		{name: "watch", short: "show what the agent does, until interrupted", run: c.watch},
+		{name: "explain", args: " [COMPONENT]", short: "show each gate, what is waited for, and what would change it", argsMax: 1, run: c.explain},
 		{name: "pause", short: "start no download and no installation until resume", run: c.operate("pause", "paused")},
 		{name: "resume", short: "end a pause", run: c.operate("resume", "resumed")},
 		{name: "bandwidth", args: " RATE", short: "cap downloads at RATE (200k, 1M; bytes/s), unlimited or default, until the next start", argsMin: 1, argsMax: 1,

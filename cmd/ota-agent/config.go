@@ -7,6 +7,7 @@ import (
 
 	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/agent/fetch"
+	"github.com/ota-agent/ota-agent/agent/lookout"
 	"github.com/ota-agent/ota-agent/install"
 	"github.com/ota-agent/ota-agent/mqtt"
 )
@@ -22,10 +23,11 @@ const (
 
 // settings are a config that was checked, in the forms in which the packages take it.
 type settings struct {
-	agent agent.Config // without the anchor's bytes
-	fetch fetch.Config // without clock and log
-	hooks map[string]install.ComponentConfig
-	mqtt  *mqtt.Config // without clock and randomness; nil: no broker
+	agent   agent.Config // without the anchor's bytes
+	fetch   fetch.Config // without clock and log
+	hooks   map[string]install.ComponentConfig
+	mqtt    *mqtt.Config // without clock and randomness; nil: no broker
+	lookout lookout.Config
 
 	anchor, state, socket string
 	bootID                string
@@ -56,6 +58,7 @@ func loadSettings(path string) (settings, error) {
 		socket: c.socket("socket", orDefault(file.Socket, defaultSocket)),
 	}
 	s.agent = c.agent(file)
+	s.agent.Gates, s.lookout = c.gates(file.Gates, s.socket)
 	s.fetch = c.repository(file.Repository)
 	s.reboot, s.bootID = c.reboot(file.Reboot)
 	s.hooks = map[string]install.ComponentConfig{}
@@ -75,6 +78,7 @@ func (c *checker) agent(file configFile) agent.Config {
 		Poll:          c.duration("repository.poll", r.Poll, 6*time.Hour, time.Minute, 30*24*time.Hour),
 		BackoffMin:    c.duration("repository.backoff_min", r.BackoffMin, 30*time.Second, time.Second, 24*time.Hour),
 		BackoffMax:    c.duration("repository.backoff_max", r.BackoffMax, 24*time.Hour, time.Second, 7*24*time.Hour),
+		DayBytesMax:   c.dayBytes(r.DayBytesMax),
 		RepositoryURL: shownURL(r.Metadata),
 		BandwidthMax:  r.BandwidthMax,
 	}

@@ -19,6 +19,7 @@ type configFile struct {
 	Device     deviceTable     `toml:"device"`
 	Repository repositoryTable `toml:"repository"`
 	Reboot     rebootTable     `toml:"reboot"`
+	Gates      gatesTable      `toml:"gates"`
 	MQTT       *mqttTable      `toml:"mqtt"`
 	Component  []component     `toml:"component"`
 }
@@ -46,6 +47,7 @@ type repositoryTable struct {
 	BackoffMax      string   `toml:"backoff_max"`
 	RateMin         int64    `toml:"rate_min"`
 	BandwidthMax    int64    `toml:"bandwidth_max"`
+	DayBytesMax     int64    `toml:"day_bytes_max"`
 	HashPrefix      *bool    `toml:"hash_prefix"`
 }
 
@@ -67,12 +69,13 @@ type mqttTable struct {
 }
 
 type component struct {
-	Name   string            `toml:"name"`
-	Target string            `toml:"target"`
-	Hook   string            `toml:"hook"`
-	Reboot bool              `toml:"reboot"`
-	Env    map[string]string `toml:"env"`
-	Health healthTable       `toml:"health"`
+	Name               string            `toml:"name"`
+	Target             string            `toml:"target"`
+	Hook               string            `toml:"hook"`
+	Reboot             bool              `toml:"reboot"`
+	Env                map[string]string `toml:"env"`
+	UrgentSkipsWindows bool              `toml:"urgent_skips_windows"`
+	Health             healthTable       `toml:"health"`
 }
 
 type healthTable struct {

@@ -100,13 +100,14 @@ func componentKey(i int, key string) string { return fmt.Sprintf("component[%d].
 func (c *checker) component(i int, t component) agent.Component {
 	key := func(k string) string { return componentKey(i, k) }
 	cfg := agent.Component{
-		Name:          c.name(key("name"), t.Name),
-		Target:        c.target(key("target"), t.Target),
-		Hook:          c.path(key("hook"), t.Hook),
-		Reboot:        t.Reboot,
-		TrialDeadline: c.duration(key("health.deadline"), t.Health.Deadline, 10*time.Minute, trialMin, trialMax),
-		TrialSettle:   c.duration(key("health.settle"), t.Health.Settle, 0, 0, trialMax),
-		HealthEvery:   c.duration(key("health.every"), t.Health.Every, 5*time.Second, time.Second, 10*time.Minute),
+		Name:               c.name(key("name"), t.Name),
+		Target:             c.target(key("target"), t.Target),
+		Hook:               c.path(key("hook"), t.Hook),
+		Reboot:             t.Reboot,
+		UrgentSkipsWindows: t.UrgentSkipsWindows,
+		TrialDeadline:      c.duration(key("health.deadline"), t.Health.Deadline, 10*time.Minute, trialMin, trialMax),
+		TrialSettle:        c.duration(key("health.settle"), t.Health.Settle, 0, 0, trialMax),
+		HealthEvery:        c.duration(key("health.every"), t.Health.Every, 5*time.Second, time.Second, 10*time.Minute),
 	}
 	if cfg.TrialSettle >= cfg.TrialDeadline {
 		c.wrong(key("health.settle"), "want less than deadline (%s), got %s", cfg.TrialDeadline, cfg.TrialSettle)

@@ -110,6 +110,16 @@ func TestConfigRefusals(t *testing.T) {
 		{"two with one name", change{"", "[[component]]\nname = \"app\"\ntarget = \"b\"\nhook = \"/b\"\n"}, 12, `two components "app"`, ""},
 		{"reserved environment", change{`name = "app"`, "name = \"app\"\nenv = { OTA_SLOT = \"A\" }"}, 9, `OTA_SLOT`, ""},
 		{"settle after the deadline", change{"", "[component.health]\nsettle = \"10m\"\n"}, 12, `less than deadline`, ""},
+		{"a window of no day", change{"", "[gates]\ninstall_windows = [\"01:00-05:00\", \"Someday 01:00-05:00\"]\n"}, 12, `want days such as Mon-Fri or Sat,Sun, got "Someday"`, ""},
+		{"a window without an end", change{"", "[gates]\ndownload_windows = [\"01:00\"]\n"}, 12, `"gates.download_windows": want two different times`, ""},
+		{"too many windows", change{"", "[gates]\ndownload_windows = [" + strings.Repeat(`"01:00-02:00",`, 17) + "]\n"}, 12, `at most 16 windows, got 17`, ""},
+		{"a zone that nobody knows", change{"", "[gates]\nzone = \"Europe/Atlantis\"\n"}, 12, `does not know the time zone "Europe/Atlantis"`, "tzdata"},
+		{"a zone outside of its place", change{"", "[gates]\nzone = \"../../etc/shadow\"\n"}, 12, `does not know the time zone`, "tzdata"},
+		{"a battery beyond full", change{"", "[gates]\nbattery_min = 101\n"}, 12, `want 0 to 100 percent, got 101`, ""},
+		{"a temperature below zero", change{"", "[gates]\ntemperature_max = -1\n"}, 12, `want 0 to 150`, ""},
+		{"a deferral of minutes", change{"", "[gates]\ndefer_max = \"5m\"\n"}, 12, `want 1h0m0s to`, ""},
+		{"a relative gate hook", change{"", "[gates]\nhook = \"gate\"\n"}, 12, `absolute path`, ""},
+		{"a budget of kilobytes", change{`targets = `, "day_bytes_max = 5000\ntargets = "}, 6, `want 1000000 to 1000000000000 bytes a day, or 0`, ""},
 		{"rtc", change{`hardware = `, "rtc = \"maybe\"\nhardware = "}, 3, `one of auto, none`, ""},
 		{"no reboot command", change{"", "[reboot]\ncommand = []\n"}, 12, `got nothing`, ""},
 		{"broker without scheme", change{"", "[mqtt]\nbroker = \"broker:1883\"\n"}, 12, `tls://HOST:8883`, ""},
@@ -184,6 +194,7 @@ func TestNearest(t *testing.T) {
 func FuzzConfig(f *testing.F) {
 	f.Add(minimal)
 	f.Add("[mqtt]\nbroker = \"tls://x\"\n[component.health]\n[[component]]\nenv.A = \"b\"\n")
+	f.Add("[gates]\ninstall_windows = [\"Mon 01:00-02:00\"]\nzone = \"Europe/Berlin\"\n")
 	f.Add("a = {b = [1, {c = 1.5}], \"d.e\" = 1979-05-27}\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		var file configFile
@@ -197,6 +208,7 @@ func FuzzConfig(f *testing.F) {
 		c := &checker{file: "config.toml", at: at}
 		c.agent(file)
 		c.repository(file.Repository)
+		c.gates(file.Gates, "/run/agent.sock")
 		for i, comp := range file.Component {
 			c.hook(i, comp)
 		}

@@ -130,7 +130,7 @@ func jsonNames(t reflect.Type) []string {
 		}
 		for i := range t.NumField() {
 			name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-			if name == "-" {
+			if name == "-" || !t.Field(i).IsExported() {
 				continue
 			}
 			nested := jsonNames(t.Field(i).Type)
@@ -175,6 +175,11 @@ func TestExampleConfigIsValid(t *testing.T) {
 	}
 	for name, pair := range map[string][2]any{
 		"poll":        {s.agent.Poll, every.agent.Poll},
+		"day_bytes":   {s.agent.DayBytesMax, every.agent.DayBytesMax},
+		"zone":        {s.agent.Gates.Zone, every.agent.Gates.Zone},
+		"inhibit":     {s.agent.Gates.InhibitDir, every.agent.Gates.InhibitDir},
+		"battery":     {s.agent.Gates.BatteryMin, every.agent.Gates.BatteryMin},
+		"temperature": {s.agent.Gates.TemperatureMax, every.agent.Gates.TemperatureMax},
 		"backoff_min": {s.agent.BackoffMin, every.agent.BackoffMin},
 		"backoff_max": {s.agent.BackoffMax, every.agent.BackoffMax},
 		"rtc":         {s.agent.NoRTC, every.agent.NoRTC},

@@ -32,6 +32,11 @@ func preflight(s settings) (anchor []byte, err error) {
 			}
 		}
 	}
+	if hook := s.agent.Gates.Hook; hook != "" {
+		if err := install.Check(hook); err != nil {
+			return nil, s.wrong(exitHook, "gates.hook", err, "")
+		}
+	}
 	probe := s.fetch
 	probe.Now = time.Now // nothing is fetched
 	if r, err := fetch.New(probe); err != nil {

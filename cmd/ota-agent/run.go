@@ -71,6 +71,7 @@ func runStore(ctx context.Context, s settings, sys system, log *slog.Logger) err
 		Store: store, Images: store.Images(), Repository: repository, System: sys, Throttle: repository,
 		Installer: install.New(install.Config{Components: s.hooks, RunDir: s.hookDir(), Environ: os.Environ(), Log: log}),
 		Counters:  counters(store, repository),
+		Lookout:   &s.lookout,
 		Random:    rand.Float64,
 	}, log)
 	if err != nil {

@@ -79,6 +79,9 @@ func statusTable(s agent.Status) string {
 	if p := s.Repository.LastProblem; p != nil {
 		add("  problem", "%s (%s)", p.Text, p.Reason)
 	}
+	if s.Budget != nil {
+		add("byte budget", "%s", budgetWords(*s.Budget))
+	}
 	if s.Paused {
 		add("paused", "yes; ota-agent resume ends this")
 	}

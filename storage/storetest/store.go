@@ -175,6 +175,7 @@ func Record(component string, phase agent.Phase) agent.Record {
 		Confirmed: &rel, ConfirmedSlot: "A",
 		Rejected: []agent.Rejection{{ID: "r", Version: "1", First: problem, Last: problem, Count: 3}},
 		Held:     []agent.Hold{{ID: "h", Count: 1, Until: at}},
+		Deferral: agent.Deferral{Accrued: 3, BootID: "b", At: 5},
 	}
 }
 
@@ -216,10 +217,11 @@ func recordsAreReplaced(t *testing.T, s agent.Store) {
 
 func singlesAreKept(t *testing.T, s agent.Store) {
 	floor := agent.TimeFloor{SignedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Signers: []verifier.KeyHash{{1}, {2}}, Accrued: 36 * time.Hour}
-	commit(t, s, agent.Change{Time: &floor, Device: &agent.DeviceState{Paused: true}})
+	spent := agent.Spending{Day: 20_000, Bytes: 1 << 40}
+	commit(t, s, agent.Change{Time: &floor, Device: &agent.DeviceState{Paused: true, Spent: spent}})
 	each(t, s, func(t *testing.T, s agent.Store) {
 		st := loaded(t, s)
-		if !reflect.DeepEqual(st.Time, floor) || !st.Device.Paused {
+		if !reflect.DeepEqual(st.Time, floor) || !st.Device.Paused || st.Device.Spent != spent {
 			t.Errorf("time %+v, device %+v", st.Time, st.Device)
 		}
 	})

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/ota-agent/ota-agent/agent"
+)
+
+// explain says of a component, or of all, what it waits for, what each gate says, and what would change it.
+func (c *cli) explain(args []string) error {
+	s, err := c.status()
+	if err != nil {
+		return err
+	}
+	var t table
+	var names []string
+	for _, x := range s.Components {
+		names = append(names, x.Name)
+		if len(args) == 0 || args[0] == x.Name {
+			t.explain(x, s.BootID != "")
+			t.add("", "")
+		}
+	}
+	if len(t) == 0 {
+		return &failure{exitFailed, fmt.Errorf("there is no component %q", strings.Join(args, "")), "known here: " + strings.Join(names, ", ")}
+	}
+	t.device(s)
+	return c.ui.print("%s", align(t))
+}
+
+// A table is rows under each other.
+type table []row
+
+func (t *table) add(name, text string) { *t = append(*t, row{name, text}) }
+
+// explain explains a component. Without a running agent no gate has been asked.
+func (t *table) explain(c agent.ComponentStatus, running bool) {
+	t.add("component", c.Name)
+	t.add("  is", doingWords(c))
+	switch w := c.Waiting; {
+	case !running:
+		t.add("  waits for", "the agent: it does not run, so no gate was asked")
+	case w != nil:
+		t.add("  waits for", w.Text+" ("+string(w.Reason)+")"+leftWords(w.Left))
+		t.add("  changed by", remedy(w.Reason))
+	case c.Phase == agent.Idle:
+		t.add("  waits for", "a release: the repository names none that this device does not have")
+		t.add("  changed by", "the publisher; ota-agent check asks at once")
+	default:
+		t.add("  waits for", "nothing: it is at work")
+	}
+	t.problem("  last problem", c.Problem)
+	for _, g := range c.Gates {
+		t.gate(g)
+	}
+}
+
+func (t *table) problem(name string, p *agent.Problem) {
+	if p != nil {
+		t.add(name, p.Text+" ("+string(p.Reason)+")")
+	}
+}
+
+func doingWords(c agent.ComponentStatus) string {
+	words := string(c.Phase)
+	if c.Release != nil {
+		words += " with " + releaseWords(*c.Release)
+	}
+	if c.Slot != "" {
+		words += " in slot " + c.Slot
+	}
+	if p := c.Progress; p != nil && c.Phase == agent.Fetching {
+		words += ", " + progressWords(*p)
+	}
+	return words + "; runs " + releaseWords(c.Running)
+}
+
+func (t *table) gate(g agent.GateStatus) {
+	name := "  gate " + strings.ReplaceAll(g.Gate, "_", " ")
+	if g.Gate == "hook" {
+		name += " for " + g.Holds
+	}
+	words := g.Verdict
+	if g.Verdict == agent.VerdictClosed || g.Verdict == agent.VerdictOverridden {
+		words = strings.ToUpper(words)
+	}
+	if g.Figure != "" {
+		words += ", " + g.Figure
+	}
+	switch g.Verdict {
+	case agent.VerdictUnasked:
+		words += ": " + g.Text
+	case agent.VerdictClosed, agent.VerdictOverridden:
+		words += ", holds " + holdWords(g.Holds) + ", since " + timeWords(g.Since) + ": " + g.Text + leftWords(g.Left)
+	}
+	t.add(name, words)
+	if g.Verdict == agent.VerdictClosed {
+		t.add("", "changed by "+remedy(g.Reason))
+	}
+}
+
+func holdWords(holds string) string {
+	switch holds {
+	case "download":
+		return "downloads"
+	case "install":
+		return "installations"
+	}
+	return "downloads and installations"
+}
+
+func leftWords(left agent.Seconds) string {
+	if left <= 0 {
+		return ""
+	}
+	return ", " + durationWords(left) + " left"
+}
+
+// device is what all components share.
+func (t *table) device(s agent.Status) {
+	if s.BootID == "" {
+		t.add("next", "start the agent: systemctl start ota-agent, or ota-agent run")
+		return
+	}
+	t.add("next check", "in "+durationWords(s.Repository.NextIn)+"; a wake or ota-agent check comes first")
+	t.problem("last check failed", s.Repository.LastProblem)
+	if s.Budget != nil {
+		t.add("byte budget", budgetWords(*s.Budget))
+	}
+	t.add("time", timeWords(s.Time.Effective)+" ("+s.Time.Source+")")
+}
+
+func budgetWords(b agent.BudgetStatus) string {
+	return fmt.Sprintf("%s of %s spent today, %s left; renews in %s",
+		bytesWords(b.Spent), bytesWords(b.DayBytesMax), bytesWords(b.Left), durationWords(b.RenewsIn))
+}
+
+// remedy says what would end a wait.
+func remedy(r agent.Reason) string {
+	switch r {
+	case agent.ReasonPaused:
+		return "ota-agent resume"
+	case agent.ReasonInhibited:
+		return "removing the file; seen within a minute"
+	case agent.ReasonRequires:
+		return "the update of the component that comes first"
+	case agent.ReasonRollout:
+		return "time, and a recently signed timestamp; the publisher can shorten the rollout"
+	case agent.ReasonWindow:
+		return "time, another window in the config, or defer_max; an urgent release with urgent_skips_windows"
+	case agent.ReasonClockUnsure:
+		return "setting the clock by NTP or such; or defer_max in the config"
+	case agent.ReasonByteBudget:
+		return "the next day in UTC, or a larger day_bytes_max in the config"
+	case agent.ReasonMetered:
+		return "another link: the file goes away; or defer_max in the config"
+	case agent.ReasonBattery:
+		return "power from outside, or a fuller battery; seen within a minute"
+	case agent.ReasonTemperature:
+		return "cooling down; seen within a minute"
+	case agent.ReasonGateHook:
+		return "the gate hook's next answer (ota-agent retry asks at once), or defer_max in the config"
+	case agent.ReasonBackoff:
+		return "time, or ota-agent retry"
+	case agent.ReasonRejected, agent.ReasonDegraded, agent.ReasonHeld:
+		return "a new release, or ota-agent retry"
+	case agent.ReasonBusy:
+		return "the end of the other component's update"
+	case agent.ReasonLooking, agent.ReasonRefreshFirst, agent.ReasonTrial, agent.ReasonTrialNoRepo, agent.ReasonRebooting:
+		return "time: it is under way"
+	case agent.ReasonSlot:
+		return "the slots: see the hook's status, or reboot"
+	case agent.ReasonNotListed, agent.ReasonWrongHardware, agent.ReasonIndexTooLow, agent.ReasonMalformed:
+		return "another release, or the device's config"
+	}
+	return "time: it is tried again; ota-agent retry does so at once" // a failure
+}

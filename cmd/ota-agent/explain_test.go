@@ -1,0 +1,73 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ota-agent/ota-agent/agent"
+)
+
+// Whatever a component can wait for, explain says what would end it; what is no failure has words of its own.
+func TestEveryWaitHasARemedy(t *testing.T) {
+	failure := remedy("some failure")
+	waits := rows(t, "../../docs/status.md", "### Waiting")
+	for _, reason := range slices.Concat(waits, []string{"requires", "slot", "rejected", "held", "trial_unreachable", "not_listed", "wrong_hardware",
+		"rollback_index", "malformed"}) {
+		if words := remedy(agent.Reason(reason)); reason != "reason" && (words == "" || words == failure) {
+			t.Errorf("explain has no words for what would end %q", reason)
+		}
+	}
+	if failure == "" {
+		t.Error("explain has no words for a failure")
+	}
+}
+
+// An explanation names all gates of a document, and no text from outside gets control over the terminal.
+func TestExplanationIsWhole(t *testing.T) {
+	since := time.Date(2026, 11, 23, 1, 0, 0, 0, time.UTC)
+	c := agent.ComponentStatus{Name: "app", Phase: agent.Staged, Release: &agent.ReleaseStatus{Version: "2.0"}, Slot: "B",
+		Running: agent.ReleaseStatus{Version: "1.0"},
+		Waiting: &agent.Waiting{Reason: agent.ReasonBattery, Text: "on battery, and below 50 %"},
+		Problem: &agent.Problem{Reason: agent.ReasonCut, Text: "the body ended"},
+		Gates: []agent.GateStatus{
+			{Gate: "pause", Holds: "both", Verdict: "open"},
+			{Gate: "download_window", Holds: "download", Verdict: "overridden", Since: since, Text: "the release is urgent"},
+			{Gate: "battery", Holds: "install", Verdict: "closed", Since: since, Reason: agent.ReasonBattery, Text: "on battery, and below 50 %",
+				Figure: "on battery, 20 %"},
+			{Gate: "hook", Holds: "install", Verdict: "closed", Since: since, Reason: agent.ReasonGateHook, Text: "\x1b[2Jno", Left: 90},
+		}}
+	s := agent.Status{BootID: "b", Components: []agent.ComponentStatus{c}, Budget: &agent.BudgetStatus{DayBytesMax: 10 << 20, Spent: 4 << 20,
+		Left: 6 << 20, RenewsIn: 3600}, Repository: agent.RepositoryStatus{NextIn: 7260}}
+	var all table
+	all.explain(c, true)
+	all.device(s)
+	got := align(all)
+	want := `component               app
+  is                    staged with 2.0 in slot B; runs 1.0
+  waits for             on battery, and below 50 % (battery)
+  changed by            power from outside, or a fuller battery; seen within a minute
+  last problem          the body ended (cut)
+  gate pause            open
+  gate download window  OVERRIDDEN, holds downloads, since 2026-11-23 01:00:00 UTC: the release is urgent
+  gate battery          CLOSED, on battery, 20 %, holds installations, since 2026-11-23 01:00:00 UTC: on battery, and below 50 %
+                        changed by power from outside, or a fuller battery; seen within a minute
+  gate hook for install  CLOSED, holds installations, since 2026-11-23 01:00:00 UTC: ?[2Jno, 1m30s left
+                        changed by the gate hook's next answer (ota-agent retry asks at once), or defer_max in the config
+next check              in 2h1m; a wake or ota-agent check comes first
+byte budget             4.0 MiB of 10.0 MiB spent today, 6.0 MiB left; renews in 1h0m
+time                    never ()`
+	if plainLines(got) != plainLines(want) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// plainLines is a text without its columns.
+func plainLines(s string) string {
+	var lines []string
+	for line := range strings.Lines(s) {
+		lines = append(lines, strings.Join(strings.Fields(line), " "))
+	}
+	return strings.Join(lines, "\n")
+}
