@@ -401,3 +401,9 @@ func TestRepairsAreTold(t *testing.T) {
 		t.Error("it is told twice")
 	}
 }
+
+// with returns a changed copy.
+func (r Record) with(change func(*Record)) Record {
+	change(&r)
+	return r
+}

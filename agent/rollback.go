@@ -116,24 +116,22 @@ func rolledBack(now time.Time) *Problem {
 	return &Problem{Reason: ReasonOperator, Text: "an operator rolled it back", At: now}
 }
 
-func stepRollBack(r Record, a Action) Record {
+func (r *Record) rollBack(a *Action) {
+	r.RollbackAsked = false
 	if r.Previous == nil {
-		return Step(r, Action{Kind: Decline}, nil) // never ordered
+		return // never ordered
 	}
-	began := Step(r, Action{Kind: TakeUp, Release: r.Previous, Hook: a.Hook, Reboot: a.Reboot}, nil)
-	return began.enter(Switched, a).with(func(r *Record) {
-		r.TargetSlot, r.Back, r.Offline, r.RollbackAsked = r.PreviousSlot, true, a.Offline, false
-	})
+	r.takeUp(r.Previous, a.Hook, a.Reboot)
+	r.enter(Switched, a)
+	r.TargetSlot, r.Back, r.Offline = r.PreviousSlot, true, a.Offline
 }
 
-// stepRelent lets what was confirmed, and what the bootloader fell back from, be installed again.
-func stepRelent(r Record, a Action) Record {
-	return r.with(func(r *Record) {
-		r.RetryAsked = false
-		if r.ConfirmedSlot != a.Slot {
-			r.Confirmed, r.ConfirmedSlot, r.Degraded = nil, "", false
-		}
-	})
+// relent lets what was confirmed, and what the bootloader fell back from, be installed again.
+func (r *Record) relent(a *Action) {
+	r.RetryAsked = false
+	if r.ConfirmedSlot != a.Slot {
+		r.Confirmed, r.ConfirmedSlot, r.Degraded = nil, "", false
+	}
 }
 
 // confirm notes what a slot was confirmed with; what was confirmed in the other one is the release before.
