@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -109,7 +109,7 @@ func (s *Store) corruptNumbers() ([]int, error) {
 			numbers = append(numbers, n)
 		}
 	}
-	sort.Sort(sort.IntSlice(numbers))
+	slices.Sort(numbers)
 	return numbers, nil
 }
 
