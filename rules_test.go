@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -132,14 +133,18 @@ func TestAgentLinksNoSigningCodeAndNoBroker(t *testing.T) {
 	}
 }
 
-// TestDocumentedTestsExist: a promise in the README is worth the test that it names.
+// TestDocumentedTestsExist: a promise in a document is worth the test that it names.
 func TestDocumentedTestsExist(t *testing.T) {
 	out, err := exec.Command("git", "grep", "-hoE", "^func Test[A-Za-z0-9_]+", "--", "*_test.go").Output()
 	if err != nil {
 		t.Skipf("git grep: %v (this is not a checkout)", err)
 	}
 	have := strings.Fields(strings.ReplaceAll(string(out), "func ", ""))
-	for _, doc := range []string{"README.md", "ARCHITECTURE.md", "SECURITY.md"} {
+	docs, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, doc := range append(docs, "README.md", "ARCHITECTURE.md", "SECURITY.md") {
 		text, err := os.ReadFile(doc)
 		if err != nil {
 			t.Fatal(err)
@@ -152,8 +157,6 @@ func TestDocumentedTestsExist(t *testing.T) {
 	}
 }
 
-// The verifier does no I/O: what it may import of the standard library is listed, so that a clock, a file or a
-// goroutine can't slip in.
 // TestReadmeShowsTheExample: the README's Go code is what the verifier's example runs.
 func TestReadmeShowsTheExample(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
@@ -171,6 +174,8 @@ func TestReadmeShowsTheExample(t *testing.T) {
 	}
 }
 
+// The verifier does no I/O: what it may import of the standard library is listed, so that a clock, a file or a
+// goroutine can't slip in.
 func TestVerifierIsPure(t *testing.T) {
 	banned := []string{"os", "net", "net/http", "log", "log/slog", "math/rand", "math/rand/v2", "crypto/rand", "syscall",
 		"os/exec", "io/fs", "path/filepath", "encoding/json", "sync", "context"}
