@@ -71,7 +71,7 @@ func TestBudgetIsChargedAhead(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	for range 500 {
-		max := int64(1 + r.IntN(1<<uint(4+r.IntN(30))))
+		max := 1 + r.Int64N(1<<uint(4+r.IntN(30)))
 		b := newBudget(max, Spending{}, 0)
 		var meter, images, charges int64
 		for range 2000 {

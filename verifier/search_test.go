@@ -291,9 +291,9 @@ func TestF11_SuccinctRoles(t *testing.T) {
 		for _, b := range sum[:4] {
 			binary += fmt.Sprintf("%08b", b)
 		}
-		number := 0
+		var number uint64
 		for _, digit := range binary[:bits] {
-			number = number*2 + int(digit-'0')
+			number = number*2 + uint64(digit-'0')
 		}
 		digits := (bits + 3) / 4
 		name := "bin-" + strings.Repeat("0", digits)

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 
@@ -194,7 +195,7 @@ func (d *disk) applyEvents(c agent.Change) {
 		kept = append(kept, cloneEvent(e))
 		d.state.Journal.Last = max(d.state.Journal.Last, e.Seq)
 	}
-	slices.SortFunc(kept, func(a, b agent.Event) int { return int(int64(a.Seq - b.Seq)) })
+	slices.SortFunc(kept, func(a, b agent.Event) int { return cmp.Compare(a.Seq, b.Seq) })
 	d.state.Events = kept
 	d.w.broker.committed(c.Events)
 }
