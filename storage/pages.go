@@ -131,6 +131,9 @@ func (c *pageCheck) page(b []byte, depth int, min, max []byte) error {
 		return fmt.Errorf("nested too deep, or cut short: %w", errDamaged)
 	}
 	flags, count := binary.NativeEndian.Uint16(b[8:]), int(binary.NativeEndian.Uint16(b[10:]))
+	if flags != branchFlag && flags != leafFlag { // also where no element follows: bbolt panics at the page's kind alone
+		return fmt.Errorf("page with flags %#x: %w", flags, errDamaged)
+	}
 	if pageHeader+count*elementSize > len(b) {
 		return fmt.Errorf("%d elements in %d bytes: %w", count, len(b), errDamaged)
 	}
@@ -199,17 +202,14 @@ func parseElement(b []byte, at int, flags uint16) (element, error) {
 	u32 := func(off int) uint64 { return uint64(binary.NativeEndian.Uint32(b[at+off:])) }
 	var e element
 	var pos, keySize, valueSize uint64
-	switch flags {
-	case branchFlag:
+	if flags == branchFlag {
 		pos, keySize, e.child = u32(0), u32(4), binary.NativeEndian.Uint64(b[at+8:])
-	case leafFlag:
+	} else {
 		pos, keySize, valueSize = u32(4), u32(8), u32(12)
 		e.bucket = u32(0) == bucketFlag
 		if u32(0) > bucketFlag {
 			return e, fmt.Errorf("element with flags %#x: %w", u32(0), errDamaged)
 		}
-	default:
-		return e, fmt.Errorf("page with flags %#x: %w", flags, errDamaged)
 	}
 	start := uint64(at) + pos
 	if keySize == 0 || start+keySize+valueSize > uint64(len(b)) {

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -188,6 +189,28 @@ func TestEveryByteFlipped(t *testing.T) {
 		}
 	}
 	t.Logf("of %d bytes: the page check caught %d changes, %d more were opened", len(good), caught, opened)
+}
+
+// A page without elements says by its flags alone that it is damaged; bbolt panics at them in a goroutine of its own.
+func TestEmptyPageOfNoKind(t *testing.T) {
+	t.Parallel()
+	dir, good := seedDatabase(t)
+	caught := 0
+	for page := 2 * pageSize; page < len(good); page += pageSize {
+		for _, flags := range []uint16{0, branchFlag | leafFlag, freelistFlag, 0x1000, 0xffff} {
+			bad := bytes.Clone(good)
+			binary.NativeEndian.PutUint16(bad[page+8:], flags)
+			binary.NativeEndian.PutUint16(bad[page+10:], 0)
+			if _, err := checkPages(bytes.NewReader(bad), int64(len(bad))); errors.Is(err, errDamaged) {
+				caught++
+			}
+			must(t, os.WriteFile(filepath.Join(dir, databaseName), bad, 0o600))
+			checkDamagedStore(t, dir, fmt.Sprintf("page %d with flags %#x", page/pageSize, flags))
+		}
+	}
+	if caught == 0 {
+		t.Error("the page check caught none")
+	}
 }
 
 // checkDamagedStore opens a store whose database was tampered with, and compares it with seedDatabase's.
