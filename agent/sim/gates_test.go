@@ -353,7 +353,7 @@ const dayBytes = 4 << 10
 func budgetStory(repo *repository) (Scenario, *meter) {
 	m := &meter{images: map[int64]int64{}, metadata: map[int64]int64{}, restarts: map[int64]int64{}}
 	waited := func(w *World, s agent.Status) bool {
-		if c := status(s, rootfs); c.Waiting != nil && c.Waiting.Reason == agent.ReasonByteBudget && c.Problem != nil {
+		if c := status(s, rootfs); c.Waiting != nil && c.Waiting.Reason == agent.ReasonByteBudget && c.Problem != nil && c.Problem.Reason == agent.ReasonByteBudget {
 			w.breach("a budget that is used up counts as a failure: %+v", c.Problem)
 		}
 		return runs(2)(w, s)

@@ -47,8 +47,8 @@ var bugs = []bug{
 		file: "step.go",
 		old:  "	switch {\n	case a.Kind == Examine && p.Reason.isVerdict(),\n",
 		new: "	if %[1]s && a.Kind == Fetch && p.Reason != ReasonHashMismatch {\n		r.Attempts++\n		if r.Attempts >= 3 {\n" +
-			"			id := r.Release.ID()\n			return r.rest().with(func(r *Record) { r.Rejected = reject(r.Rejected, id, \"\", *p) })\n" +
-			"		}\n		return r\n	}\n	switch {\n	case a.Kind == Examine && p.Reason.isVerdict(),\n",
+			"			id := r.Release.ID()\n			r.rest()\n			r.Rejected = reject(r.Rejected, id, \"\", *p)\n" +
+			"		}\n		return\n	}\n	switch {\n	case a.Kind == Examine && p.Reason.isVerdict(),\n",
 	},
 	{
 		name: "floor taken from the raw clock",
