@@ -159,9 +159,12 @@ func TestSeveralTargetsInOrderUntilOneFails(t *testing.T) {
 	s.publish("targets", "snapshot", "timestamp")
 	d.download(0, "b", "a", "b")
 	d.wantAsked("2.root.json", "timestamp.json", "2.snapshot.json", "2.targets.json")
+	asked := func(name string) string { return digest("sha256", "content of "+name) + "." + name }
+	d.wantImagesAsked(asked("b"), asked("a"))
 	d.wantGot("content of b", "content of a")
 	d.download(1, "a", "c", "not there", "d")
 	d.wantAsked("2.root.json", "timestamp.json")
+	d.wantImagesAsked(asked("c"))
 	d.wantGot("content of b", "content of a", "content of c")
 }
 
