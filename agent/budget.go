@@ -23,7 +23,7 @@ const (
 )
 
 // Spending is what was charged to the byte budget. Within a day it is never below what came over the network, but for
-// budgetQuiet.
+// budgetQuiet and the metadata file that is on its way.
 type Spending struct {
 	// Day counts the days since 1970-01-01 in UTC, by the effective time.
 	Day int64 `json:"day,omitempty"`
@@ -165,10 +165,20 @@ func (a *account) status() *BudgetStatus {
 		RenewsIn: Seconds(secondsPerDay - now%secondsPerDay)}
 }
 
-// A metered repository takes the bytes of images from an account.
+// A metered repository takes the bytes of images from an account, and charges those of metadata to it.
 type metered struct {
 	Repository
 	account *account
+}
+
+// Metadata implements Repository. Each file is charged as it came, not all at the refresh's end: a process that dies in
+// each refresh of a large repository must not forget each time what that cost.
+func (m metered) Metadata(ctx context.Context, name string, bytesMax int64) ([]byte, error) {
+	b, err := m.Repository.Metadata(ctx, name, bytesMax)
+	if err := m.account.settle(); err != nil {
+		return nil, err
+	}
+	return b, err
 }
 
 // Image implements Repository.

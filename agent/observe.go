@@ -165,9 +165,6 @@ func (e *engine) refreshEnded(o outcome) error {
 	e.lastProblem = out.problem
 	changed := out.problem == nil && otherTargets(e.last.roles, out.roles)
 	e.survey.age(e.p.System.Uptime())
-	if err := e.account.settle(); err != nil {
-		return err
-	}
 	if len(out.roles) > 0 {
 		e.roles = out.roles
 	}

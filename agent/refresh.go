@@ -129,7 +129,7 @@ func (e *engine) answer(ctx context.Context) func(verifier.Request) verifier.Ans
 		if q.Source == verifier.Stored {
 			b, err = e.p.Store.Document(q.Key)
 		} else {
-			b, err = e.p.Repository.Metadata(ctx, q.Name, q.BytesMax)
+			b, err = metered{e.p.Repository, e.account}.Metadata(ctx, q.Name, q.BytesMax)
 		}
 		switch {
 		case errors.Is(err, ErrAbsent):

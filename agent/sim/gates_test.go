@@ -298,16 +298,18 @@ type meter struct {
 	images, metadata map[int64]int64
 	restarts         map[int64]int64
 	starts           int
+	fileMax          int64 // the largest metadata file so far
 	overdrawn        string
 }
 
 func (m *meter) day() int64 { return m.w.now().Unix() / (24 * 60 * 60) }
 
-// took counts bytes of an image, and looks whether they may come.
+// took counts bytes of an image, and looks whether they may come. A restart may forget, or forfeit, a step of the budget, and
+// the metadata file that had just come: what it costs is known only then.
 func (m *meter) took(n int64) {
 	day := m.day()
 	m.images[day] += n
-	if n > 0 && m.images[day]+m.metadata[day] > dayBytes+m.restarts[day]*dayBytes/8 {
+	if n > 0 && m.images[day]+m.metadata[day] > dayBytes+m.restarts[day]*(dayBytes/8+m.fileMax) {
 		m.overdrawn = fmt.Sprintf("%d bytes of images and %d of metadata came on day %d with %d restarts, and the budget is %d",
 			m.images[day], m.metadata[day], day, m.restarts[day], dayBytes)
 	}
@@ -323,6 +325,7 @@ func (r meteredMirror) Metadata(ctx context.Context, name string, bytesMax int64
 	b, err := r.mirror.Metadata(ctx, name, bytesMax)
 	r.m.total += int64(len(b))
 	r.m.metadata[r.m.day()] += int64(len(b))
+	r.m.fileMax = max(r.m.fileMax, int64(len(b)))
 	return b, err
 }
 
