@@ -3,8 +3,11 @@ package sim
 import (
 	"fmt"
 	"iter"
+	"maps"
+	"math"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -17,18 +20,18 @@ type effort struct {
 	// singles hits each stride-th step of each story with each kind of fault.
 	stride int
 	// pairStride and window choose the pairs: the first fault hits each pairStride-th step, the second each of the window
-	// steps after it; window 0: all steps to the run's end.
+	// steps after it, as far as the run goes.
 	pairStride, window int
 	// seeds is how many swarms run.
 	seeds int
 }
 
-// efforts by name. "crash" takes about a quarter of an hour of one CPU's time, "long" five hours.
+// efforts by name.
 var efforts = map[string]effort{
 	"short": {stride: 40, pairStride: 100, window: 1, seeds: 10},
 	"":      {stride: 6, pairStride: 24, window: 2, seeds: 100},
 	"crash": {stride: 1, pairStride: 1, window: 3, seeds: 3000},
-	"long":  {stride: 1, pairStride: 1, window: 0, seeds: 50000},
+	"long":  {stride: 1, pairStride: 1, window: math.MaxInt / 2, seeds: 50000},
 }
 
 func effortOf(t testing.TB) effort {
@@ -43,16 +46,54 @@ func effortOf(t testing.TB) effort {
 	return e
 }
 
-// A job is one world to run.
+// A job is one world to run, or with window all those in which a second fault follows the planned one.
 type job struct {
 	s         Scenario
 	seed      uint64
 	plan      map[int]Fault
+	window    int    // of the second faults; 0: none follows
 	suspended int    // the step after which the device is suspended; 0: it is not
 	replay    string // the command that runs a swarm again
 }
 
-// runAll runs jobs on all CPUs and fails with the first that goes wrong. It returns how many ran.
+// run runs the job's worlds until one goes wrong. It returns how many ran, and what went wrong.
+func (j job) run(t *testing.T) (n int64, bad string) {
+	if j.window == 0 {
+		_, bad = j.play(t)
+		return 1, bad
+	}
+	first := slices.Collect(maps.Keys(j.plan))[0]
+	for second := first + 1; second <= first+j.window; second++ {
+		for _, g := range Faults {
+			pair := j
+			pair.plan = map[int]Fault{first: j.plan[first], second: g}
+			steps, bad := pair.play(t)
+			switch {
+			case bad != "":
+				return n, bad
+			case steps < second: // the run is over before, and so is that of each later second fault
+				return n, ""
+			}
+			n++
+		}
+	}
+	return n, ""
+}
+
+// play runs one world. It returns how many steps it took, and what went wrong.
+func (j job) play(t *testing.T) (steps int, bad string) {
+	w, why := play(j.s, j.seed, j.plan)
+	if why == "" {
+		return w.steps, ""
+	}
+	replay := j.replay
+	if replay == "" {
+		replay = replayOf(t, j)
+	}
+	return w.steps, fmt.Sprintf("%s\nfaults: %v, seed %d\n%s\n%s\n%s\n%s", why, j.plan, j.seed, replay, w.tail(), why, replay)
+}
+
+// runAll runs jobs on all CPUs and fails with the first that goes wrong. It returns how many worlds ran.
 func runAll(t *testing.T, jobs iter.Seq[job]) int {
 	t.Helper()
 	queue := make(chan job)
@@ -62,15 +103,11 @@ func runAll(t *testing.T, jobs iter.Seq[job]) int {
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for j := range queue {
-				if w, why := play(j.s, j.seed, j.plan); why != "" {
-					replay := j.replay
-					if replay == "" {
-						replay = replayOf(t, j)
-					}
-					text := fmt.Sprintf("%s\nfaults: %v, seed %d\n%s\n%s\n%s\n%s", why, j.plan, j.seed, replay, w.tail(), why, replay)
+				ran, text := j.run(t)
+				if text != "" {
 					bad.CompareAndSwap(nil, &text)
 				}
-				done.Add(1)
+				done.Add(ran)
 			}
 		})
 	}
@@ -163,19 +200,10 @@ func TestCrashAgain(t *testing.T) {
 
 func pairs(s Scenario, steps int, e effort) iter.Seq[job] {
 	return func(yield func(job) bool) {
-		for first := 1; first <= steps; first += e.pairStride {
-			last := first + e.window
-			if e.window == 0 {
-				last = steps + first // the first fault may cost up to all steps so far
-			}
-			for second := first + 1; second <= last; second++ {
-				for _, f := range Faults {
-					for _, g := range Faults {
-						if !yield(job{s: s, seed: 1, plan: map[int]Fault{first: f, second: g}}) {
-							return
-						}
-					}
-				}
+		for j := range singles(s, steps, e.pairStride, Faults) {
+			j.window = e.window
+			if !yield(j) {
+				return
 			}
 		}
 	}
