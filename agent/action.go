@@ -44,7 +44,7 @@ const (
 	Condemn ActionKind = "condemn"
 	// Withdraw begins the way back without a verdict: → rejecting.
 	Withdraw ActionKind = "withdraw"
-	// GiveUp is Withdraw after a trial that could not reach the repository.
+	// GiveUp is Withdraw after a trial that could not reach the repository, or refused the very release that is on trial.
 	GiveUp ActionKind = "give_up"
 	// Settle ends the way back: rejecting → idle.
 	Settle ActionKind = "settle"

@@ -7,15 +7,15 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// An image ships its own trust anchor. One that is newer than what is trusted so far is used from the first boot on, but
-// adopted only once its image has proved itself: a device that goes back must find its trust as it was, or a root
-// that nobody published would lock the older image out for ever.
+// An image ships its own trust anchor, and maybe floors beside it. Where they demand more than what is trusted so far, they are
+// used from the first boot on, but adopted only once their image has proved itself: a device that goes back must find its trust
+// as it was, or a root that nobody published would lock the older image out for ever.
 
 // A keeper makes durable what a refresh accepts.
 type keeper struct {
 	e       *engine
 	refresh *verifier.Refresh
-	// nothing is kept: it hangs on an anchor that is on trial.
+	// nothing is kept: it hangs on an anchor, or floors, that are on trial.
 	nothing bool
 	// anchor, where not nil, is to be kept as well: an older image's chain of roots then leads through it.
 	anchor *verifier.Document
@@ -25,7 +25,8 @@ type keeper struct {
 func (e *engine) keeper(r *verifier.Refresh, began verifier.Floors, onTrial bool) *keeper {
 	k := &keeper{e: e, refresh: r}
 	anchor := verifier.Document{Key: verifier.Key{Role: verifier.Root, Version: r.Trusted()[0].Version}, Bytes: e.cfg.Anchor}
-	if onTrial && anchor.Key.Version > began.RootVersion {
+	if now := r.Floors(); onTrial && (now.RootVersion > began.RootVersion ||
+		now.Timestamp.Version > began.Timestamp.Version || now.Snapshot.Version > began.Snapshot.Version) {
 		k.nothing = true
 		return k
 	}

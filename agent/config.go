@@ -13,6 +13,8 @@ type Config struct {
 	Components []Component
 	// Anchor is the root.json shipped with the device.
 	Anchor []byte
+	// Minimum are the floors shipped with it, made for this very anchor (verifier.Refresh.Demand); the zero value: none.
+	Minimum verifier.Floors
 	// LastFailure is why the process before this one ended, where it failed; nil: it did not, or nobody knows.
 	LastFailure *Problem
 	// BuildTime is when the agent was built: the effective time is never below it. Zero: not known.

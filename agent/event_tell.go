@@ -56,7 +56,7 @@ func tellEnd(from, to Record) []Event {
 		e.Kind, e.Problem = EventRejected, &rejected.Last
 	case from.Phase == Rejecting && to.Unreachable == id:
 		e.Kind = EventGivenUp
-		e.Problem = &Problem{Reason: ReasonTrialNoRepo, Text: "the trial did not reach the repository"}
+		e.Problem = &Problem{Reason: ReasonTrialNoRepo, Text: "the trial did not reach the repository, or refused the release itself"}
 	case from.Verdict != nil:
 		e.Problem = from.Verdict
 	}

@@ -151,7 +151,7 @@ func (r Record) remembered(id string, now time.Time) *Waiting {
 	}
 	for _, h := range r.Held {
 		if h.ID == id && now.Before(h.Until) {
-			return &Waiting{Reason: ReasonHeld, Text: fmt.Sprintf("%d trials of this release could not reach the repository", h.Count),
+			return &Waiting{Reason: ReasonHeld, Text: fmt.Sprintf("%d trials of this release could not reach the repository, or refused the release itself", h.Count),
 				Left: SecondsOf(h.Until.Sub(now))}
 		}
 	}
@@ -287,6 +287,11 @@ func nextTrial(r Record, f Facts) Action {
 		return Action{Kind: Enter}
 	}
 	if !r.Back && f.Offer.left(r) {
+		if f.Offer.id() == r.Release.ID() {
+			// The release before took it, and its own config, anchor or floors refuse it. Brought back without being
+			// counted, it would be taken up again at once, for ever.
+			return Action{Kind: GiveUp}
+		}
 		return Action{Kind: Withdraw}
 	}
 	reached := f.Reached || r.Local || r.Offline

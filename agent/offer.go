@@ -16,8 +16,8 @@ func (c Component) TargetPath(d Device) string {
 }
 
 // judge decides whether a release that the repository lists may run on this device. floor is the component's
-// rollback_index floor, and holds says that its signers still count (else it is void: fast-forward recovery).
-func judge(found verifier.Found, d Device, floor verifier.Floor, holds bool) Offer {
+// rollback_index floor; 0: none, or it is void (fast-forward recovery).
+func judge(found verifier.Found, d Device, floor int64) Offer {
 	o := Offer{Known: true, Release: &Release{Target: found.Target, Signers: found.Signers}}
 	info, err := release.Parse(found.Target.Custom)
 	if err != nil {
@@ -30,20 +30,30 @@ func judge(found verifier.Found, d Device, floor verifier.Floor, holds bool) Off
 			"target %s is for hardware %s, this device is %q", found.Target.Path, strings.Join(info.Hardware, ", "), d.Hardware)}
 		return o
 	}
-	if floor.Version > 0 && holds {
-		o.Problem = judgeIndex(found.Target.Path, info, floor.Version)
+	if floor > 0 {
+		o.Problem = judgeIndex(found.Target.Path, info, floor)
 	}
 	return o
+}
+
+// indexFloor is the higher one of what this device has confirmed and what its image demands, as far as these still count.
+func indexFloor(holds func(verifier.Floor) bool, confirmed, demanded verifier.Floor) (floor int64) {
+	for _, f := range [...]verifier.Floor{confirmed, demanded} {
+		if holds(f) {
+			floor = max(floor, f.Version)
+		}
+	}
+	return floor
 }
 
 func judgeIndex(path string, info release.Info, floor int64) *Problem {
 	switch {
 	case info.RollbackIndex == nil:
 		return &Problem{Reason: ReasonIndexTooLow, Text: fmt.Sprintf(
-			"target %s has no rollback_index, and this device has confirmed index %d: the publisher must give it one", path, floor)}
+			"target %s has no rollback_index, and this device demands index %d: the publisher must give it one", path, floor)}
 	case *info.RollbackIndex < floor:
 		return &Problem{Reason: ReasonIndexTooLow, Text: fmt.Sprintf(
-			"target %s has rollback_index %d, and this device has confirmed index %d", path, *info.RollbackIndex, floor)}
+			"target %s has rollback_index %d, and this device demands index %d, which it has confirmed or its image ships", path, *info.RollbackIndex, floor)}
 	}
 	return nil
 }

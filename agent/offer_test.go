@@ -22,33 +22,56 @@ func TestJudge(t *testing.T) {
 	for name, c := range map[string]struct {
 		custom string
 		floor  int64
-		holds  bool
 		want   Reason
 	}{
-		"no custom object":                    {"", 0, true, ""},
-		"for this hardware":                   {`{"ota":{"hardware":["board-a","board-b"]}}`, 0, true, ""},
-		"for other hardware":                  {`{"ota":{"hardware":["board-b"]}}`, 0, true, ReasonWrongHardware},
-		"index above the floor":               {`{"ota":{"rollback_index":6}}`, 5, true, ""},
-		"index at the floor":                  {`{"ota":{"rollback_index":5}}`, 5, true, ""},
-		"index below the floor":               {`{"ota":{"rollback_index":4}}`, 5, true, ReasonIndexTooLow},
-		"no index, and a floor":               {`{"ota":{}}`, 5, true, ReasonIndexTooLow},
-		"no custom object, and a floor":       {"", 5, true, ReasonIndexTooLow},
-		"index below a floor of revoked keys": {`{"ota":{"rollback_index":4}}`, 5, false, ""},
-		"an ota object that is not one":       {`{"ota":7}`, 0, true, ReasonMalformed},
-		"an index that is not a whole number": {`{"ota":{"rollback_index":1.5}}`, 0, true, ReasonMalformed},
+		"no custom object":                    {"", 0, ""},
+		"for this hardware":                   {`{"ota":{"hardware":["board-a","board-b"]}}`, 0, ""},
+		"for other hardware":                  {`{"ota":{"hardware":["board-b"]}}`, 0, ReasonWrongHardware},
+		"index above the floor":               {`{"ota":{"rollback_index":6}}`, 5, ""},
+		"index at the floor":                  {`{"ota":{"rollback_index":5}}`, 5, ""},
+		"index below the floor":               {`{"ota":{"rollback_index":4}}`, 5, ReasonIndexTooLow},
+		"no index, and a floor":               {`{"ota":{}}`, 5, ReasonIndexTooLow},
+		"no custom object, and a floor":       {"", 5, ReasonIndexTooLow},
+		"an ota object that is not one":       {`{"ota":7}`, 0, ReasonMalformed},
+		"an index that is not a whole number": {`{"ota":{"rollback_index":1.5}}`, 0, ReasonMalformed},
 	} {
 		var custom []byte
 		if c.custom != "" {
 			custom = []byte(c.custom)
 		}
 		found := verifier.Found{Target: verifier.Target{Path: "p", SHA256: make([]byte, 32), Custom: custom}}
-		o := judge(found, device, verifier.Floor{Version: c.floor}, c.holds)
+		o := judge(found, device, c.floor)
 		var got Reason
 		if o.Problem != nil {
 			got = o.Problem.Reason
 		}
 		if got != c.want {
 			t.Errorf("%s: reason %q, expected %q (%v)", name, got, c.want, o.Problem)
+		}
+	}
+}
+
+// TestIndexFloor: what a device confirmed and what its image ships each count for as long as their keys do.
+func TestIndexFloor(t *testing.T) {
+	good, revoked := verifier.KeyHash{1}, verifier.KeyHash{2}
+	holds := func(f verifier.Floor) bool { return len(f.Signers) > 0 && f.Signers[0] == good }
+	floor := func(version int64, by verifier.KeyHash) verifier.Floor {
+		return verifier.Floor{Version: version, Signers: []verifier.KeyHash{by}}
+	}
+	for name, c := range map[string]struct {
+		confirmed, demanded verifier.Floor
+		want                int64
+	}{
+		"none":                         {verifier.Floor{}, verifier.Floor{}, 0},
+		"confirmed":                    {floor(5, good), verifier.Floor{}, 5},
+		"confirmed, its keys revoked":  {floor(5, revoked), verifier.Floor{}, 0},
+		"demanded":                     {verifier.Floor{}, floor(6, good), 6},
+		"demanded, its keys revoked":   {floor(5, good), floor(6, revoked), 5},
+		"confirmed above the demanded": {floor(7, good), floor(6, good), 7},
+		"only the lower one counts":    {floor(7, revoked), floor(6, good), 6},
+	} {
+		if got := indexFloor(holds, c.confirmed, c.demanded); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}
 }

@@ -86,7 +86,7 @@ type Record struct {
 	Offline bool `json:"offline,omitempty"`
 	// Verdict, in rejecting, is why; nil brings the old release back without a verdict.
 	Verdict *Problem `json:"verdict,omitempty"`
-	// Unreachable, after a trial that could not reach its repository: the release to count it against if the
+	// Unreachable, after a trial that was given up: the release to count it against if the
 	// old release can.
 	Unreachable string `json:"unreachable,omitempty"`
 
@@ -121,7 +121,7 @@ type Rejection struct {
 	Count   int     `json:"count"`
 }
 
-// A Hold keeps back a release whose trials could not reach the repository.
+// A Hold keeps back a release whose trials were given up.
 type Hold struct {
 	ID    string    `json:"id"`
 	Count int       `json:"count"`

@@ -54,6 +54,9 @@ func (e *engine) refreshOnce(ctx context.Context, paths map[string]string, old r
 	now, source, floor := e.effectiveTime()
 	learned, began := e.book.timeFloor().SignedAt, e.book.floors()
 	r, err := verifier.Begin(e.cfg.Anchor, began, now, e.cfg.Limits)
+	if err == nil && e.cfg.Minimum.RootVersion > 0 {
+		err = r.Demand(e.cfg.Minimum)
+	}
 	if err != nil {
 		out.problem = problemOf(err, now)
 		return out
@@ -117,8 +120,8 @@ func (e *engine) find(ctx context.Context, r *verifier.Refresh, path, component 
 	if err != nil {
 		return Offer{}, false, fmt.Errorf("find target %s: %w", path, err)
 	}
-	floor := floors.Index[component]
-	return judge(found, e.cfg.Device, floor, search.Holds(floor)), found.Role == verifier.Targets, nil
+	floor := indexFloor(search.Holds, floors.Index[component], e.cfg.Minimum.Index[component])
+	return judge(found, e.cfg.Device, floor), found.Role == verifier.Targets, nil
 }
 
 // answer answers the verifier's requests from the store and the repository. A failure is never absence.

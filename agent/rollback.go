@@ -34,7 +34,8 @@ func (e *engine) rollback(name string) error {
 
 // noRollback is the package's noRollback with what the engine knows.
 func (e *engine) noRollback(c *live, r Record) *Problem {
-	p := noRollback(r, c.slots, e.book.floors().Index[c.name].Version, e.book.records())
+	floor := max(e.book.floors().Index[c.name].Version, e.cfg.Minimum.Index[c.name].Version)
+	p := noRollback(r, c.slots, floor, e.book.records())
 	if p != nil {
 		p.At, _, _ = e.effectiveTime()
 	}
@@ -72,7 +73,7 @@ func noRollback(r Record, s *Slots, floor int64, records map[string]Record) *Pro
 	}
 	index := confirmedIndex(Record{Confirmed: r.Previous})
 	if floor > 0 && index < floor {
-		return refuse(ReasonIndexTooLow, "release %s has rollback_index %d, and this device has confirmed index %d",
+		return refuse(ReasonIndexTooLow, "release %s has rollback_index %d, and this device demands index %d, which it has confirmed or its image ships",
 			describe(r.Previous), index, floor)
 	}
 	return wanted(r, index, records, refuse)

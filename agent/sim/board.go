@@ -21,6 +21,7 @@ const (
 	unhealthy    = "unhealthy"     // boots, but its health check says no
 	neverStarts  = "never-starts"  // hangs before the agent starts
 	breaksUplink = "breaks-uplink" // boots, healthy, but reaches no repository
+	demanding    = "demanding"     // boots, healthy, but the floors that it ships refuse the repository
 	tornHook     = "torn-hook"     // boots, but every verb of its hook fails
 	fineOnce     = "fine-once"     // fine, until another release was confirmed: that one has changed what both share
 )

@@ -20,6 +20,7 @@ func (w *World) check() {
 		w.checkRecord(w.disk.state.Records[b.component])
 	}
 	w.checkTrust()
+	w.checkMinimum()
 	w.checkTime()
 	w.checkImages()
 }
@@ -101,6 +102,27 @@ func (w *World) checkTrust() {
 		}
 	}
 }
+
+// checkMinimum: nothing is trusted or taken up that lies below what the running image ships.
+func (w *World) checkMinimum() {
+	m := w.minimum(w)
+	if w.onTrial() {
+		return // what was accepted under the image before stays, and what is accepted now is not kept
+	}
+	for role, floor := range map[string]int64{verifier.Timestamp: m.Timestamp.Version, verifier.Snapshot: m.Snapshot.Version} {
+		if v, trusted := w.disk.versions[role]; trusted && v < floor {
+			w.breach("%s %d is trusted and the image demands %d", role, v, floor)
+		}
+	}
+	for name, floor := range m.Index {
+		if r := w.disk.state.Records[name].Release; r != nil && *r.Info().RollbackIndex < floor.Version {
+			w.breach("%s takes up index %d and the image demands %d", name, *r.Info().RollbackIndex, floor.Version)
+		}
+	}
+}
+
+// onTrial: what runs may be given up again, and its demands with it.
+func (w *World) onTrial() bool { b := w.boards[rootfs]; return b.booted != b.primary }
 
 // checkRaise: a component's index floor rises only once its boot environment shows the release as kept.
 func (w *World) checkRaise(from, to verifier.Floors) {

@@ -59,8 +59,8 @@ var bugs = []bug{
 	{
 		name: "the anchor of a trial adopted at once",
 		file: "anchor.go",
-		old:  "	if onTrial && anchor.Key.Version > began.RootVersion {\n",
-		new:  "	if onTrial && anchor.Key.Version > began.RootVersion && !(%s) {\n",
+		old:  "	if now := r.Floors(); onTrial && (now",
+		new:  "	if now := r.Floors(); !(%s) && onTrial && (now",
 	},
 	{
 		name: "reject on metadata failure",

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/verifier"
 )
 
 // A Fault hits one step.
@@ -85,6 +86,8 @@ type Scenario struct {
 	settle time.Duration
 	// anchor is the trust anchor of the image that runs; nil: the repository's first root.
 	anchor func(*World) []byte
+	// minimum are the floors that the image that runs ships; nil: none.
+	minimum func(*World) verifier.Floors
 	// clock are the times at which the system clock is wrong.
 	clock []clockFault
 	// events happen one after the other, between two turns.
@@ -122,6 +125,9 @@ func (s Scenario) complete() Scenario {
 	if s.anchor == nil {
 		s.anchor = func(w *World) []byte { return w.repo.anchor }
 	}
+	if s.minimum == nil {
+		s.minimum = func(*World) verifier.Floors { return verifier.Floors{} }
+	}
 	s.tries = max(1, s.tries)
 	return s
 }
@@ -130,7 +136,7 @@ func (s Scenario) complete() Scenario {
 func (s Scenario) config(w *World) agent.Config {
 	c := agent.Config{
 		Device: agent.Device{ID: "device-1", Hardware: "board", Channel: "stable"},
-		Anchor: s.anchor(w), BuildTime: epoch, Poll: 8 * time.Hour, BackoffMax: 8 * time.Hour, FlushBytes: chunkBytes, NoRTC: s.noRTC,
+		Anchor: s.anchor(w), Minimum: s.minimum(w), BuildTime: epoch, Poll: 8 * time.Hour, BackoffMax: 8 * time.Hour, FlushBytes: chunkBytes, NoRTC: s.noRTC,
 	}
 	edited := w.edited
 	for _, name := range s.repo.components {

@@ -105,6 +105,9 @@ var updates = []story{
 	{"a bootloader that tries for three boots", func(t testing.TB) Scenario {
 		return Scenario{repo: publishAll(t, fine, fine), end: runs(2), tries: 3}
 	}},
+	{"an image that demands floors", demandsFloors},
+	{"an image that demands too much", demandsTooMuch},
+	{"an image that refuses itself", refusesItself},
 	{"a board on which nobody ever confirmed", func(t testing.TB) Scenario {
 		return Scenario{repo: publishAll(t, fine, fine), end: runs(2), unconfirmed: true}
 	}},

@@ -69,10 +69,12 @@ func (s *Store) Role(name string) []byte { return s.Documents[verifier.Key{Role:
 // A Client is a device: what it was shipped with, what it keeps, and whom it asks.
 type Client struct {
 	Anchor []byte
-	Store  *Store
-	Repo   *Repository
-	Now    time.Time
-	Limits verifier.Limits
+	// Minimum are the floors that it was shipped with; the zero value: none.
+	Minimum verifier.Floors
+	Store   *Store
+	Repo    *Repository
+	Now     time.Time
+	Limits  verifier.Limits
 }
 
 // NewClient is a fresh device that trusts the repository's first root, a moment after the story's start.
@@ -85,6 +87,11 @@ func (c *Client) Refresh() (*verifier.Refresh, error) {
 	refresh, err := verifier.Begin(c.Anchor, c.Store.Floors, c.Now, c.Limits)
 	if err != nil {
 		return nil, err
+	}
+	if c.Minimum.RootVersion > 0 {
+		if err := refresh.Demand(c.Minimum); err != nil {
+			return nil, err
+		}
 	}
 	return refresh, c.Drive(refresh)
 }
