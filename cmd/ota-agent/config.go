@@ -23,15 +23,15 @@ const (
 
 // settings are a config that was checked, in the forms in which the packages take it.
 type settings struct {
-	agent   agent.Config // without the anchor's bytes
+	agent   agent.Config // preflight adds what the image ships
 	fetch   fetch.Config // without clock and log
 	hooks   map[string]install.ComponentConfig
 	mqtt    *mqtt.Config // without clock and randomness; nil: no broker
 	lookout lookout.Config
 
-	anchor, state, socket string
-	bootID                string
-	reboot                []string
+	anchor, floors, state, socket string // floors may be empty
+	bootID                        string
+	reboot                        []string
 	// at and file name the line of what is found wrong later.
 	at   lines
 	file string
@@ -54,6 +54,7 @@ func loadSettings(path string) (settings, error) {
 	c := &checker{file: path, at: at}
 	s := settings{at: at, file: path,
 		anchor: c.path("anchor", orDefault(file.Anchor, defaultAnchor)),
+		floors: c.optional("floors", file.Floors, c.path),
 		state:  c.path("state", orDefault(file.State, defaultState)),
 		socket: c.socket("socket", orDefault(file.Socket, defaultSocket)),
 	}

@@ -14,11 +14,10 @@ func (c *cli) checkConfig([]string) error {
 	if err != nil {
 		return err
 	}
-	anchor, err := preflight(s)
-	if err != nil {
+	if err := preflight(&s); err != nil {
 		return err
 	}
-	root, err := verifier.Begin(anchor, verifier.Floors{}, time.Time{}, s.agent.Limits)
+	root, err := verifier.Begin(s.agent.Anchor, verifier.Floors{}, time.Time{}, s.agent.Limits)
 	if err != nil {
 		return err
 	}
@@ -30,11 +29,17 @@ func (s *settings) rows(root verifier.RoleInfo) []row {
 	rows := []row{
 		{"device", fmt.Sprintf("%s (%s)", s.agent.Device.ID, deviceWords(s.agent.Device))},
 		{"anchor", fmt.Sprintf("%s: root version %d, expires %s", s.anchor, root.Version, timeWords(root.Expires))},
+	}
+	if f := s.agent.Minimum; s.floors != "" {
+		rows = append(rows, row{"floors", fmt.Sprintf("%s: timestamp %d, snapshot %d, index of %s", s.floors, f.Timestamp.Version, f.Snapshot.Version,
+			counted(len(f.Index), "component"))})
+	}
+	rows = append(rows, []row{
 		{"metadata", shownURLs(s.fetch.Metadata)},
 		{"targets", shownURLs(s.fetch.Targets)},
 		{"state", s.state},
 		{"socket", s.socket},
-	}
+	}...)
 	if s.mqtt != nil {
 		rows = append(rows, row{"broker", shownURL(s.mqtt.Broker)})
 	}

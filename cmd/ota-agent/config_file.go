@@ -14,6 +14,7 @@ const configBytesMax = 64 << 10
 // show each key.
 type configFile struct {
 	Anchor     string          `toml:"anchor"`
+	Floors     string          `toml:"floors"`
 	State      string          `toml:"state"`
 	Socket     string          `toml:"socket"`
 	Device     deviceTable     `toml:"device"`

@@ -12,39 +12,70 @@ import (
 )
 
 // preflight finds what would stop the agent later, and at the worst moment: a bad trust anchor, a hook that can't run, a
-// CA file that can't be read. It returns the anchor's bytes and changes nothing.
-func preflight(s settings) (anchor []byte, err error) {
-	if anchor, err = readAnchor(s); err != nil {
-		return nil, err
+// CA file that can't be read. It puts what the image ships into s, and changes nothing else.
+func preflight(s *settings) (err error) {
+	if s.agent.Anchor, err = readAnchor(*s); err != nil {
+		return err
 	}
+	if s.agent.Minimum, err = readMinimum(*s); err != nil {
+		return err
+	}
+	return preflightHooks(*s)
+}
+
+func preflightHooks(s settings) error {
 	for i, c := range s.agent.Components {
 		if err := install.Check(c.Hook); err != nil {
-			return nil, s.wrong(exitHook, componentKey(i, "hook"), err, "")
+			return s.wrong(exitHook, componentKey(i, "hook"), err, "")
 		}
 		if dir := s.hooks[c.Name].ChecksDir; dir != "" {
 			if err := install.CheckDir(dir); err != nil {
-				return nil, s.wrong(exitHook, componentKey(i, "health.checks"), err, "")
+				return s.wrong(exitHook, componentKey(i, "health.checks"), err, "")
 			}
 		}
 		if c.Reboot && filepath.IsAbs(s.reboot[0]) {
 			if err := install.Check(s.reboot[0]); err != nil {
-				return nil, s.wrong(exitHook, "reboot.command", fmt.Errorf("reboot command: %w", err), "")
+				return s.wrong(exitHook, "reboot.command", fmt.Errorf("reboot command: %w", err), "")
 			}
 		}
 	}
 	if hook := s.agent.Gates.Hook; hook != "" {
 		if err := install.Check(hook); err != nil {
-			return nil, s.wrong(exitHook, "gates.hook", err, "")
+			return s.wrong(exitHook, "gates.hook", err, "")
 		}
 	}
 	probe := s.fetch
 	probe.Now = time.Now // nothing is fetched
 	if r, err := fetch.New(probe); err != nil {
-		return nil, s.wrong(exitConfig, "repository", err, "")
+		return s.wrong(exitConfig, "repository", err, "")
 	} else if err := r.Close(); err != nil {
-		return nil, err
+		return err
 	}
-	return anchor, nil
+	return nil
+}
+
+// readMinimum reads the floors beside the anchor, if there are any, and checks that they were made for it.
+func readMinimum(s settings) (verifier.Floors, error) {
+	if s.floors == "" {
+		return verifier.Floors{}, nil
+	}
+	text, err := readBounded(s.floors, verifier.FloorsBytesMax)
+	if err != nil {
+		return verifier.Floors{}, s.wrong(exitAnchor, "floors", fmt.Errorf("can't read the floors: %w", err),
+			"the device's image must hold them where the config says; without that key there are none")
+	}
+	floors, err := verifier.ParseFloors(text)
+	if err == nil {
+		var r *verifier.Refresh
+		if r, err = verifier.Begin(s.agent.Anchor, verifier.Floors{}, time.Time{}, s.agent.Limits); err == nil {
+			err = r.Demand(floors)
+		}
+	}
+	if err != nil {
+		return verifier.Floors{}, s.wrong(exitAnchor, "floors", fmt.Errorf("the floors in %s are no good: %w", s.floors, err),
+			"make them again with ota-repo floors, and put the root.json that it names beside them as the anchor")
+	}
+	return floors, nil
 }
 
 // readAnchor reads root.json and checks that it is signed by its own threshold.

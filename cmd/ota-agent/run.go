@@ -37,7 +37,7 @@ func runAgent(ctx context.Context, config string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if s.agent.Anchor, err = preflight(s); err != nil {
+	if err := preflight(&s); err != nil {
 		return err
 	}
 	sys, err := newSystem(s)

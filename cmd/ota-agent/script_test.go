@@ -14,10 +14,11 @@ import (
 
 	"github.com/ota-agent/ota-agent/publish"
 	"github.com/ota-agent/ota-agent/release"
+	"github.com/ota-agent/ota-agent/verifier"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"ota-agent": main, "publish": publishMain})
+	testscript.Main(m, map[string]func(){"ota-agent": main, "publish": publishMain, "floors": floorsMain})
 }
 
 // TestScripts runs the real main in a process of its own. Each script gets the files of testdata/common, the shipped
@@ -93,6 +94,20 @@ func publishRelease(args []string) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, "root.json"), root, 0o644)
+}
+
+// floorsMain prints the floors that an image may ship: floors DIR, as ota-repo floors does.
+func floorsMain() {
+	dir := os.Args[1]
+	anchor, err := os.ReadFile(filepath.Join(dir, "root.json"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	floors, err := publish.Floors(publish.RepositoryDir(dir), anchor, time.Now(), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, _ = os.Stdout.Write(verifier.FormatFloors(floors))
 }
 
 // awaitCommand waits until the agent answers on a socket: await SOCKET.

@@ -75,7 +75,7 @@ The first release, in five lines:
 	root.AddCommand(
 		a.initCommand(), a.addCommand(), a.removeCommand(), a.snapshotCommand(), a.timestampCommand(),
 		a.keyCommand(), a.rotateCommand(), a.signCommand(),
-		a.verifyCommand(), a.statusCommand(), a.serveCommand(), a.versionCommand(),
+		a.verifyCommand(), a.floorsCommand(), a.statusCommand(), a.serveCommand(), a.versionCommand(),
 	)
 	return root
 }

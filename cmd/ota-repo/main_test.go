@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ota-agent/ota-agent/publish"
+	"github.com/ota-agent/ota-agent/verifier"
 )
 
 // A session runs commands in one directory, as a person at a terminal does, with a clock of its own.
@@ -297,4 +298,46 @@ func TestRenewals(t *testing.T) {
 	s.now = s.now.Add(-time.Hour)
 	_, errors = s.run(exitRefused, "timestamp")
 	expect(t, errors, "set the clock")
+}
+
+// Floors for an image are read as a device reads the repository, and hang on the newest root.
+func TestFloorsForAnImage(t *testing.T) {
+	s := newSession(t)
+	s.init()
+	image := s.file("rootfs.img", "an image")
+	s.run(exitOK, "add", "board/stable/rootfs.img", image, "--version", "1.0", "--rollback-index", "7")
+	s.run(exitOK, "add", "board/stable/app.tar", image, "--version", "1.0")
+	s.publish()
+	s.run(exitOK, "sign", "root")
+	s.publish()
+	out, hint := s.run(exitOK, "floors", "--component", "rootfs=board/stable/rootfs.img")
+	expect(t, hint, "metadata/2.root.json")
+	f, err := verifier.ParseFloors([]byte(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.RootVersion != 2 || f.Timestamp.Version != 3 || f.Snapshot.Version != 3 || f.Index["rootfs"].Version != 7 || len(f.Index) != 1 {
+		t.Errorf("floors %+v", f)
+	}
+	anchor, err := os.ReadFile(filepath.Join(publish.MetadataDir(s.dir), "2.root.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refresh, err := verifier.Begin(anchor, verifier.Floors{}, s.now, verifier.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := refresh.Demand(f); err != nil {
+		t.Errorf("an image with that root can't use them: %v", err)
+	}
+	for _, wrong := range []string{"rootfs", "=x", "a/b=x"} {
+		_, said := s.run(exitUsage, "floors", "--component", wrong)
+		expect(t, said, "NAME=TARGET-PATH")
+	}
+	_, said := s.run(exitUsage, "floors", "--component", "a=x", "--component", "a=y")
+	expect(t, said, "each name once")
+	_, said = s.run(exitFailed, "floors", "--component", "app=board/stable/app.tar")
+	expect(t, said, "component app: target board/stable/app.tar has no rollback_index")
+	_, said = s.run(exitFailed, "floors", "--component", "app=board/none")
+	expect(t, said, "component app", "board/none")
 }
