@@ -82,6 +82,7 @@ func (l *ledger) put(r Record, raise bool, p *Problem) error {
 	}
 	c := Change{}
 	if old := l.recordLocked(r.Component); !reflect.DeepEqual(old, r) {
+		r.Schema = RecordSchema // whoever wrote it before: what this agent does not know is not in it any more
 		c.Records, c.Events = []Record{r}, stamp(tell(old, r, p), now, boot)
 	}
 	if raise && r.Confirmed != nil {

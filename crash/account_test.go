@@ -56,7 +56,8 @@ func (b *board) checkAccount(given account) error {
 
 // reached counts phases: working is the version of the release in work, or empty, confirmed the one that runs for good.
 func reached(phase agent.Phase, working, confirmed string) int {
-	order := []agent.Phase{agent.Idle, agent.Fetching, agent.Staged, agent.Writing, agent.Switched, agent.Trial, agent.Confirming}
+	order := []agent.Phase{agent.Idle, agent.Fetching, agent.Staged, soaking, agent.Writing, agent.Switched, agent.Trial, proving,
+		agent.Confirming}
 	number := func(version string) (n int) { _, _ = fmt.Sscan(version, &n); return n }
 	if working == "" {
 		return number(confirmed) * len(order)

@@ -3,6 +3,7 @@
 package crash
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,6 +23,7 @@ type board struct {
 	lab   *lab
 	dir   string
 	state string // the agent's; below flash unless a test mounts something else
+	agent string // the binary; empty: the lab's
 	// root is the root directory of all that runs on the board; empty: the test's own.
 	root  string
 	boots int
@@ -145,7 +147,7 @@ func (b *board) writeEnv(env map[string]string) error {
 
 // daemon is the command line of the agent.
 func (b *board) daemon() []string {
-	return []string{b.lab.agent, "run", "--config", b.inside(b.config())}
+	return []string{cmp.Or(b.agent, b.lab.agent), "run", "--config", b.inside(b.config())}
 }
 
 // inside is a path as it is called on the board.

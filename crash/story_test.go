@@ -34,6 +34,8 @@ type story struct {
 	want  published
 	// faults strike at the story's calls, counted over all its agents. One that kills ends the story.
 	faults []fault
+	// strikes, unless nil, says of a call whether the process dies before it, which ends the story.
+	strikes func(call) bool
 	// hooks and moment are the tracer's; traced is false where nothing is to be seen, which is faster.
 	traced, hooks bool
 	moment        func()
@@ -103,7 +105,7 @@ func (s *story) runAgent(ctx context.Context) (rest bool, err error) {
 
 // start runs the agent on the board.
 func (s *story) start(out *os.File) (*tracer, error) {
-	t := &tracer{blind: !s.traced, dirs: []string{s.board.state}, hooks: s.hooks, moment: s.moment, root: s.board.root}
+	t := &tracer{blind: !s.traced, dirs: []string{s.board.state}, hooks: s.hooks, moment: s.moment, strikes: s.strikes, root: s.board.root}
 	for _, f := range s.faults {
 		f.at -= len(s.calls)
 		t.faults = append(t.faults, f)
@@ -121,7 +123,7 @@ func (s *story) dead() bool {
 			return true
 		}
 	}
-	return false
+	return s.strikes != nil && s.struck > 0
 }
 
 func isDone(p *tracer) bool {

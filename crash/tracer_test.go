@@ -46,6 +46,8 @@ type tracer struct {
 	root  string   // the program's root directory; empty: the test's own
 	// faults strike at different calls; after one that kills none does.
 	faults []fault
+	// strikes, unless nil, is asked before each call, too, and its first yes kills.
+	strikes func(call) bool
 	// moment, unless nil, runs before each call, while the thread that makes it stands still.
 	moment func()
 
@@ -233,6 +235,10 @@ func (t *tracer) due(n int) fault {
 			t.struck++
 			return f
 		}
+	}
+	if t.strikes != nil && t.strikes(t.calls[n-1]) {
+		t.struck++
+		return fault{at: n, how: diesBefore}
 	}
 	return fault{}
 }

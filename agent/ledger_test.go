@@ -1,0 +1,32 @@
+package agent
+
+import (
+	"testing"
+	"time"
+)
+
+// TestARecordSaysWhoseFormItHas: what an agent of another version wrote keeps its number until it changes, and then takes this
+// one's: a reader must be able to tell a field that is zero from one that the writer did not know.
+func TestARecordSaysWhoseFormItHas(t *testing.T) {
+	const newer = RecordSchema + 1
+	store := &fakeStore{state: State{Records: map[string]Record{"rootfs": {Schema: newer, Component: "rootfs", Phase: Staged, Release: releaseV2}}}}
+	book, err := openLedger(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	book.outbox.now = func() (time.Time, string) { return testNow, "boot" }
+	r := book.record("rootfs")
+	if err := book.put(r, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := book.record("rootfs").Schema; got != newer {
+		t.Errorf("an unchanged record has schema %d", got)
+	}
+	r.Phase, r.TargetSlot = Writing, "B"
+	if err := book.put(r, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := book.record("rootfs").Schema; got != RecordSchema {
+		t.Errorf("a record that this agent wrote has schema %d, want %d", got, RecordSchema)
+	}
+}
