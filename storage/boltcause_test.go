@@ -17,6 +17,7 @@ import (
 func TestFailureToGrowKeepsItsCause(t *testing.T) {
 	dir := fastDir(t)
 	s := openT(t, dir)
+	must(t, s.db.settle()) // which writes, too, and would find it out
 	readOnly, err := os.Open(filepath.Join(dir, databaseName))
 	must(t, err)
 	defer readOnly.Close()

@@ -136,3 +136,80 @@ func appendTo(t *testing.T, p agent.Partial, b []byte) {
 	_, err := p.Write(b)
 	must(t, err)
 }
+
+// The kernel forgets bytes that it failed to write, and calls the next sync a success. They are fetched again, in this
+// process and in the next one of the same boot.
+func TestFailedSyncIsNotBelievedLater(t *testing.T) {
+	image := storetest.Image(300_000, 21)
+	for name, fail := range map[string]func(t *testing.T, w *world, s *Store) *Store{
+		"of what a killed process left": func(t *testing.T, w *world, s *Store) *Store {
+			must(t, s.Close())
+			s = openBoot(t, w)
+			w.failAt, w.mode = w.steps+1, failsWithout
+			wantReason(t, second(s.Images().Partial(target(image))), agent.ReasonStore)
+			return s
+		},
+		"of what a killed process left, and it ends": func(t *testing.T, w *world, s *Store) *Store {
+			must(t, s.Close())
+			s = openBoot(t, w)
+			w.failAt, w.mode = w.steps+1, failsWithout
+			wantReason(t, second(s.Images().Partial(target(image))), agent.ReasonStore)
+			must(t, s.Close())
+			return openBoot(t, w)
+		},
+		"of what a killed process left, and its tag can't be written": func(t *testing.T, w *world, s *Store) *Store {
+			must(t, s.Close())
+			s = openBoot(t, w)
+			w.failAt, w.mode = w.steps+1, failsWithout
+			through := s.disk.hook
+			s.disk.hook = func(s step, do func() error) error {
+				if w.broken != nil {
+					return syscall.EIO
+				}
+				return through(s, do)
+			}
+			wantReason(t, second(s.Images().Partial(target(image))), agent.ReasonStore)
+			s.disk.hook = through
+			return s
+		},
+		"of a flush, and the process ends": func(t *testing.T, w *world, s *Store) *Store {
+			must(t, s.Close())
+			s = openBoot(t, w)
+			p := openPartial(t, s, image)
+			appendTo(t, p, image[p.Size():250_000])
+			w.failAt, w.mode = w.steps+1, failsWithout
+			wantReason(t, p.Flush(), agent.ReasonStore)
+			must(t, s.Close()) // without Close of the partial, as after a kill
+			return openBoot(t, w)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, fastDir(t))
+			s := openBoot(t, w)
+			p := openPartial(t, s, image)
+			appendTo(t, p, image[:100_000])
+			must(t, p.Flush())
+			appendTo(t, p, image[100_000:200_000])
+			s = fail(t, w, s)
+			defer s.Close()
+			if w.broken == nil || w.broken.op != opSync {
+				t.Fatalf("broke %v", w.broken)
+			}
+			path := filepath.Join(partialDir, target(image).ID())
+			synced := int64(len(w.contents[inode(t, filepath.Join(w.dir, path))]))
+			p = openPartial(t, s, image)
+			defer p.Close()
+			if p.Size() != synced {
+				t.Errorf("size %d, of which %d are on the disk", p.Size(), synced)
+			}
+		})
+	}
+}
+
+// openBoot opens a store, always in the same boot.
+func openBoot(t *testing.T, w *world) *Store {
+	t.Helper()
+	s, err := open(w.dir, Options{BootID: "b1"}, w.disk())
+	must(t, err)
+	return s
+}

@@ -12,8 +12,9 @@ import (
 // crash the floors are as high as what the database holds, or higher, and no document lacks its file. Dropping
 // comes before putting; of two values for one key the later counts. What is stored already is not written again.
 //
-// A c that is beyond a bound is refused with reason Limit before anything is written. After any other error what
-// is on the disk is unknown, and the store answers every call with that error: close it and open it again.
+// A c that is beyond a bound is refused with reason Limit before anything is written, and the store goes on: no other
+// error has that reason. After any other error what is on the disk is unknown, and the store answers every call with
+// that error: close it and open it again.
 func (s *Store) Commit(c agent.Change) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -25,7 +26,7 @@ func (s *Store) Commit(c agent.Change) error {
 	}
 	p, err := s.plan(c)
 	if err != nil {
-		return problem("prepare a commit to "+s.dir.path, err)
+		return s.failed("prepare a commit to "+s.dir.path, err)
 	}
 	if err := s.apply(p); err != nil {
 		s.broken = problem("commit to "+s.dir.path, err)
@@ -39,11 +40,8 @@ func (s *Store) Commit(c agent.Change) error {
 }
 
 func (s *Store) apply(p *plan) error {
-	if p.floors != nil {
-		if err := s.slots.write(p.floorsPayload); err != nil {
-			return err
-		}
-		s.floors = *p.floors
+	if err := s.applyFloors(p); err != nil {
+		return err
 	}
 	for _, b := range p.blobs {
 		if err := s.orWithReserve(func() error { return s.meta.write(b.name(), b.bytes) }); err != nil {
@@ -53,9 +51,35 @@ func (s *Store) apply(p *plan) error {
 	if len(p.writes) == 0 {
 		return nil
 	}
-	return s.orWithReserve(func() error {
+	if err := s.settle(); err != nil {
+		return err
+	}
+	err := s.orWithReserve(func() error {
 		return s.disk.do(opCommit, databaseName, func() error { return s.db.update(p.run) })
 	})
+	if err == nil {
+		s.uncopied = nil
+	}
+	return err
+}
+
+// applyFloors brings the floors file to where the commit's copy will say it is. A record without a copy is written once
+// more where it lies, since it may be in the page cache only, and clean there after a sync that failed. The same bytes:
+// if that is torn, the disk did not have them, and the older record still counts.
+func (s *Store) applyFloors(p *plan) error {
+	if s.uncopied != nil && len(p.writes) > 0 {
+		if err := s.slots.rewrite(s.uncopied); err != nil {
+			return err
+		}
+	}
+	if p.floors == nil {
+		return nil
+	}
+	if err := s.slots.write(p.floorsPayload); err != nil {
+		return err
+	}
+	s.floors = *p.floors
+	return nil
 }
 
 func (p *plan) run(tx *bbolt.Tx) error {
@@ -82,8 +106,8 @@ func (p *plan) run(tx *bbolt.Tx) error {
 			return fmt.Errorf("change %s: %w", w.bucket, err)
 		}
 	}
-	if count == before {
-		return nil
+	if err := tx.Bucket([]byte(bucketStore)).Delete([]byte(keyLost)); err != nil || count == before {
+		return err
 	}
 	return putCount(tx, count)
 }

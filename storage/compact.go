@@ -20,8 +20,11 @@ func (s *Store) compact(o Options) error {
 	}
 	temp := databaseName + tempSuffix
 	if err := s.copyDatabase(temp, o); err != nil {
-		// Most likely the disk is full. The old database is as good as before.
-		return s.dir.remove(temp)
+		// Most likely the disk is full. The old database is as good as before; after a fault that is to be found out.
+		if err := s.dir.remove(temp); err != nil || s.db.dead == nil {
+			return err
+		}
+		return s.reopen(o)
 	}
 	if err := s.dir.rename(temp, s.dir, databaseName); err != nil {
 		return err
@@ -29,6 +32,10 @@ func (s *Store) compact(o Options) error {
 	if err := s.dir.sync(); err != nil {
 		return err
 	}
+	return s.reopen(o)
+}
+
+func (s *Store) reopen(o Options) error {
 	err := s.db.close()
 	s.db = nil
 	if err != nil {
@@ -50,7 +57,10 @@ func (s *Store) copyDatabase(name string, o Options) error {
 	if err != nil {
 		return err
 	}
-	defer to.close()
+	defer func() {
+		s.db.dead = to.dead // a fault in either leaves locks held in both
+		to.close()
+	}()
 	// One transaction: what is left to copy is at most a quarter of the largest database.
 	err = s.disk.do(opCommit, f.name, func() error {
 		return to.counted(func() error { return bbolt.Compact(to.bolt, s.db.bolt, 0) })

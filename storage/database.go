@@ -34,16 +34,23 @@ const (
 	keyFloor  = "floor"
 	keyState  = "state"
 	keyCopy   = "copy"
+	// keyLost, beside the schema, says what became of the database before this one, until the next commit.
+	keyLost = "lost"
 )
 
-// A database is bbolt's, with its file held so that it can be closed after a panic, and its writes counted.
+// A database is bbolt's, with its file held so that it can be closed after a panic, and its writes counted. One
+// goroutine uses it at a time.
 type database struct {
 	disk *disk
-	file *os.File
+	file *file
 	bolt *bbolt.DB
 	size int64
 	// causes are of failures that bbolt only describes.
 	causes *boltCauses
+	// settled: what the newest root page says is known to be durable (settle).
+	settled bool
+	// dead is what bbolt panicked at. It holds its locks then, and would wait for them for ever.
+	dead error
 }
 
 // openBolt opens a checked file. timeout bounds the wait for bbolt's own lock.
@@ -52,7 +59,7 @@ func openBolt(d *dir, f *file, readOnly bool, timeout time.Duration, bytesMax in
 	if err != nil {
 		return nil, err
 	}
-	db := &database{disk: d.disk, file: f.File, size: size, causes: newBoltCauses()}
+	db := &database{disk: d.disk, file: f, size: size, causes: newBoltCauses()}
 	err = guard(func() (err error) {
 		db.bolt, err = bbolt.Open(f.File.Name(), 0o600, &bbolt.Options{
 			Timeout:  timeout,
@@ -76,8 +83,9 @@ func openBolt(d *dir, f *file, readOnly bool, timeout time.Duration, bytesMax in
 }
 
 // createDatabase makes a new database under a temporary name, whole and durable, and gives it its name then:
-// bbolt's own first writes are not safe against a power cut. It is not open afterwards.
-func createDatabase(d *dir, timeout time.Duration, bytesMax int64) error {
+// bbolt's own first writes are not safe against a power cut. It is not open afterwards. lost is why there was need of
+// it, or empty.
+func createDatabase(d *dir, lost string, timeout time.Duration, bytesMax int64) error {
 	temp := databaseName + tempSuffix
 	if err := d.remove(temp); err != nil {
 		return err
@@ -93,7 +101,8 @@ func createDatabase(d *dir, timeout time.Duration, bytesMax int64) error {
 	defer db.close()
 	d.disk.bytesWritten.Add(4 * pageSize) // what bbolt begins a file with
 	d.disk.fsyncs.Add(1)
-	if err := d.disk.do(opCommit, f.name, func() error { return db.update(putSchema) }); err != nil {
+	first := func(tx *bbolt.Tx) error { return putSchema(tx, lost) }
+	if err := d.disk.do(opCommit, f.name, func() error { return db.update(first) }); err != nil {
 		return err
 	}
 	if err := f.sync(); err != nil {
@@ -107,7 +116,24 @@ func createDatabase(d *dir, timeout time.Duration, bytesMax int64) error {
 
 // view reads in one transaction. f copies what it keeps.
 func (db *database) view(f func(tx *bbolt.Tx) error) error {
-	return guard(func() error { return db.bolt.View(f) })
+	return db.alive(func() error { return db.bolt.View(f) })
+}
+
+// alive runs a transaction, and none after one that panicked.
+func (db *database) alive(transaction func() error) error {
+	if db.dead != nil {
+		return db.dead
+	}
+	ended := false
+	err := guard(func() error {
+		err := transaction()
+		ended = true
+		return err
+	})
+	if !ended {
+		db.dead = err
+	}
+	return err
 }
 
 // update is one transaction: f's changes become durable together, or none does.
@@ -118,7 +144,7 @@ func (db *database) update(f func(tx *bbolt.Tx) error) error {
 // counted runs commit, which makes one transaction, and counts what that wrote.
 func (db *database) counted(commit func() error) error {
 	before := db.bolt.Stats().TxStats
-	err := db.causes.behind(func() error { return guard(commit) })
+	err := db.causes.behind(func() error { return db.alive(commit) })
 	after := db.bolt.Stats().TxStats
 	// bbolt writes each page it allocated, syncs, writes one meta page and syncs again.
 	db.disk.bytesWritten.Add(after.GetPageAlloc() - before.GetPageAlloc() + pageSize)
@@ -134,7 +160,10 @@ func (db *database) counted(commit func() error) error {
 }
 
 func (db *database) close() error {
-	err := guard(db.bolt.Close)
+	var err error
+	if db.dead == nil {
+		err = guard(db.bolt.Close)
+	}
 	// Where bbolt panicked, its lock is still on the file; else this finds the file closed.
 	_ = db.file.Close()
 	return err

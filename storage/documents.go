@@ -86,14 +86,14 @@ func decodeDocument(value []byte) ([]byte, *blob, error) {
 }
 
 // Document reads a document. What is damaged, or was written in a form that only a newer agent knows, is
-// agent.ErrAbsent: the repository has it too.
+// agent.ErrAbsent: the repository has it too. A database that can't be read any more is an error, not absence.
 func (s *Store) Document(k verifier.Key) ([]byte, error) {
 	bucket, key, err := locate(k)
 	if err != nil {
 		return nil, err
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.broken != nil {
 		return nil, s.broken
 	}
@@ -103,6 +103,9 @@ func (s *Store) Document(k verifier.Key) ([]byte, error) {
 		value, err = get(tx, bucket, key)
 		return err
 	})
+	if s.db.dead != nil {
+		return nil, s.failed(act, err)
+	}
 	if errors.Is(err, errNewer) || errors.Is(err, errDamaged) || err == nil && value == nil {
 		return nil, agent.ErrAbsent
 	}
@@ -172,6 +175,9 @@ func (s *Store) sweep() error {
 	for _, e := range entries {
 		if used[e.Name()] || e.IsDir() {
 			continue
+		}
+		if err := s.settle(); err != nil { // else a power cut brings back the document that this was
+			return err
 		}
 		if err := s.meta.remove(e.Name()); err != nil {
 			return err

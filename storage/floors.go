@@ -24,13 +24,16 @@ const (
 	floorsSlot     = 64 << 10
 	floorsName     = "floors"
 	floorsVersion  = 1
+	// floorsMoreMax bytes may later versions append: a slot holds them behind the largest floors. Frozen, too.
+	floorsMoreMax = floorsSlot - slotHeader - floorsBytesMax
 )
 
 // A slot must hold the largest floors.
-const _ = uint(floorsSlot - slotHeader - floorsBytesMax)
+const _ = uint(floorsMoreMax)
 
 // encodeFloors is the payload of a floors record. Signers are sorted and each is there once, so equal floors
-// have equal bytes. The layout is frozen: later versions may only append, and earlier ones skip what they append.
+// have equal bytes. The layout is frozen: later versions may only append, and earlier ones skip what they append. They
+// write it again behind the floors that they raise: it may be floors, too, and these don't fall either.
 //
 //	version 1 | root version 8 | root SHA-256 32 | timestamp | snapshot | count 1 | count × (name length 1, name, floor)
 //	floor: version 8 | signers 1 | signers × 32
@@ -116,6 +119,22 @@ func decodeFloors(b []byte) (verifier.Floors, error) {
 		return verifier.Floors{}, fmt.Errorf("floors of %d bytes: %w", len(b), errDamaged)
 	}
 	return f, nil
+}
+
+// readFloors takes a record's payload apart: the floors, and what a newer agent appended to them.
+func readFloors(payload []byte) (f verifier.Floors, more []byte, err error) {
+	if f, err = decodeFloors(payload); err != nil {
+		return f, nil, err
+	}
+	known, err := encodeFloors(f) // equal floors have equal bytes
+	if err != nil {
+		return f, nil, err
+	}
+	more = bytes.Clone(payload[min(len(known), len(payload)):])
+	if len(more) > floorsMoreMax {
+		err = fmt.Errorf("floors with %d bytes that this agent does not know, expected at most %d: %w", len(more), floorsMoreMax, errNewer)
+	}
+	return f, more, err
 }
 
 // A floorsReader takes floors apart. Once bad, it yields zeros.

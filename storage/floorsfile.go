@@ -10,17 +10,20 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// openFloors reads the floors: the newest of the file's two records and the database's copy counts. What is
-// missing of the three is made again.
+// openFloors reads the floors: the newest of the file's two records and the database's copy counts. A file that is
+// missing is made again here, a copy with the next commit.
 func (s *Store) openFloors(flag int) error {
-	spare, spareSeq, err := s.spareFloors()
+	spare, spareMore, spareSeq, err := s.spareFloors()
 	if err != nil {
 		return err
 	}
-	slots, payload, err := openSlots(s.dir, floorsName, floorsSlot, flag)
+	slots, payload, err := openSlots(s.dir, floorsName, floorsSlot, flag, soundFloors)
 	if err == nil && slots.seq >= spareSeq {
 		s.slots = slots
-		s.floors, err = decodeFloors(payload)
+		if slots.seq > spareSeq {
+			s.uncopied = payload
+		}
+		s.floors, s.floorsMore, err = readFloors(payload)
 		return s.refuseNewer(err)
 	}
 	path := s.dir.join(floorsName)
@@ -30,28 +33,29 @@ func (s *Store) openFloors(flag int) error {
 		s.note("%s held older floors (record %d) than the database (record %d): the database's are used", path, slots.seq, spareSeq)
 	case isAbsent(err) && spareSeq == 0:
 	case isAbsent(err):
-		s.note("%s was missing and was made again from the database", path)
+		s.note("%s was missing: the database's copy of it is used", path)
 	case errors.Is(err, errDamaged) && spareSeq > 0:
-		s.note("%s was damaged (%v) and was made again from the database", path, err)
+		s.note("%s was damaged (%v): the database's copy of it is used", path, err)
 	case errors.Is(err, errDamaged):
 		s.note("%s was damaged (%v) and there is no copy of it: "+
 			"what this device demands begins again at its trust anchor", path, err)
 	default:
 		return err
 	}
-	s.floors = spare
+	s.floors, s.floorsMore = spare, spareMore
 	if s.readOnly {
 		return nil
 	}
-	return s.createFloors(spare, spareSeq)
+	return s.orWithReserve(func() error { return s.createFloors(spareSeq) })
 }
 
 // createFloors makes the floors file. Its number passes the spare copy's, which would count otherwise.
-func (s *Store) createFloors(f verifier.Floors, after uint64) error {
-	payload, err := encodeFloors(f)
+func (s *Store) createFloors(after uint64) error {
+	payload, err := encodeFloors(s.floors)
 	if err != nil {
 		return err
 	}
+	payload = append(payload, s.floorsMore...)
 	temp := floorsName + tempSuffix
 	slots, err := createSlots(s.dir, temp, floorsSlot, after+1, payload)
 	if err != nil {
@@ -66,12 +70,18 @@ func (s *Store) createFloors(f verifier.Floors, after uint64) error {
 	if err := s.dir.sync(); err != nil {
 		return err
 	}
-	s.slots, _, err = openSlots(s.dir, floorsName, floorsSlot, os.O_RDWR)
+	s.slots, s.uncopied, err = openSlots(s.dir, floorsName, floorsSlot, os.O_RDWR, soundFloors)
 	return err
 }
 
+// soundFloors refuses a payload that is no floors, as if its checksum were wrong. A newer agent's may be.
+func soundFloors(payload []byte) error {
+	_, err := decodeFloors(payload)
+	return ignoreNewer(err)
+}
+
 // spareFloors is the database's copy: a whole slot record, or number 0 where there is none.
-func (s *Store) spareFloors() (f verifier.Floors, seq uint64, err error) {
+func (s *Store) spareFloors() (f verifier.Floors, more []byte, seq uint64, err error) {
 	var record []byte
 	if s.db != nil {
 		err = s.db.view(func(tx *bbolt.Tx) error {
@@ -80,16 +90,16 @@ func (s *Store) spareFloors() (f verifier.Floors, seq uint64, err error) {
 		})
 	}
 	if err != nil || record == nil {
-		return f, 0, ignoreDamaged(err)
+		return f, nil, 0, ignoreDamaged(err)
 	}
 	seq, payload, err := decodeSlot(record)
 	if err == nil {
-		f, err = decodeFloors(payload)
+		f, more, err = readFloors(payload)
 	}
 	if err != nil {
-		return verifier.Floors{}, 0, s.refuseNewer(ignoreDamaged(err))
+		return verifier.Floors{}, nil, 0, s.refuseNewer(ignoreDamaged(err))
 	}
-	return f, seq, nil
+	return f, more, seq, nil
 }
 
 // refuseNewer turns errNewer into a Problem: a newer agent's floors are not damage.

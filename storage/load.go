@@ -13,9 +13,12 @@ import (
 
 // Load reads the state. A record that is damaged is not in Records but named in Recovered, at each Load until
 // the component's next record replaces it; it is kept in the database for whoever wants to know why.
+//
+// Where an update is under way it also makes sure that what it found is durable: the agent acts upon it before it
+// commits anything, and a power cut must not leave the action without its record.
 func (s *Store) Load() (agent.State, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.broken != nil {
 		return agent.State{}, s.broken
 	}
@@ -25,14 +28,33 @@ func (s *Store) Load() (agent.State, error) {
 		Recovered: slices.Clone(s.recovered),
 	}
 	err := s.db.view(func(tx *bbolt.Tx) error { return load(tx, &st) })
+	if err == nil && !s.readOnly && underWay(st.Records) {
+		err = s.settle()
+	}
 	if err != nil {
-		return agent.State{}, problem("read "+s.dir.join(databaseName), s.refuseNewer(err))
+		return agent.State{}, s.failed("read "+s.dir.join(databaseName), s.refuseNewer(err))
 	}
 	return st, nil
 }
 
+func underWay(records map[string]agent.Record) bool {
+	for _, r := range records {
+		if r.Phase != agent.Idle {
+			return true
+		}
+	}
+	return false
+}
+
 func load(tx *bbolt.Tx, st *agent.State) error {
-	err := tx.Bucket([]byte(bucketRecords)).ForEach(func(k, _ []byte) error {
+	lost, err := get(tx, bucketStore, []byte(keyLost))
+	if err = forgive(st, err, "the database was lost before, and so is what became of it"); ignoreNewer(err) != nil {
+		return err
+	}
+	if lost != nil {
+		st.Recovered = append(st.Recovered, string(lost))
+	}
+	err = tx.Bucket([]byte(bucketRecords)).ForEach(func(k, _ []byte) error {
 		var r agent.Record
 		_, err := getJSON(tx, bucketRecords, k, &r)
 		if err == nil && r.Component != string(k) {

@@ -97,6 +97,8 @@ func (p *partial) settle(size int64) error {
 	known := p.tag.boot == m.boot && m.boot != bootMark{} && !m.suspect[p.id]
 	if size > p.tag.durable && known && size <= p.target.Length {
 		if err := p.f.dataSync(); err != nil {
+			m.suspect[p.id] = true
+			p.disown()
 			return err
 		}
 		return p.setTag(tag{durable: size, boot: m.boot, validator: p.tag.validator})

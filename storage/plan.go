@@ -37,13 +37,12 @@ func (s *Store) plan(c agent.Change) (*plan, error) {
 			return nil, err
 		}
 	}
+	if len(p.writes) > 0 {
+		if err := s.db.view(p.prune); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.planFloors(p, c.Metadata.Floors); err != nil {
-		return nil, err
-	}
-	if len(p.writes) == 0 {
-		return p, nil
-	}
-	if err := s.db.view(p.prune); err != nil {
 		return nil, err
 	}
 	missing := p.blobs[:0]
@@ -132,7 +131,12 @@ func (p *plan) json(bucket, key string, v any) error {
 	return nil
 }
 
+// planFloors comes last: a record that the database has no copy of gets one with the first commit of anything, and with
+// one that asks for these floors. Unchanged are only floors that the database has, too.
 func (s *Store) planFloors(p *plan, next *verifier.Floors) error {
+	if s.uncopied != nil && (next != nil || len(p.writes) > 0) {
+		p.set(bucketFloors, []byte(keyCopy), encodeSlot(s.slots.seq, s.uncopied))
+	}
 	if next == nil {
 		return nil
 	}
@@ -145,6 +149,7 @@ func (s *Store) planFloors(p *plan, next *verifier.Floors) error {
 	if err != nil || bytes.Equal(now, payload) {
 		return err
 	}
+	payload = append(payload, s.floorsMore...)
 	p.floors, p.floorsPayload = &raised, payload
 	p.set(bucketFloors, []byte(keyCopy), encodeSlot(s.slots.seq+1, payload))
 	return nil

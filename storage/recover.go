@@ -16,21 +16,50 @@ const corruptMax = 3
 // agent then rebuilds from its trust anchor through the floors and observes what its hooks say.
 func (s *Store) openDatabase(o Options) error {
 	err := s.openExisting(o, false)
+	if err == nil {
+		err = s.compact(o)
+	}
+	if err == nil {
+		return nil
+	}
+	lost := ""
 	if errors.Is(err, errDamaged) {
-		var aside string
-		if aside, err = s.setAside(err); err != nil {
-			return err
-		}
-		s.note("%s", aside)
-	} else if err == nil {
-		return s.compact(o)
-	} else if !isAbsent(err) {
+		lost, err = s.setAside(err)
+	} else if isAbsent(err) {
+		lost, err = s.missing()
+	}
+	if err != nil {
 		return err
 	}
-	if err := createDatabase(s.dir, o.LockTimeout, o.DatabaseBytesMax); err != nil {
+	err = s.orWithReserve(func() error { return createDatabase(s.dir, lost, o.LockTimeout, o.DatabaseBytesMax) })
+	if err != nil {
 		return err
 	}
 	return s.openExisting(o, false)
+}
+
+// missing is why a database that was here is not any more, or empty where there never was one. A crash or a full disk
+// between setting it aside and having the new one leaves just this to see.
+func (s *Store) missing() (string, error) {
+	numbers, err := s.corruptNumbers()
+	if err != nil {
+		return "", err
+	}
+	beside := floorsName
+	if n := len(numbers); n > 0 {
+		beside = corruptName(numbers[n-1])
+	}
+	if !s.dir.has(beside) {
+		return "", nil
+	}
+	return s.lost("was missing beside " + beside), nil
+}
+
+// lost says what the loss of the database means. It is kept in the new one: only a commit can be sure that somebody
+// has heard it.
+func (s *Store) lost(how string) string {
+	return oneLine(s.dir.join(databaseName) + " " + how + "; metadata is fetched again, records of components are lost, " +
+		"what the floors file holds still counts")
 }
 
 // openExisting leaves s.db nil unless it returns nil. errDamaged: it is not to be used.
@@ -90,8 +119,7 @@ func (s *Store) setAside(why error) (string, error) {
 		}
 		numbers = numbers[1:]
 	}
-	return fmt.Sprintf("%s was damaged (%v) and was set aside as %s; metadata is fetched again, "+
-		"records of components are lost, floors are kept", s.dir.join(databaseName), why, name), nil
+	return s.lost("was damaged (" + why.Error() + ") and was set aside as " + name), nil
 }
 
 func corruptName(n int) string { return databaseName + ".corrupt-" + strconv.Itoa(n) }

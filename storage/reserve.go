@@ -7,23 +7,20 @@ const (
 )
 
 // makeReserve keeps blocks for the day when the disk is full and what happened must still be recorded. It is a
-// comfort: where there is little space, or the file system reserves nothing (a file of zeros would only be
-// compressed away there), the store does without. The file stays in either case, so that the next start writes
-// nothing.
-func (s *Store) makeReserve(freeBytesMin int64) error {
+// comfort: where it can't be made, for want of space or for whatever reason, the store does without. A file system
+// that reserves nothing (a file of zeros would only be compressed away there) has the file all the same, so that the
+// next start writes nothing.
+func (s *Store) makeReserve(freeBytesMin int64) {
 	if s.dir.has(reserveName) {
-		return nil
+		return
 	}
 	if free, err := s.dir.available(); err != nil || free < reserveBytes+freeBytesMin {
-		return err
+		return
 	}
-	f, err := s.dir.create(reserveName)
-	if err != nil {
-		return err
+	if f, err := s.dir.create(reserveName); err == nil {
+		_ = f.allocate(reserveBytes)
+		f.Close()
 	}
-	defer f.Close()
-	_ = f.allocate(reserveBytes)
-	return nil
 }
 
 // orWithReserve runs f, and once more with the reserve given up where f found the disk full. f can be repeated.

@@ -23,7 +23,8 @@ type schema struct {
 	ReadableBy int `json:"readable_by"`
 }
 
-func putSchema(tx *bbolt.Tx) error {
+// putSchema begins a database. lost says what became of the one before it, or is empty.
+func putSchema(tx *bbolt.Tx, lost string) error {
 	for _, name := range bucketNames() {
 		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
 			return fmt.Errorf("make bucket %s: %w", name, err)
@@ -37,25 +38,35 @@ func putSchema(tx *bbolt.Tx) error {
 	if err := tx.Bucket([]byte(bucketStore)).Put(key, seal(bucketStore, key, payload)); err != nil {
 		return err
 	}
+	if key := []byte(keyLost); lost != "" {
+		if err := tx.Bucket([]byte(bucketStore)).Put(key, seal(bucketStore, key, []byte(lost))); err != nil {
+			return err
+		}
+	}
 	return putCount(tx, 0)
 }
 
 // checkSchema refuses what a newer agent made unreadable; anything but our own database, whole, is errDamaged.
 func (db *database) checkSchema(path string) error {
 	return db.view(func(tx *bbolt.Tx) error {
-		for _, name := range bucketNames() {
-			if tx.Bucket([]byte(name)) == nil {
-				return fmt.Errorf("no bucket %q, so it is not the agent's: %w", name, errDamaged)
-			}
-		}
 		var s schema
-		found, err := getJSON(tx, bucketStore, []byte(keySchema), &s)
+		var found bool
+		var err error
+		if tx.Bucket([]byte(bucketStore)) != nil {
+			found, err = getJSON(tx, bucketStore, []byte(keySchema), &s)
+		}
+		// Before the buckets: a newer agent may have others.
 		if errors.Is(err, errNewer) || s.ReadableBy > schemaVersion {
 			return refuse(agent.ReasonStore, "open %s: a newer agent wrote it (schema %d, readable from schema %d on), "+
 				"this one knows schema %d; nothing was changed: run that newer agent", path, s.Schema, s.ReadableBy, schemaVersion)
 		}
 		if err != nil || !found {
 			return fmt.Errorf("no schema: %w", errors.Join(err, errDamaged))
+		}
+		for _, name := range bucketNames() {
+			if tx.Bucket([]byte(name)) == nil {
+				return fmt.Errorf("no bucket %q, so it is not the agent's: %w", name, errDamaged)
+			}
 		}
 		return checkCount(tx)
 	})

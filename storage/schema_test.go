@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/verifier"
 )
@@ -77,4 +79,29 @@ func TestDatabaseOfSchema1(t *testing.T) {
 	if c := s.Counters(); c.Commits != 0 {
 		t.Errorf("the same values are written in another way now: %+v", c)
 	}
+}
+
+// A newer agent that did away with a bucket says that it needs newer readers: its database is no damage.
+func TestNewerSchemaWithoutABucket(t *testing.T) {
+	dir := fastDir(t)
+	s := openT(t, dir)
+	must(t, s.Commit(lifeChange(2)))
+	must(t, s.Close())
+	path := filepath.Join(dir, databaseName)
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{NoFreelistSync: true})
+	must(t, err)
+	must(t, db.Update(func(tx *bbolt.Tx) error {
+		if err := tx.Bucket([]byte(bucketStore)).Put([]byte(keySchema), schemaSays(7, 7)(nil)); err != nil {
+			return err
+		}
+		return tx.DeleteBucket([]byte(bucketReceipts)) // it is empty: the count stays right
+	}))
+	must(t, db.Close())
+	before, err := os.ReadFile(path)
+	must(t, err)
+	_, err = Open(dir, Options{})
+	wantReason(t, err, agent.ReasonStore)
+	after, err := os.ReadFile(path)
+	must(t, err)
+	wantBytes(t, "database", after, before)
 }

@@ -60,14 +60,14 @@ func slotChecksum(record []byte) uint32 {
 }
 
 // openSlots opens an existing slot file and reads the record that counts. Without a valid one, err is
-// errDamaged and the returned file is nil.
-func openSlots(d *dir, name string, slotSize int64, flag int) (*slotFile, []byte, error) {
+// errDamaged and the returned file is nil. sound is what payloads must pass to be valid.
+func openSlots(d *dir, name string, slotSize int64, flag int, sound func(payload []byte) error) (*slotFile, []byte, error) {
 	f, err := d.open(name, flag)
 	if err != nil {
 		return nil, nil, err
 	}
 	s := &slotFile{f: f, slotSize: slotSize}
-	payload, err := s.read()
+	payload, err := s.read(sound)
 	if err != nil {
 		f.Close()
 		return nil, nil, err
@@ -99,11 +99,14 @@ func createSlots(d *dir, name string, slotSize int64, seq uint64, payload []byte
 }
 
 // read finds the record that counts.
-func (s *slotFile) read() ([]byte, error) {
+func (s *slotFile) read(sound func(payload []byte) error) ([]byte, error) {
 	var newest []byte
 	var failed []error
 	for i := range int64(2) {
 		seq, payload, err := s.readSlot(i * s.slotSize)
+		if err == nil {
+			err = sound(payload)
+		}
 		if err != nil {
 			failed = append(failed, err)
 		} else if seq > s.seq {
@@ -138,15 +141,21 @@ func (s *slotFile) write(payload []byte) error {
 	if int64(len(payload)) > s.slotSize-slotHeader {
 		return fmt.Errorf("%s: record of %d bytes, expected at most %d", s.f.Name(), len(payload), s.slotSize-slotHeader)
 	}
-	seq := s.seq + 1
+	if err := s.put(s.seq+1, payload); err != nil {
+		return err
+	}
+	s.seq++
+	return nil
+}
+
+// rewrite makes the record that counts durable, whoever wrote it and whatever became of that; payload is its own.
+func (s *slotFile) rewrite(payload []byte) error { return s.put(s.seq, payload) }
+
+func (s *slotFile) put(seq uint64, payload []byte) error {
 	if err := s.f.writeAt(encodeSlot(seq, payload), int64(seq%2)*s.slotSize); err != nil {
 		return err
 	}
-	if err := s.f.dataSync(); err != nil {
-		return err
-	}
-	s.seq = seq
-	return nil
+	return s.f.dataSync()
 }
 
 func (s *slotFile) close() error { return s.f.Close() }

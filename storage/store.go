@@ -39,19 +39,25 @@ func (o Options) withDefaults() Options {
 
 // A Store is an agent.Store in a directory. Its methods may be called from several goroutines.
 type Store struct {
-	mu   sync.RWMutex
+	mu   sync.Mutex
 	disk *disk
 	dir  *dir
 	meta *dir // nil where a read-only store has none
 
-	db       *database
-	slots    *slotFile // nil where a read-only store has none that is valid
-	floors   verifier.Floors
+	db     *database
+	slots  *slotFile // nil where a read-only store has none that is valid
+	floors verifier.Floors
+	// floorsMore is what a newer agent appended to the floors: kept as it is.
+	floorsMore []byte
+	// uncopied is the payload of the floors file's record where the database does not hold it, too. Whoever wrote that
+	// record may have died before it was durable; the copy is committed only after it.
+	uncopied []byte
 	images   *Images
 	readOnly bool
 	// recovered is what openings repaired, for State.Recovered.
 	recovered []string
-	// broken is what the first failed Commit said: what is on the disk is unknown from then on.
+	// broken is what the first failed Commit said: what is on the disk is unknown from then on. Or it is what ended the
+	// database.
 	broken error
 }
 
@@ -99,7 +105,8 @@ func (s *Store) open(path string, o Options) (err error) {
 	if s.images, err = openImages(s.dir, true, o); err != nil {
 		return err
 	}
-	return s.makeReserve(o.FreeBytesMin)
+	s.makeReserve(o.FreeBytesMin)
+	return nil
 }
 
 // OpenReadOnly opens the store for looking at while no agent runs, changing nothing: not even what is damaged
@@ -138,6 +145,16 @@ func (s *Store) openReadOnly(path string, o Options) (err error) {
 		return err
 	}
 	s.images, err = openImages(s.dir, false, o)
+	return err
+}
+
+// failed makes err fit to show. Where it ended the database it is all that the store says from then on: what can't be
+// read is not absent, and the next start finds out what is left.
+func (s *Store) failed(act string, err error) error {
+	err = problem(act, err)
+	if s.db.dead != nil {
+		s.broken = err
+	}
 	return err
 }
 

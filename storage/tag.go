@@ -71,14 +71,13 @@ func decodeTag(b []byte) (tag, error) {
 
 // openTag opens a partial's tag, making it where it is absent or damaged: the zero tag is always true.
 func openTag(d *dir, name string) (*slotFile, tag, error) {
-	slots, payload, err := openSlots(d, name, tagSlot, os.O_RDWR)
+	slots, payload, err := openSlots(d, name, tagSlot, os.O_RDWR, func(payload []byte) error {
+		_, err := decodeTag(payload)
+		return err
+	})
 	if err == nil {
-		t, terr := decodeTag(payload)
-		if terr == nil {
-			return slots, t, nil
-		}
-		slots.close()
-		err = terr
+		t, err := decodeTag(payload)
+		return slots, t, err
 	}
 	if !isAbsent(err) && !isDamaged(err) {
 		return nil, tag{}, err
