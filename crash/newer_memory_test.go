@@ -86,6 +86,8 @@ func (m memory) keeps(before memory, newer bool) error {
 	case !newer && before.schema != "" && (m.soaks != before.soaks || m.schema != before.schema):
 		return fmt.Errorf("an older agent changed what it does not know: soaks %q, schema %s, before it %q, %s",
 			m.soaks, m.schema, before.soaks, before.schema)
+	case !newer && before.appended && !m.appended:
+		return errors.New("an older agent cut off what was appended to the floors")
 	case newer && before.soaks != "" && m.soaks == "":
 		return fmt.Errorf("the newer agent's own bucket is empty")
 	case !reflect.DeepEqual(m.record, before.record) && m.record.Schema != writer:
