@@ -81,9 +81,9 @@ crash-long: $(TESTSUM) $(SIM)/overlay.json ## the same with all pairs of faults 
 
 $(SIM)/overlay.json: verifier/keys.go agent/sim/testdata/remembered.go Makefile
 	@mkdir -p $(SIM)
-	@sed 's/return ed25519\.Verify(key, /return remembered(key, /' verifier/keys.go > $(SIM)/keys.go
-	@grep -q 'remembered(key, ' $(SIM)/keys.go || { echo "verifier/keys.go has no place for the memory of signatures"; exit 1; }
-	@echo '{"Replace": {"verifier/keys.go": "$(SIM)/keys.go", "verifier/remembered.go": "agent/sim/testdata/remembered.go"}}' > $@
+	@sed 's/return ed25519\.Verify(key, /return remembered(key, /' verifier/keys.go > $(SIM)/keys.txt
+	@grep -q 'remembered(key, ' $(SIM)/keys.txt || { echo "verifier/keys.go has no place for the memory of signatures"; exit 1; }
+	@echo '{"Replace": {"verifier/keys.go": "$(SIM)/keys.txt", "verifier/remembered.go": "agent/sim/testdata/remembered.go"}}' > $@
 
 crash-real: ## kill the real agent at each system call that changes the disk; fail each one; twice; then crash-disk (half an hour)
 	@$(GO) -C crash test -count=1 -timeout 90m -p 1 -v ./...
