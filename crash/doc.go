@@ -9,6 +9,9 @@
 //
 // The same tracer measures, from outside of the process, what the agent writes.
 //
+// An agent that a later version would plausibly be (go build -overlay: more buckets, fields, phases, events and floors) dies in
+// each phase, and the older one goes on from its database, and the other way round.
+//
 // What a dead process leaves in the kernel's cache is not lost by that. So a virtual machine (QEMU, with Debian's kernel)
 // runs the same story on an ext4 disk, and logs each request to that disk; package writelog makes of the log what the
 // disk may hold after a power cut at any of them. Each such disk is mounted: it must hold all that the agent's status
