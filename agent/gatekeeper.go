@@ -85,7 +85,7 @@ func (e *engine) gates(c *live, rel *Release, now time.Time) []gate {
 		g.ask(gateRequires, holdsInstall, e.requiresGate(c.name, info.Requires))
 	}
 	if info.Rollout != nil {
-		g.ask(gateRollout, holdsDownload, rolloutGate(info.Rollout, e.cfg.Device.ID, id, now, e.book.timeFloor().SignedAt))
+		g.ask(gateRollout, holdsDownload, rolloutGate(info.Rollout, e.cfg.Device.ID, id, now, e.signedAt(now)))
 	}
 	if len(cfg.Download) > 0 {
 		g.ask(gateDownload, holdsDownload, windowGate("download", cfg.Download, cfg.Zone, now, synchronised))

@@ -9,8 +9,8 @@ import (
 	"github.com/ota-agent/ota-agent/release"
 )
 
-// rolloutSlack is the part of a rollout's duration by which a timestamp may be older than the device's place in
-// it: a replayed timestamp can't finish a ramp that was stopped.
+// rolloutSlack is the part of a rollout's duration by which a timestamp may be older than the time, or after the rollout's
+// end than that end: a replayed timestamp can't finish a ramp that was stopped, neither during it nor later.
 const rolloutSlack = 20
 
 // place is this device's place in [0,1) within a rollout: the same at each check, another for each release.
@@ -20,7 +20,7 @@ func place(deviceID, releaseID string) float64 {
 }
 
 // rolloutGate closes until the device's turn has come, by the effective time and by a timestamp that was signed
-// recently enough.
+// recently enough. A zero signedAt: no timestamp is known to be in force.
 func rolloutGate(r *release.Rollout, deviceID, releaseID string, now, signedAt time.Time) *Waiting {
 	if r == nil {
 		return nil
@@ -30,12 +30,30 @@ func rolloutGate(r *release.Rollout, deviceID, releaseID string, now, signedAt t
 		return &Waiting{Reason: ReasonRollout, Left: SecondsOf(turn.Sub(now)),
 			Text: "this device joins the rollout at " + turn.UTC().Format(time.RFC3339)}
 	}
-	if oldest := now.Add(-r.Duration / rolloutSlack); r.Duration > 0 && now.Before(r.Start.Add(r.Duration)) && signedAt.Before(oldest) {
-		return &Waiting{Reason: ReasonRollout, Text: fmt.Sprintf(
-			"joining the rollout needs a timestamp signed after %s; the newest one was signed at %s",
-			oldest.UTC().Format(time.RFC3339), signedAt.UTC().Format(time.RFC3339))}
+	oldest := now
+	if end := r.Start.Add(r.Duration); end.Before(now) {
+		oldest = end
 	}
-	return nil
+	oldest = oldest.Add(-r.Duration / rolloutSlack)
+	switch {
+	case r.Duration <= 0 || !signedAt.Before(oldest):
+		return nil
+	case signedAt.IsZero():
+		return &Waiting{Reason: ReasonRollout, Text: "joining the rollout needs a refresh that succeeds"}
+	}
+	return &Waiting{Reason: ReasonRollout, Text: fmt.Sprintf(
+		"joining the rollout needs a timestamp signed after %s; the newest one was signed at %s",
+		oldest.UTC().Format(time.RFC3339), signedAt.UTC().Format(time.RFC3339))}
+}
+
+// signedAt is when the timestamp was signed that names what is offered, by its publisher's word; zero: none is known. One that
+// does not say so, as other publishers' do not, counts as signed now while refreshes succeed: the rollout then goes by the time
+// alone, and what bounds a replay is that timestamp's expiry.
+func (e *engine) signedAt(now time.Time) time.Time {
+	if at := e.last.signedAt; !at.IsZero() || e.lastBegan < 0 || e.lastProblem != nil {
+		return at
+	}
+	return now
 }
 
 // pauseGate closes while the operator has paused updates.

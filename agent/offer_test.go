@@ -110,16 +110,42 @@ func TestRolloutGate(t *testing.T) {
 }
 
 // TestAReplayCannotFinishARampThatWasStopped: the mirror replays the timestamp of before the stop; by it no device
-// may join later than a twentieth of the ramp.
+// may join later than a twentieth of the ramp, and that the ramp would have come to its end meanwhile changes nothing.
 func TestAReplayCannotFinishARampThatWasStopped(t *testing.T) {
 	r := &release.Rollout{Start: testNow, Duration: 20 * time.Hour}
 	stopped := testNow.Add(5 * time.Hour)
 	for i := range 1000 {
 		id := fmt.Sprint("device-", i)
-		for now := stopped.Add(61 * time.Minute); now.Before(testNow.Add(20 * time.Hour)); now = now.Add(time.Hour) {
+		for now := stopped.Add(61 * time.Minute); now.Before(testNow.Add(60 * time.Hour)); now = now.Add(time.Hour) {
 			if rolloutGate(r, id, "release", now, stopped) == nil {
 				t.Fatalf("%s joined at %s with a timestamp signed at %s", id, now, stopped)
 			}
+		}
+		if w := rolloutGate(r, id, "release", testNow.AddDate(1, 0, 0), r.Start.Add(r.Duration)); w != nil {
+			t.Fatalf("%s does not join although the rollout came to its end: %s", id, w.Text)
+		}
+	}
+}
+
+// A timestamp that does not say when it was signed is new as long as refreshes succeed: its own expiry is judged by them. Before
+// the first of this process, and after one that was refused, it vouches for nothing.
+func TestRolloutOfARepositoryThatSignsNoTime(t *testing.T) {
+	r := &release.Rollout{Start: testNow.Add(-40 * time.Hour), Duration: 20 * time.Hour}
+	signed := testNow.Add(-time.Hour)
+	for name, c := range map[string]struct {
+		e     engine
+		joins bool
+	}{
+		"no refresh yet":                  {engine{lastBegan: -1}, false},
+		"a refresh":                       {engine{}, true},
+		"a refresh, then one that failed": {engine{lastProblem: &Problem{Reason: ReasonExpired}}, false},
+		"a signed time, then one that failed": {engine{last: refreshed{signedAt: signed},
+			lastProblem: &Problem{Reason: ReasonExpired}}, true},
+		"an old signed time": {engine{last: refreshed{signedAt: signed.Add(-40 * time.Hour)}}, false},
+	} {
+		w := rolloutGate(r, "device-1", "release", testNow, c.e.signedAt(testNow))
+		if (w == nil) != c.joins {
+			t.Errorf("%s: %+v, want joins: %t", name, w, c.joins)
 		}
 	}
 }

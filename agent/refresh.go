@@ -28,6 +28,8 @@ type refreshed struct {
 	elsewhere bool
 	// provisional: what was accepted hangs on an anchor that is on trial, and nothing of it was kept.
 	provisional bool
+	// signedAt is when the timestamp was signed; zero: it does not say.
+	signedAt time.Time
 }
 
 // answers reports whether old already holds what a search would find: the same trusted files, asked the same. A poll
@@ -64,7 +66,7 @@ func (e *engine) refreshOnce(ctx context.Context, paths map[string]string, old r
 	keep := e.keeper(r, began, onTrial)
 	out.provisional = keep.nothing
 	err = verifier.Drive(r, e.answer(ctx), keep.commit)
-	out.roles = r.Trusted()
+	out.roles, out.signedAt = r.Trusted(), r.SignedAt()
 	if err != nil {
 		void := errors.Is(err, verifier.ErrExpired) && e.book.timeFloor().SignedAt.Before(learned)
 		out.fatal, out.elsewhere = e.book.failure(), void || e.blame(err)

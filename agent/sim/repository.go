@@ -60,6 +60,7 @@ type publication struct {
 	index     int64  // rollback_index; 0: one more than the component's last
 	root      bool   // a new root comes with it
 	urgent    bool
+	rollout   time.Duration // from the day on; 0: for all at once
 }
 
 // publishAll publishes one release of rootfs after the other.
@@ -123,6 +124,9 @@ func (r *repository) addition(path string, p publication) publish.Addition {
 	r.releases[p.component] = append(r.releases[p.component], image)
 	r.known = append(r.known, known{image: image, id: hash(image), how: p.how, index: index})
 	info := release.Info{Version: version, RollbackIndex: &index, Urgent: p.urgent}
+	if p.rollout > 0 {
+		info.Rollout = &release.Rollout{Start: epoch.Add(time.Duration(p.day) * day), Duration: p.rollout}
+	}
 	if p.requires > 0 {
 		info.Requires = []release.Requirement{{Component: rootfs, RollbackIndex: p.requires}}
 	}

@@ -46,6 +46,17 @@ var times = []story{
 			clock: []clockFault{{span: always, dead: true}}, end: expires,
 			events: []event{sleeps(4*day, func(w *World) bool { return w.ran > time.Hour })}}
 	}},
+	{"a rollout under a replay of its beginning", func(t testing.TB) Scenario {
+		// For all that the device knows it was stopped. It joins once it hears that it was not.
+		return Scenario{repo: publishEach(t, publication{component: rootfs, how: fine}, publication{component: rootfs, how: fine, rollout: 10 * day},
+			publication{day: 13}), at: func(w *World) int { return 1 + min(1, int(w.ran/(13*day))) },
+			end: func(w *World, s agent.Status) bool {
+				if w.ran < 13*day && w.boards[rootfs].booted == "B" {
+					w.breach("a timestamp of the rollout's first hour finishes it")
+				}
+				return runs(2)(w, s)
+			}}
+	}},
 	{"a pause until the metadata has expired", func(t testing.TB) Scenario {
 		// What waited at a gate is judged again before it is tried; then the publisher comes back.
 		return Scenario{repo: publishFor(t, 3*day, publication{component: rootfs, how: fine}, publication{component: rootfs, how: fine},
