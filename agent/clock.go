@@ -14,32 +14,64 @@ const (
 	accrueEvery = 24 * time.Hour
 )
 
-// at returns the floor of the effective time at an uptime of this boot: the newest time that the
-// publisher signed, or the build's, and the uptime since it was learned. No clock reading goes into it.
+// at returns the floor of the effective time at an uptime of this boot: the later of what the publisher's word and the build's
+// say, each with the uptime since. No clock reading goes into it.
 func (t TimeFloor) at(build time.Time, bootID string, uptime time.Duration) time.Time {
-	if t.SignedAt.Before(build) {
-		return build
+	passed := t.passed(bootID, uptime)
+	if t.Built.Equal(build) {
+		build = build.Add(max(0, t.Ran+passed))
 	}
-	return t.SignedAt.Add(t.age(bootID, uptime))
+	if signed := t.SignedAt.Add(t.Accrued + passed); signed.After(build) {
+		return signed
+	}
+	return build
 }
 
-// age is the uptime since SignedAt was learned, as far as it is known.
-func (t TimeFloor) age(bootID string, uptime time.Duration) time.Duration {
+// passed is the uptime that is not part of Accrued and Ran yet.
+func (t TimeFloor) passed(bootID string, uptime time.Duration) time.Duration {
 	if t.BootID == bootID {
-		return t.Accrued + max(0, uptime-t.At)
+		return max(0, uptime-t.At)
 	}
-	return t.Accrued + uptime
+	return uptime
 }
 
-// learn returns the floor after a trusted timestamp with this signed time; ok is false where it is no news.
+// until returns the floor with the uptime until now made part of it.
+func (t TimeFloor) until(bootID string, uptime time.Duration) TimeFloor {
+	passed := t.passed(bootID, uptime)
+	if !t.SignedAt.IsZero() {
+		t.Accrued += passed
+	}
+	if !t.Built.IsZero() {
+		t.Ran += passed
+	}
+	t.BootID, t.At = bootID, uptime
+	return t
+}
+
+// from returns the floor for a process of this build that starts now. Of another build's uptime nothing counts for it: it may have
+// been built just now, and put in place in this very boot. So an image whose build time lies ahead does no harm to the next one.
+func (t TimeFloor) from(build time.Time, bootID string, uptime time.Duration) TimeFloor {
+	if !t.Built.Equal(build) {
+		t.Built, t.Ran = build, -t.passed(bootID, uptime)
+	}
+	return t
+}
+
+// learn returns the floor after a trusted timestamp with this signed time; ok is false where it is no news. Time does not go
+// back: a time before the floor, with which a mirror may have waited for long, makes no more than the uptime durable that it is
+// below. So SignedAt stays with its own keys until a later time has overtaken all that was made of it.
 func (t TimeFloor) learn(signedAt time.Time, by []verifier.KeyHash, bootID string, uptime time.Duration) (TimeFloor, bool) {
-	if !signedAt.After(t.SignedAt) {
+	if !signedAt.After(t.SignedAt.Add(t.Accrued)) {
 		return t, false
 	}
-	return TimeFloor{SignedAt: signedAt, Signers: by, BootID: bootID, At: uptime}, true
+	t = t.until(bootID, uptime)
+	if signedAt.After(t.SignedAt.Add(t.Accrued)) {
+		t.SignedAt, t.Signers, t.Accrued = signedAt, by, 0
+	}
+	return t, true
 }
 
-// judge returns the floor as the trusted root leaves it: void when that root revoked the keys that signed it. Without
+// judge returns the floor as the trusted root leaves it: what was signed is void when that root revoked the keys that signed it. Without
 // that a stolen timestamp key, which can drive the floor far ahead, would lock the device out for good. A floor that
 // an older agent kept without its signers counts on if the stored timestamp says the same time.
 func (t TimeFloor) judge(r *verifier.Refresh) (TimeFloor, bool) {
@@ -50,16 +82,16 @@ func (t TimeFloor) judge(r *verifier.Refresh) (TimeFloor, bool) {
 	if t.SignedAt.IsZero() || r.HoldsTime(t.Signers) {
 		return t, false
 	}
-	return TimeFloor{}, true
+	t.SignedAt, t.Signers, t.Accrued = time.Time{}, nil, 0
+	return t, true
 }
 
 // accrue returns the floor with the uptime until now made part of it; ok is false while that is not worth a write.
 func (t TimeFloor) accrue(bootID string, uptime time.Duration) (TimeFloor, bool) {
-	age := t.age(bootID, uptime)
-	if t.SignedAt.IsZero() || age-t.Accrued < accrueAfter(uptime) {
+	if t.SignedAt.IsZero() && t.Built.IsZero() || t.passed(bootID, uptime) < accrueAfter(uptime) {
 		return t, false
 	}
-	return TimeFloor{SignedAt: t.SignedAt, Signers: t.Signers, Accrued: age, BootID: bootID, At: uptime}, true
+	return t.until(bootID, uptime), true
 }
 
 // accrueAfter is how much uptime is worth a write at an uptime of this boot.

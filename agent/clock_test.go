@@ -54,6 +54,77 @@ func TestTimeFloorGrowsByUptimeOnly(t *testing.T) {
 	}
 }
 
+// TestTheFloorIsTheLaterOfTwo: an image that was built after the newest timestamp was signed must not make the device forget how
+// long ago that was, nor what it ran for itself.
+func TestTheFloorIsTheLaterOfTwo(t *testing.T) {
+	const days = 24 * time.Hour
+	f := TimeFloor{SignedAt: built.Add(-days), Signers: publisher, Accrued: 100 * days, BootID: "boot-1"}
+	if got, want := f.at(built, "boot-2", time.Hour), built.Add(99*days+time.Hour); !got.Equal(want) {
+		t.Errorf("built after what is signed, and long ago: %s, expected %s", got, want)
+	}
+	f.Accrued = 0
+	f = f.from(built, "boot-2", 0)
+	if got, want := f.at(built, "boot-2", 5*time.Hour), built.Add(5*time.Hour); !got.Equal(want) {
+		t.Errorf("built after what is signed, and a while: %s, expected %s", got, want)
+	}
+	f, _ = f.accrue("boot-2", 40*time.Hour)
+	if got, want := f.at(built, "boot-3", time.Hour), built.Add(41*time.Hour); !got.Equal(want) {
+		t.Errorf("in the next boot: %s, expected %s", got, want)
+	}
+	f, _ = f.learn(built.Add(20*time.Hour), publisher, "boot-3", time.Hour)
+	if got, want := f.at(built, "boot-3", time.Hour), built.Add(41*time.Hour); !got.Equal(want) || !f.SignedAt.After(built) {
+		t.Errorf("after a timestamp of before that: %s, expected %s", got, want)
+	}
+}
+
+// TestTimeGoesByWithoutSignedTimes: other publishers sign no time. What a device of theirs ran for counts from its build time on,
+// over boots and restarts; never what another image ran for, and never what went by before this one was there.
+func TestTimeGoesByWithoutSignedTimes(t *testing.T) {
+	f := TimeFloor{}.from(built, "boot-1", 100*time.Hour) // put in place in a boot that had lasted for long
+	if got := f.at(built, "boot-1", 100*time.Hour); !got.Equal(built) {
+		t.Errorf("at its first start it is %s, expected %s", got, built)
+	}
+	if got := f.at(built, "boot-1", 99*time.Hour); got.Before(built) {
+		t.Errorf("it is %s, before the build", got)
+	}
+	f, ok := f.accrue("boot-1", 130*time.Hour)
+	if !ok {
+		t.Fatal("thirty hours were not worth a write")
+	}
+	f = f.from(built, "boot-2", time.Hour)
+	if got, want := f.at(built, "boot-2", 2*time.Hour), built.Add(32*time.Hour); !got.Equal(want) {
+		t.Errorf("in the next boot it is %s, expected %s", got, want)
+	}
+	later := built.AddDate(10, 0, 0) // a build machine's clock was wrong
+	on := f.from(later, "boot-3", time.Hour)
+	if on, ok = on.accrue("boot-3", 50*time.Hour); !ok || !on.at(later, "boot-3", 50*time.Hour).Equal(later.Add(49*time.Hour)) {
+		t.Errorf("the other image is at %s", on.at(later, "boot-3", 50*time.Hour))
+	}
+	if got := on.from(built, "boot-4", 0).at(built, "boot-4", time.Hour); !got.Equal(built.Add(time.Hour)) {
+		t.Errorf("back from it the device is at %s, expected %s", got, built.Add(time.Hour))
+	}
+}
+
+// TestTimeDoesNotGoBack: a mirror hands out each day's timestamp as late as it can. Each is news, none is a younger time.
+func TestTimeDoesNotGoBack(t *testing.T) {
+	const day = 24 * time.Hour
+	f, _ := TimeFloor{}.learn(built, publisher, "boot-1", 0)
+	for n := range 12 {
+		up := 9*day + time.Duration(n)*day
+		before, signed := f.at(built, "boot-1", up), built.Add(time.Duration(n+1)*day)
+		f, _ = f.learn(signed, publisher, "boot-1", up)
+		if got := f.at(built, "boot-1", up); got.Before(before) {
+			t.Fatalf("a timestamp of %s turned the time back from %s to %s", signed, before, got)
+		}
+		if got := f.at(built, "boot-2", 0); got.Before(signed) {
+			t.Fatalf("in the next boot it is %s, and a timestamp of %s was accepted", got, signed)
+		}
+	}
+	if f, _ = f.learn(built.Add(40*day), publisher, "boot-1", 21*day); f.Accrued != 0 || !f.at(built, "boot-1", 21*day).Equal(built.Add(40*day)) {
+		t.Errorf("a time that is news leaves the floor at %+v", f)
+	}
+}
+
 // TestDeadClockUnderAFreeze: a device whose RTC is dead and that is switched off each night must still see a frozen
 // timestamp expire: at least half of what each boot was up for adds up, and never more than all of it.
 func TestDeadClockUnderAFreeze(t *testing.T) {

@@ -124,6 +124,7 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 		return nil, err
 	}
 	up := p.System.Uptime()
+	book.state.Time = book.state.Time.from(e.cfg.BuildTime, p.System.BootID(), up) // durable when the floor is next
 	e.plan = newSchedule(e.cfg, up, p.Random())
 	for i := range e.cfg.Components {
 		e.live = append(e.live, &live{name: e.cfg.Components[i].Name, component: &e.cfg.Components[i]})
@@ -283,7 +284,7 @@ func (e *engine) sweep() {
 	}
 }
 
-// accrue makes the age of the newest signed time durable, at most once a day, and only while the kernel does not
+// accrue makes the age of the newest signed time, and of the build, durable, at most once a day, and only while the kernel does not
 // call its clock synchronised.
 func (e *engine) accrue() error {
 	if _, synchronised := e.p.System.Clock(); synchronised {

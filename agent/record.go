@@ -130,14 +130,18 @@ type Hold struct {
 
 // TimeFloor is the durable part of the effective time: never a clock reading.
 type TimeFloor struct {
-	// SignedAt is the newest publisher's time in a trusted timestamp.
+	// SignedAt is the publisher's time in a trusted timestamp: the one that, with Accrued, is not below any other's.
 	SignedAt time.Time `json:"signed_at,omitzero"`
 	// Signers are the keys that signed it: when they no longer meet the timestamp role's threshold, the floor is void.
 	// Agents of before kept none.
 	Signers []verifier.KeyHash `json:"signers,omitempty"`
-	// Accrued is the uptime since SignedAt was learned, as far as it was made durable; at most once a day.
+	// Accrued is the uptime since SignedAt was learned, as far as it was made durable.
 	Accrued time.Duration `json:"accrued,omitempty"`
-	// BootID and At say in which boot, and at which uptime, Accrued was brought up to date; the uptime after At
+	// Built is the build time of the agent that ran last, and Ran the uptime that it has run for, as far as it was made durable:
+	// what there is to go by where no publisher signs the time, or none has since the build. Agents of before kept neither.
+	Built time.Time     `json:"built,omitzero"`
+	Ran   time.Duration `json:"ran,omitempty"`
+	// BootID and At say in which boot, and at which uptime, Accrued and Ran were brought up to date; the uptime after At
 	// in this boot, and all of the uptime in a later one, comes on top.
 	BootID string        `json:"boot_id,omitempty"`
 	At     time.Duration `json:"at,omitempty"`

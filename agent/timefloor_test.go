@@ -48,6 +48,18 @@ func TestTimeFloorIsVoidWithItsKeys(t *testing.T) {
 	}
 }
 
+// TestOtherKeysDoNotTakeOverWhatOneMadeOfTheTime: of two keys that each suffice one is stolen. What is learned from the other must
+// not keep alive what the thief said.
+func TestOtherKeysDoNotTakeOverWhatOneMadeOfTheTime(t *testing.T) {
+	_, r, at := signedRefresh(t)
+	stolen := []verifier.KeyHash{{7}}
+	f, _ := TimeFloor{}.learn(at.AddDate(0, 0, 10), stolen, "boot-1", 0)
+	f, _ = f.learn(at.AddDate(0, 0, 15), r.SignedBy(), "boot-1", 15*24*time.Hour) // it is the 25th by the thief's word
+	if got, changed := f.judge(r); !changed || got.at(at, "boot-1", 0).After(at.AddDate(0, 0, 15)) {
+		t.Errorf("the floor is %+v after the stolen key was revoked", got)
+	}
+}
+
 // TestTimeFloorOfAnOlderAgent: it kept no signers. If the stored timestamp says the same time they are known; if nothing
 // vouches for it any more, it is void.
 func TestTimeFloorOfAnOlderAgent(t *testing.T) {

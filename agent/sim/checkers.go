@@ -141,16 +141,22 @@ func (w *World) checkRaise(from, to verifier.Floors) {
 // checkTime: the floor of the effective time is never ahead of the true time, whatever the clock says.
 func (w *World) checkTime() {
 	t := w.disk.state.Time
-	if floor := t.SignedAt.Add(t.Accrued); floor.After(w.now()) && !w.stolenTime {
-		w.breach("the time's floor is %s and it is only %s", floor, w.now())
+	for _, floor := range []time.Time{t.SignedAt.Add(t.Accrued), t.Built.Add(t.Ran)} {
+		if floor.After(w.now()) && !w.stolenTime {
+			w.breach("the time's floor is %s and it is only %s", floor, w.now())
+		}
 	}
 }
 
 // checkEffectiveTime: what the agent takes for the time is never before anything that it has seen signed, but for what a thief
-// of a key signed in the future.
-func (w *World) checkEffectiveTime(now time.Time) {
+// of a key signed in the future. Its floor does not go back within a life, whatever is learned.
+func (w *World) checkEffectiveTime(now, floor time.Time) {
+	if floor.Before(w.floor) && !w.stolenTime {
+		w.breach("the time's floor goes back from %s to %s", w.floor, floor)
+	}
+	w.floor = floor
 	signed := w.disk.state.Time.SignedAt
-	if !signed.After(w.now()) && now.Before(signed) || now.Before(epoch) {
+	if !signed.After(w.now()) && now.Before(signed) || now.Before(w.config(w).BuildTime) {
 		w.breach("the effective time is %s, and metadata signed at %s is trusted", now, signed)
 	}
 }

@@ -41,6 +41,12 @@ var times = []story{
 			noRTC: true, clock: []clockFault{{span: always, dead: true}}, end: expires,
 			drive: func(*World) time.Duration { return 20 * time.Hour }}
 	}},
+	{"a dead clock and a build after the timestamp under a freeze", func(t testing.TB) Scenario {
+		return Scenario{repo: publishFor(t, 3*day, publication{component: rootfs, how: fine}, publication{component: rootfs, how: fine}),
+			noRTC: true, clock: []clockFault{{span: always, dead: true}}, end: expires,
+			tune: func(_ *World, c *agent.Config) { c.BuildTime = epoch.Add(20 * time.Hour) }}
+	}},
+	{"a dead clock and timestamps that come as late as they can", lateTimestamps},
 	{"a suspend under a freeze", func(t testing.TB) Scenario {
 		return Scenario{repo: publishFor(t, 3*day, publication{component: rootfs, how: fine}, publication{component: rootfs, how: fine}),
 			clock: []clockFault{{span: always, dead: true}}, end: expires,
@@ -71,6 +77,24 @@ var times = []story{
 				return runs(3)(w, s)
 			}}
 	}},
+}
+
+// lateTimestamps: the publisher signs each day, for four days. A mirror hands out the next day's timestamp when the one before is about
+// to expire. That it gains four days by this can't be helped; what comes then must not turn the time back and gain it more.
+func lateTimestamps(t testing.TB) Scenario {
+	all := []publication{{component: rootfs, how: fine}}
+	for n := 1; n <= 5; n++ {
+		all = append(all, publication{day: n})
+	}
+	all = append(all, publication{component: rootfs, how: fine, day: 6})
+	return Scenario{repo: publishFor(t, 4*day, all...), noRTC: true, clock: []clockFault{{span: always, dead: true}},
+		at: func(w *World) int {
+			has := max(0, int(w.disk.floors.Timestamp.Version-version(w.repo.stages[0]["metadata/timestamp.json"])))
+			if w.agent != nil && w.agent.Now().Sub(epoch.Add(time.Duration(has)*day)) > 3*day+12*time.Hour {
+				has++
+			}
+			return min(has, len(all)-1)
+		}, end: runs(2), tune: func(_ *World, c *agent.Config) { c.BuildTime = epoch.Add(-12 * time.Hour) }}
 }
 
 // sees is the moment at which the status names this reason for the last refresh.

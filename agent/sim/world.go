@@ -39,6 +39,7 @@ type World struct {
 	broken                     []string // promises that were broken
 	said                       agent.Status
 	agent                      *agent.Agent // the life that is, for its effective time
+	floor                      time.Time    // of the life that is, as it said last
 	highest                    verifier.Floors
 	earlyCuts                  int           // power cuts in a boot of a try before the agent recorded that it started
 	happened                   int           // of the scenario's events
@@ -149,7 +150,7 @@ func (w *World) live() bool {
 	}
 	w.disk.images.start()
 	a, err := agent.New(w.config(w), w.ports(), slog.New(slog.DiscardHandler))
-	w.agent = a
+	w.agent, w.floor = a, time.Time{}
 	if err == nil && w.turn(a) {
 		return true
 	}
@@ -185,7 +186,7 @@ func (w *World) turn(a *agent.Agent) bool {
 			continue
 		}
 		w.said = a.Status()
-		w.checkEffectiveTime(w.said.Time.Effective)
+		w.checkEffectiveTime(w.said.Time.Effective, w.said.Time.Floor)
 		if w.calm() && w.end(w, w.said) && w.broker.settled(a) {
 			return true
 		}
