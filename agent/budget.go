@@ -27,6 +27,8 @@ const (
 type Spending struct {
 	// Day counts the days since 1970-01-01 in UTC, by the effective time.
 	Day int64 `json:"day,omitempty"`
+	// Floor is the day that was certain then, by the floor of the effective time.
+	Floor int64 `json:"floor,omitempty"`
 	// Bytes were charged on that day.
 	Bytes int64 `json:"bytes,omitempty"`
 }
@@ -44,15 +46,19 @@ func newBudget(max int64, paid Spending, meter int64) budget {
 	return budget{max: max, paid: paid, used: paid.Bytes, seen: meter}
 }
 
-// count takes a reading of the meter, and begins anew with a later day. A day that went back, because the clock did, goes on
-// with what was used: neither is anything counted too low, nor does a clock that was once ahead keep a budget used up.
-func (b *budget) count(day, meter int64) {
+// count takes a reading of the meter, and begins anew with a later day. A day before that, as after a boot in which nothing has
+// set the clock yet, goes on with what was used: it is no new one, and neither is the day on which the clock comes up to where it
+// was. Only once the time's floor, too, has come to a later day it is clear that the clock was ahead, and is not any more:
+// so that does not keep a budget used up for years.
+func (b *budget) count(day, floor, meter int64) {
 	b.used += max(0, meter-b.seen)
 	b.seen = meter
-	if day > b.paid.Day {
-		b.paid.Bytes, b.used = 0, 0
+	switch {
+	case day > b.paid.Day, day < b.paid.Day && floor > b.paid.Floor:
+		b.paid, b.used = Spending{Day: day, Floor: floor}, 0
+	case day == b.paid.Day:
+		b.paid.Floor = max(b.paid.Floor, floor)
 	}
-	b.paid.Day = day
 }
 
 func (b *budget) step() int64 { return (b.max + budgetSteps - 1) / budgetSteps }
@@ -76,7 +82,7 @@ func (b *budget) settle() *Spending {
 
 // charge is at least bytes, and a step more than before where the budget has one left.
 func (b *budget) charge(bytes int64) *Spending {
-	return &Spending{Day: b.paid.Day, Bytes: max(bytes, min(b.max, b.paid.Bytes+b.step()))}
+	return &Spending{Day: b.paid.Day, Floor: b.paid.Floor, Bytes: max(bytes, min(b.max, b.paid.Bytes+b.step()))}
 }
 
 // budgetGate closes while too little of the day's budget is left.
@@ -93,7 +99,7 @@ func budgetGate(s *BudgetStatus) *Waiting {
 type account struct {
 	book  *ledger
 	meter func() int64
-	now   func() time.Time // effective
+	now   func() (now time.Time, source string, floor time.Time) // effective
 
 	mu     sync.Mutex
 	budget budget
@@ -108,12 +114,19 @@ func newAccount(e *engine) (*account, error) {
 		return nil, fmt.Errorf("a byte budget needs counters that say what came over the network")
 	}
 	a := &account{book: e.book, meter: func() int64 { return e.p.Counters().BytesFetched },
-		now: func() time.Time { now, _, _ := e.effectiveTime(); return now }}
+		now: e.effectiveTime}
 	a.budget = newBudget(e.cfg.DayBytesMax, e.book.device().Spent, a.meter())
 	return a, nil
 }
 
 const secondsPerDay = 24 * 60 * 60
+
+// count brings the budget up to date and returns the time, in seconds since 1970.
+func (a *account) count() int64 {
+	now, _, floor := a.now()
+	a.budget.count(now.Unix()/secondsPerDay, floor.Unix()/secondsPerDay, a.meter())
+	return now.Unix()
+}
 
 // allow returns how many of the next want bytes of an image may be used now: they are charged durably.
 func (a *account) allow(want int) (int, error) {
@@ -122,7 +135,7 @@ func (a *account) allow(want int) (int, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.budget.count(a.now().Unix()/secondsPerDay, a.meter())
+	a.count()
 	n, charge := a.budget.allow(int64(want))
 	if n == 0 {
 		return 0, &Problem{Reason: ReasonByteBudget, Text: "the day's byte budget is used up"}
@@ -137,7 +150,7 @@ func (a *account) settle() error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.budget.count(a.now().Unix()/secondsPerDay, a.meter())
+	a.count()
 	return a.charge(a.budget.settle())
 }
 
@@ -159,8 +172,7 @@ func (a *account) status() *BudgetStatus {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := a.now().Unix()
-	a.budget.count(now/secondsPerDay, a.meter())
+	now := a.count()
 	return &BudgetStatus{DayBytesMax: a.budget.max, Spent: a.budget.used, Left: max(0, a.budget.max-a.budget.used),
 		RenewsIn: Seconds(secondsPerDay - now%secondsPerDay)}
 }

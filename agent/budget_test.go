@@ -41,26 +41,57 @@ func TestBudgetAllows(t *testing.T) {
 }
 
 func TestBudgetByDay(t *testing.T) {
-	b := newBudget(1000, Spending{Day: 7, Bytes: 600}, 50)
+	b := newBudget(1000, Spending{Day: 7, Floor: 6, Bytes: 600}, 50)
 	for _, c := range []struct {
-		what       string
-		day, meter int64
-		left       int64
+		what              string
+		day, floor, meter int64
+		left              int64
 	}{
-		{"after a start all that was charged counts as used", 7, 50, 400},
-		{"what comes over the network counts", 7, 150, 300},
-		{"a meter that went back counts nothing", 7, 0, 300},
-		{"the clock went back a month: nothing is forgotten", -23, 0, 300},
-		{"and time goes on from there", -22, 0, 1000},
-		{"of the next day", -22, 900, 100},
-		{"the clock is ahead: a new budget", 10_000, 900, 1000},
-		{"and comes back: it goes on, and is not used up for years", 7, 1900, 0},
-		{"to the next day", 8, 1900, 1000},
+		{"after a start all that was charged counts as used", 7, 6, 50, 400},
+		{"what comes over the network counts", 7, 6, 150, 300},
+		{"a meter that went back counts nothing", 7, 6, 0, 300},
+		{"a boot with a dead clock: yesterday is no new day", 6, 6, 0, 300},
+		{"and it counts what comes", 6, 6, 100, 200},
+		{"today again: it has been", 7, 6, 100, 200},
+		{"the floor comes up to today", 7, 7, 100, 200},
+		{"tomorrow", 8, 7, 100, 1000},
+		{"the clock is ahead: a new budget", 10_000, 8, 100, 1000},
+		{"all of it is used up", 10_000, 8, 1100, 0},
+		{"the clock comes back: nothing is forgotten", 8, 8, 1100, 0},
+		{"and goes on without its floor", 9, 8, 1100, 0},
+		{"the floor follows: it is not used up for years", 9, 9, 1100, 1000},
+		{"nor renewed again", 9, 9, 1200, 900},
+		{"the next day", 10, 9, 1200, 1000},
 	} {
-		b.count(c.day, c.meter)
+		b.count(c.day, c.floor, c.meter)
 		if left := max(0, b.max-b.used); left != c.left {
 			t.Errorf("%s: %d bytes are left, want %d", c.what, left, c.left)
 		}
+	}
+}
+
+// TestARebootDoesNotRenewTheBudget: without an RTC it is yesterday after each boot, by the newest timestamp's day, until the network
+// has set the clock.
+func TestARebootDoesNotRenewTheBudget(t *testing.T) {
+	const max, yesterday, today = 100 << 20, 19_999, 20_000
+	paid, used := Spending{}, int64(0)
+	for range 5 {
+		b, meter := newBudget(max, paid, 0), int64(0)
+		b.count(yesterday, yesterday, meter)
+		for {
+			b.count(today, yesterday, meter)
+			n, charge := b.allow(1 << 20)
+			if charge != nil {
+				paid, b.paid = *charge, *charge
+			}
+			if n == 0 {
+				break
+			}
+			meter, used = meter+n, used+n
+		}
+	}
+	if used != max {
+		t.Errorf("%d MiB came on one day, and the budget is %d MiB", used>>20, max>>20)
 	}
 }
 
@@ -86,7 +117,7 @@ func TestBudgetIsChargedAhead(t *testing.T) {
 				n = 1 + r.Int64N(n) // a read may bring less
 			}
 			meter, images = meter+n, images+n
-			b.count(0, meter)
+			b.count(0, 0, meter)
 			if images > b.paid.Bytes || images > max {
 				t.Fatalf("max %d: images used %d, charged were %d", max, images, b.paid.Bytes)
 			}
@@ -105,11 +136,11 @@ func TestMetadataIsChargedLate(t *testing.T) {
 	for _, max := range []int64{1_000_000, 50_000_000, 1_000_000_000_000} {
 		b := newBudget(max, Spending{Day: 1}, 0)
 		limit := min(max/budgetSteps, budgetQuiet)
-		b.count(1, limit-1)
+		b.count(1, 1, limit-1)
 		if s := b.settle(); s != nil {
 			t.Errorf("budget %d: %d bytes of metadata are charged: %+v", max, limit-1, s)
 		}
-		b.count(1, limit)
+		b.count(1, 1, limit)
 		if s := b.settle(); s == nil || s.Bytes < limit {
 			t.Errorf("budget %d: %d bytes of metadata are not charged: %+v", max, limit, s)
 		}
@@ -142,14 +173,15 @@ func TestMeteredBody(t *testing.T) {
 	book, err := openLedger(store)
 	must(t, err)
 	var received int64
-	a := &account{book: book, meter: func() int64 { return received }, now: func() time.Time { return testNow }, budget: budget{max: 1000}}
+	a := &account{book: book, meter: func() int64 { return received },
+		now: func() (time.Time, string, time.Time) { return testNow, sourceClock, testNow }, budget: budget{max: 1000}}
 	src := &countingReader{Reader: strings.NewReader(strings.Repeat("x", 5000)), n: &received}
 	b, err := io.ReadAll(meteredBody{io.NopCloser(src), a})
 	var p *Problem
 	if len(b) != 1000 || !errors.As(err, &p) || p.Reason != ReasonByteBudget {
 		t.Errorf("%d bytes came, and then %v; want 1000 and %s", len(b), err, ReasonByteBudget)
 	}
-	if got := store.state.Device.Spent; got != (Spending{Day: testNow.Unix() / secondsPerDay, Bytes: 1000}) {
+	if got := store.state.Device.Spent; got != (Spending{Day: testNow.Unix() / secondsPerDay, Floor: testNow.Unix() / secondsPerDay, Bytes: 1000}) {
 		t.Errorf("durable is %+v", got)
 	}
 	if s := a.status(); s.Spent != 1000 || s.Left != 0 || s.RenewsIn != 12*3600 {
