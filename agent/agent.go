@@ -106,7 +106,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			}
 			if x.task.of == nil && x.task.done == nil && !a.engine.plan.now {
 				a.publish() // before the answer, likewise
-				waiting = answerAll(waiting, x.outcome.refreshed.problem)
+				waiting = answerAll(waiting, a.engine.lastRefusal())
 			}
 		}
 		timer.Stop()

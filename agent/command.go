@@ -90,6 +90,6 @@ func (e *engine) newRefresh() *task {
 	old, onTrial := e.last, e.unproven()
 	return &task{run: func(ctx context.Context) outcome {
 		out := e.refresh(ctx, paths, old, onTrial)
-		return outcome{refreshed: out, cancelled: out.problem != nil && ctx.Err() != nil}
+		return outcome{refreshed: out, cancelled: ctx.Err() != nil && (out.problem != nil || len(out.unfound) > 0)}
 	}}
 }

@@ -50,7 +50,7 @@ type engine struct {
 	checks      uint64
 	lastSuccess time.Time
 	lastBegan   time.Duration // uptime at which the last successful refresh began; -1: none in this process
-	lastProblem *Problem      // of the last refresh
+	lastProblem *Problem      // of the last refresh, as far as it concerns all components
 
 	hookBusy, fetchBusy, refreshing bool
 	parkedAt                        time.Duration // uptime of an ordered reboot; -1: none
@@ -65,6 +65,8 @@ type live struct {
 	component *Component // nil: the config does not name it
 	slots     *Slots
 	offer     Offer
+	unfound   *Problem // why the last search for its target came to no answer; nil: it did
+	misses    int      // how often in a row it did not
 
 	failure   *Problem
 	failures  int
@@ -187,13 +189,16 @@ func (e *engine) advanceOne(c *live) (*task, error) {
 		r := e.book.record(c.name)
 		f := e.facts(c, r)
 		a := Next(r, f)
+		if a.Kind == Wait && a.Waiting == nil && c.unfound != nil {
+			a.Waiting = &Waiting{Reason: c.unfound.Reason, Text: c.unfound.Text} // rather than for a release that nobody names
+		}
 		c.waitFor(a.Waiting)
 		switch {
 		case a.Kind == Wait:
 			return e.atGate(c, r)
 		case a.Kind == Check:
 			// A refresh that succeeded just now and was not enough needed no network: asking again at once would spin.
-			e.plan.want(e.lastProblem != nil || f.Local && f.Fresh)
+			e.plan.want(f.Failing || f.Local && f.Fresh)
 			return nil, nil
 		case !a.Pure():
 			return e.begin(c, r, a), nil

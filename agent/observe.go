@@ -13,8 +13,8 @@ func (e *engine) facts(c *live, r Record) Facts {
 	up := e.p.System.Uptime()
 	f := Facts{
 		Component: c.component, BootID: e.p.System.BootID(), Now: now, Slots: c.slots, Offer: c.offer,
-		Fresh:   e.lastBegan >= 0 && e.lastProblem == nil && up-e.lastBegan <= FreshMax,
-		Failing: e.lastProblem != nil, Reached: c.reached, Local: e.last.local,
+		Fresh:   e.lastBegan >= 0 && e.failing(c) == nil && up-e.lastBegan <= FreshMax,
+		Failing: e.failing(c) != nil, Reached: c.reached, Local: e.last.local,
 		Backoff: max(0, c.notBefore-up), Failure: c.failure, Failures: c.failures,
 		Busy:     e.busy(c),
 		TrialAge: up - c.trialFrom, Healthy: c.healthy, HealthyFor: up - c.healthyFrom, HealthIn: c.healthAt - up,
@@ -140,15 +140,36 @@ func (e *engine) refreshTask() *task {
 // clockLook is how often the clock is looked at that was ahead of all metadata. It costs no request.
 const clockLook = time.Minute
 
+// failing is why the last refresh has no answer for a component, or nil: what was wrong with the top-level roles, or with the
+// search for its target. What another component's search met does not count.
+func (e *engine) failing(c *live) *Problem {
+	if e.lastProblem != nil {
+		return e.lastProblem
+	}
+	return c.unfound
+}
+
+// lastRefusal is what was wrong with the last refresh, for any component, or nil.
+func (e *engine) lastRefusal() *Problem {
+	p := e.lastProblem
+	for _, c := range e.live {
+		if p == nil {
+			p = c.unfound
+		}
+	}
+	return p
+}
+
 // clockAheadLast reports whether the last refresh was refused for the clock's sake.
 func (e *engine) clockAheadLast() bool {
-	return e.lastProblem != nil && e.lastProblem.Reason == ReasonClockAhead
+	p := e.lastRefusal()
+	return p != nil && p.Reason == ReasonClockAhead
 }
 
 // clockWasSet reports whether the clock that was ahead says less now than it did then.
 func (e *engine) clockWasSet() bool {
 	now, _, _ := e.effectiveTime()
-	return e.clockAheadLast() && now.Before(e.lastProblem.At)
+	return e.clockAheadLast() && now.Before(e.lastRefusal().At)
 }
 
 // refreshEnded takes the answers of a refresh.
@@ -176,7 +197,7 @@ func (e *engine) refreshEnded(o outcome) error {
 		if offer, ok := out.offers[c.name]; ok {
 			c.offer = offer
 		}
-		if out.problem == nil && out.began >= c.trialFrom && !out.local {
+		if out.problem == nil && out.unfound[c.name] == nil && out.began >= c.trialFrom && !out.local {
 			c.reached = true
 		}
 		if changed && r.Phase == Fetching && c.failure != nil && Permanent(c.failure.Reason) {
@@ -195,9 +216,28 @@ func (e *engine) refreshEnded(o outcome) error {
 		return nil
 	}
 	e.last, e.lastBegan = out, out.began
-	e.lastSuccess, _, _ = e.effectiveTime()
+	e.searched(out.unfound)
+	if e.lastRefusal() == nil {
+		e.lastSuccess, _, _ = e.effectiveTime()
+	}
 	e.log.Info("refreshed", "roles", rolesText(out.roles))
 	return nil
+}
+
+// searched takes what the searches of a refresh met, and lets each that failed be tried again by its own back-off: one that
+// fails for good must not make the others' slow.
+func (e *engine) searched(unfound map[string]*Problem) {
+	for _, c := range e.live {
+		c.unfound = unfound[c.name]
+		if c.unfound == nil {
+			c.misses = 0
+			continue
+		}
+		c.misses++
+		e.log.Warn("search refused or failed", "component", c.name, "reason", c.unfound.Reason, "err", c.unfound.Text)
+		r := e.book.record(c.name)
+		e.plan.retry(c.unfound, c.misses, r.Phase == Trial || r.Unreachable != "", e.p.System.Uptime(), e.p.Random())
+	}
 }
 
 // otherTargets reports whether the trusted files changed in more than the timestamp, which is signed anew all the time.

@@ -19,9 +19,12 @@ type refreshed struct {
 	index   map[string]verifier.Floor // the floors that the offers were judged by
 	offers  map[string]Offer
 	roles   []verifier.RoleInfo
-	local   bool // it needed no network
-	topmost bool // all offers are listed by the top-level targets role, whose expiry each refresh judges
-	problem *Problem
+	local   bool     // it needed no network
+	topmost bool     // all offers are listed by the top-level targets role, whose expiry each refresh judges
+	problem *Problem // of the top-level roles: nothing was looked up
+	// unfound are the problems of the searches, by component: a delegated role that has expired, is not to be had or is not what
+	// it should be concerns nobody but those whose target it may list.
+	unfound map[string]*Problem
 	fatal   error // a commit failed: the process must end
 	// elsewhere: what was handed over did not verify, and there is a mirror that has not failed yet, or the time that it was
 	// judged by turned out to be void.
@@ -44,63 +47,90 @@ func (old refreshed) answers(now refreshed) bool {
 func (e *engine) refresh(ctx context.Context, paths map[string]string, old refreshed, onTrial bool) refreshed {
 	out := e.refreshOnce(ctx, paths, old, onTrial)
 	for refusals := 1; out.elsewhere && out.fatal == nil && refusals < refusalsMax && ctx.Err() == nil; refusals++ {
-		out = e.refreshOnce(ctx, paths, old, onTrial)
+		again := e.refreshOnce(ctx, paths, old, onTrial)
+		if out.problem == nil && again.problem != nil && again.fatal == nil {
+			break // for one component's sake another mirror was asked, which is of no use: what the others found stands
+		}
+		out = again
 	}
-	out.local = e.p.Repository.Local()
 	return out
 }
 
 // refreshOnce runs the client workflow once and looks up each component's target path.
 func (e *engine) refreshOnce(ctx context.Context, paths map[string]string, old refreshed, onTrial bool) refreshed {
-	out := refreshed{began: e.p.System.Uptime(), paths: paths, offers: map[string]Offer{}, topmost: true}
-	now, source, floor := e.effectiveTime()
-	learned, began := e.book.timeFloor().SignedAt, e.book.floors()
-	r, err := verifier.Begin(e.cfg.Anchor, began, now, e.cfg.Limits)
+	out := refreshed{began: e.p.System.Uptime(), paths: paths, offers: map[string]Offer{}, unfound: map[string]*Problem{}, topmost: true}
+	t := judgement{learned: e.book.timeFloor().SignedAt}
+	t.now, t.source, t.floor = e.effectiveTime()
+	began := e.book.floors()
+	r, err := verifier.Begin(e.cfg.Anchor, began, t.now, e.cfg.Limits)
 	if err == nil && e.cfg.Minimum.RootVersion > 0 {
 		err = r.Demand(e.cfg.Minimum)
 	}
 	if err != nil {
-		out.problem = problemOf(err, now)
+		out.problem, out.local = problemOf(err, t.now), e.p.Repository.Local()
 		return out
 	}
 	keep := e.keeper(r, began, onTrial)
 	out.provisional = keep.nothing
 	err = verifier.Drive(r, e.answer(ctx), keep.commit)
-	out.roles, out.signedAt = r.Trusted(), r.SignedAt()
+	out.roles, out.signedAt, out.local = r.Trusted(), r.SignedAt(), e.p.Repository.Local()
 	if err != nil {
-		void := errors.Is(err, verifier.ErrExpired) && e.book.timeFloor().SignedAt.Before(learned)
-		out.fatal, out.elsewhere = e.book.failure(), void || e.blame(err)
-		out.problem = e.clockAhead(problemOf(err, now), source, floor, now)
+		out.fatal, out.elsewhere = e.book.failure(), e.voided(err, t) || refused(err) && e.p.Repository.MetadataRefused()
+		out.problem = e.clockAhead(problemOf(err, t.now), t)
 		return out
 	}
-	floors := e.book.floors()
-	out.index = floors.Index
+	out.index = e.book.floors().Index
 	if old.answers(out) {
 		out.offers = old.offers
 		return out
 	}
-	for component, path := range paths {
-		offer, topmost, err := e.find(ctx, r, path, component, floors, keep.commit)
-		out.topmost = out.topmost && topmost
-		if err != nil {
-			out.fatal, out.elsewhere = e.book.failure(), e.blame(err)
-			out.problem = problemOf(err, now)
-			if out.elsewhere {
-				return out
-			}
-			continue
-		}
-		out.offers[component] = offer
-	}
+	e.findAll(ctx, &out, r, keep, t)
 	return out
 }
 
-// blame tells the repository when its bytes were refused, not merely not to be had. It returns whether another mirror
-// may help.
-func (e *engine) blame(err error) (elsewhere bool) {
+// A judgement is by which time a refresh judges, where that comes from, and what the publisher had signed of it before.
+type judgement struct {
+	now, floor, learned time.Time
+	source              string
+}
+
+// findAll looks up each component's target path. None suffers from what another one's search meets; the mirror is told of it
+// at the end, so that all are asked of the same one.
+func (e *engine) findAll(ctx context.Context, out *refreshed, r *verifier.Refresh, keep *keeper, t judgement) {
+	lied := false
+	for _, component := range slices.Sorted(maps.Keys(out.paths)) { // in the same order each time, for who replays it
+		offer, topmost, err := e.find(ctx, r, out.paths[component], component, out.index, keep.commit)
+		out.topmost = out.topmost && topmost
+		if err == nil {
+			out.offers[component] = offer
+			continue
+		}
+		if out.fatal = e.book.failure(); out.fatal != nil {
+			return
+		}
+		if e.voided(err, t) {
+			out.elsewhere = true
+		} else if refused(err) {
+			lied = true
+		}
+		out.unfound[component] = e.clockAhead(problemOf(err, t.now), t)
+	}
+	out.local = e.p.Repository.Local()
+	if lied && e.p.Repository.MetadataRefused() {
+		out.elsewhere = true
+	}
+}
+
+// voided reports that the time by which something had expired has turned out to be void.
+func (e *engine) voided(err error, t judgement) bool {
+	return errors.Is(err, verifier.ErrExpired) && e.book.timeFloor().SignedAt.Before(t.learned)
+}
+
+// refused reports whether the repository's bytes were refused, not merely not to be had.
+func refused(err error) bool {
 	for _, c := range classes {
 		if errors.Is(err, c.err) && c.reason != ReasonNotListed {
-			return e.p.Repository.MetadataRefused()
+			return true
 		}
 	}
 	return false
@@ -108,7 +138,7 @@ func (e *engine) blame(err error) (elsewhere bool) {
 
 // find searches for one target path. "Not listed" is an answer: nothing is offered. topmost: the top-level targets role
 // lists it.
-func (e *engine) find(ctx context.Context, r *verifier.Refresh, path, component string, floors verifier.Floors,
+func (e *engine) find(ctx context.Context, r *verifier.Refresh, path, component string, index map[string]verifier.Floor,
 	commit func(verifier.Change) error) (o Offer, topmost bool, err error) {
 	search := r.Find(path)
 	err = verifier.Drive(search, e.answer(ctx), commit)
@@ -122,7 +152,7 @@ func (e *engine) find(ctx context.Context, r *verifier.Refresh, path, component 
 	if err != nil {
 		return Offer{}, false, fmt.Errorf("find target %s: %w", path, err)
 	}
-	floor := indexFloor(search.Holds, floors.Index[component], e.cfg.Minimum.Index[component])
+	floor := indexFloor(search.Holds, index[component], e.cfg.Minimum.Index[component])
 	return judge(found, e.cfg.Device, floor), found.Role == verifier.Targets, nil
 }
 
@@ -163,14 +193,14 @@ func (e *engine) commitMetadata(r *verifier.Refresh, c verifier.Change) error {
 
 // clockAhead tells metadata that has expired from a clock that is ahead of all metadata: if the floor of the
 // effective time would still accept it and nothing vouches for the clock, it is the clock.
-func (e *engine) clockAhead(p *Problem, source string, floor, now time.Time) *Problem {
+func (e *engine) clockAhead(p *Problem, t judgement) *Problem {
 	_, synchronised := e.p.System.Clock()
-	if p.Reason != ReasonExpired || source != sourceClock || synchronised {
+	if p.Reason != ReasonExpired || t.source != sourceClock || synchronised {
 		return p
 	}
 	return &Problem{Reason: ReasonClockAhead, At: p.At, Err: p.Err, Text: fmt.Sprintf(
 		"%s; or the device's clock (%s, not synchronised) is ahead: nothing older than %s is certain; set the clock",
-		p.Text, now.UTC().Format(time.RFC3339), floor.UTC().Format(time.RFC3339))}
+		p.Text, t.now.UTC().Format(time.RFC3339), t.floor.UTC().Format(time.RFC3339))}
 }
 
 // classes maps the verifier's classes to reason codes.

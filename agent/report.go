@@ -51,7 +51,7 @@ func (e *engine) status() Status {
 		Time:   TimeStatus{Effective: now, Source: source, Floor: floor},
 		Paused: e.book.paused(), Recovered: e.book.recovered(), LastEvent: e.book.lastEvent(),
 		Repository: RepositoryStatus{
-			URL: e.cfg.RepositoryURL, Checks: e.checks, LastSuccess: e.lastSuccess, LastProblem: e.lastProblem,
+			URL: e.cfg.RepositoryURL, Checks: e.checks, LastSuccess: e.lastSuccess, LastProblem: e.lastRefusal(),
 			Bandwidth: e.bandwidth, NextIn: SecondsOf(max(0, e.plan.next()-e.p.System.Uptime())),
 		},
 	}
@@ -76,6 +76,9 @@ func (e *engine) componentStatus(c *live) ComponentStatus {
 	s := ComponentStatus{
 		Name: c.name, Phase: r.Phase, Slot: r.TargetSlot, Waiting: c.waiting, Gates: gateStatuses(c.gates),
 		Attempts: r.Attempts, Problem: c.failure, Rejected: r.Rejected, Last: c.last,
+	}
+	if s.Problem == nil {
+		s.Problem = c.unfound
 	}
 	if g := c.progress.Load(); g != nil {
 		s.Progress = g.progress(e.p.System.Uptime())

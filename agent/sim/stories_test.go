@@ -154,6 +154,7 @@ var updates = []story{
 	{"a rollback of an application", rollsBackAnApplication},
 	{"a trial with a root that nobody published", shipsUnpublishedRoot},
 	{"a trial with a newer root", shipsNewerRoot},
+	{"a vendor whose role has expired", lapsedVendor},
 }
 
 // orders is a command of the operator's.

@@ -1,0 +1,131 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/ota-agent/ota-agent/verifier"
+	"github.com/ota-agent/ota-agent/verifier/tuftest"
+)
+
+// A vendored is a device with two components: the device maker signs for rootfs, and a vendor for app. Its repository has a
+// mirror for each of down, which says whether that one is.
+type vendored struct {
+	*bareDevice
+	repo         *tuftest.Repository
+	clock        time.Time
+	synchronised bool
+	down         []bool
+	mirror       int
+	gone         string // a file that was not uploaded
+}
+
+func newVendored() *vendored {
+	v := &vendored{bareDevice: &bareDevice{}, repo: tuftest.New(), clock: tuftest.Start().Add(time.Hour), synchronised: true, down: []bool{false}}
+	v.repo.Targets().Add("rootfs", []byte("system"))
+	v.repo.Delegate(verifier.Targets, tuftest.Delegation{Name: "vendor", Paths: []string{"app"}}).Add("app", []byte("application"))
+	return v
+}
+
+func (v *vendored) Clock() (time.Time, bool) { return v.clock, v.synchronised }
+func (v *vendored) Local() bool              { return false }
+func (v *vendored) MetadataRefused() bool    { v.mirror++; return v.mirror < len(v.down) }
+func (v *vendored) Metadata(_ context.Context, name string, _ int64) ([]byte, error) {
+	if v.down[min(v.mirror, len(v.down)-1)] {
+		return nil, &Problem{Reason: ReasonUnreachable, Text: "no route"}
+	}
+	files := map[string][]byte{"timestamp.json": v.repo.TimestampFile(), verifier.FileName(verifier.Snapshot, v.repo.Snapshot.Version): v.repo.SnapshotFile()}
+	for role, r := range v.repo.Roles {
+		files[verifier.FileName(role, r.Version)] = v.repo.RoleFile(role)
+	}
+	if b, ok := files[name]; ok && name != v.gone {
+		return b, nil
+	}
+	return nil, ErrAbsent
+}
+
+func (v *vendored) engine(t *testing.T) *engine {
+	t.Helper()
+	cfg := Config{Anchor: v.repo.Anchor(), Components: []Component{{Name: "rootfs", Target: "rootfs"}, {Name: "app", Target: "app"}}}
+	e, err := newEngine(cfg, Ports{Store: v, Images: v, Repository: v, Installer: v, System: v, Random: func() float64 { return 0.5 }},
+		slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func (v *vendored) refresh(t *testing.T, e *engine) refreshed {
+	t.Helper()
+	v.mirror = 0
+	o := e.newRefresh().run(t.Context())
+	if err := e.refreshEnded(o); err != nil {
+		t.Fatal(err)
+	}
+	return o.refreshed
+}
+
+// wantOnlyApp asserts that the system's search is not touched by what the application's met.
+func wantOnlyApp(t *testing.T, e *engine, reason Reason) {
+	t.Helper()
+	for _, c := range e.live {
+		f := e.facts(c, e.book.record(c.name))
+		if app := c.name == "app"; f.Fresh == app || f.Failing != app || f.Reached == app || f.Offer.Known == app {
+			t.Errorf("%s: fresh %t, failing %t, reached %t, offer known %t", c.name, f.Fresh, f.Failing, f.Reached, f.Offer.Known)
+		}
+	}
+	s := e.status()
+	if p := s.Repository.LastProblem; p == nil || p.Reason != reason || !s.Repository.LastSuccess.IsZero() {
+		t.Errorf("the document says %+v of the check, with the last success at %s", p, s.Repository.LastSuccess)
+	}
+	if system, app := s.Components[0].Problem, s.Components[1].Problem; system != nil || app == nil || app.Reason != reason {
+		t.Errorf("the document says %+v of rootfs and %+v of app", system, app)
+	}
+}
+
+// A search that fails concerns its own component, whatever is wrong with the vendor's role; and whoever asks for a check hears of it.
+func TestASearchThatFailsIsItsComponentsOwn(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		spoil  func(v *vendored)
+		reason Reason
+	}{
+		{"signed by nobody", func(v *vendored) { v.repo.Roles["vendor"].By = []*tuftest.Key{tuftest.Ed25519("thief")} }, ReasonUnsigned},
+		{"not there", func(v *vendored) { v.gone = "1.vendor.json" }, ReasonHTTP},
+		{"expired", func(v *vendored) { v.repo.Roles["vendor"].Expires = tuftest.Start() }, ReasonExpired},
+		{"expired by a clock that nobody vouches for", func(v *vendored) {
+			v.repo.Roles["vendor"].Expires, v.synchronised = tuftest.Start(), false
+		}, ReasonClockAhead},
+		{"refused, and the other mirror is down", func(v *vendored) {
+			v.repo.Roles["vendor"].By, v.down = []*tuftest.Key{tuftest.Ed25519("thief")}, []bool{false, true}
+		}, ReasonUnsigned},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := newVendored()
+			tt.spoil(v)
+			e := v.engine(t)
+			v.refresh(t, e)
+			wantOnlyApp(t, e, tt.reason)
+		})
+	}
+}
+
+// A vendor's role that is out of order for good must not make the retries after an outage come as late as its own.
+func TestAFailedSearchDoesNotSlowDownTheRetries(t *testing.T) {
+	v := newVendored()
+	v.repo.Roles["vendor"].Expires = tuftest.Start()
+	e := v.engine(t)
+	for range 20 {
+		v.refresh(t, e)
+	}
+	if wait := e.plan.due - v.Uptime(); wait < time.Hour {
+		t.Errorf("after 20 refreshes in which the search failed the next is in %s", wait)
+	}
+	v.down = []bool{true}
+	v.refresh(t, e)
+	if wait := e.plan.due - v.Uptime(); wait > time.Minute {
+		t.Errorf("after the first failure in an outage the next refresh is in %s", wait)
+	}
+}

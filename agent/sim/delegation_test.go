@@ -1,0 +1,91 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/verifier"
+	"github.com/ota-agent/ota-agent/verifier/tuftest"
+)
+
+// vendor is the role that signs for the application. The device maker signs the rest.
+const vendor = "app-vendor"
+
+// A consortium is a repository in the making, in which a vendor signs for the application.
+type consortium struct {
+	*repository
+	tuf    *tuftest.Repository
+	images map[string][]byte
+}
+
+// newConsortium lists the first release of the system and of the application. What the device maker signs is valid for years.
+func newConsortium() *consortium {
+	c := &consortium{tuf: tuftest.New(), images: map[string][]byte{}}
+	for _, r := range []*tuftest.Role{c.tuf.Timestamp, c.tuf.Snapshot, c.tuf.Targets()} {
+		r.Expires = epoch.AddDate(3, 0, 0)
+	}
+	c.repository = &repository{anchor: c.tuf.Anchor(), releases: map[string][][]byte{}, components: []string{rootfs, app}}
+	c.delegate(verifier.Targets, vendor)
+	c.add(verifier.Targets, rootfs)
+	c.add(vendor, app)
+	c.stage()
+	return c
+}
+
+// delegate has a role trust another one with the application.
+func (c *consortium) delegate(from, to string) *tuftest.Role {
+	r := c.tuf.Delegate(from, tuftest.Delegation{Name: to, Paths: []string{"board/stable/app.img"}})
+	r.Expires = epoch.AddDate(3, 0, 0)
+	return r
+}
+
+// add has a role list the next release of a component, a good one.
+func (c *consortium) add(role, component string) {
+	index := len(c.releases[component]) + 1
+	image := slices.Repeat(fmt.Appendf(nil, "%s v%d of %s\n", fine, index, component), imageBytes)[:imageBytes]
+	c.tuf.Roles[role].Targets["board/stable/"+component+".img"] = tuftest.Target(image,
+		tuftest.Object{"ota": tuftest.Object{"version": fmt.Sprintf("v%d", index), "rollback_index": int64(index)}})
+	c.releases[component] = append(c.releases[component], image)
+	c.known = append(c.known, known{image: image, id: hash(image), how: fine, index: int64(index)})
+	c.images["targets/board/stable/"+hash(image)+"."+component+".img"] = image
+}
+
+// stage publishes the named roles.
+func (c *consortium) stage(roles ...string) {
+	if len(roles) > 0 {
+		c.tuf.Publish(roles...)
+	}
+	files := map[string][]byte{"metadata/1.root.json": c.tuf.Anchor(), "metadata/timestamp.json": c.tuf.TimestampFile(),
+		"metadata/" + verifier.FileName(verifier.Snapshot, c.tuf.Snapshot.Version): c.tuf.SnapshotFile()}
+	for name, role := range c.tuf.Roles {
+		files["metadata/"+verifier.FileName(name, role.Version)] = c.tuf.RoleFile(name)
+	}
+	for name, image := range c.images {
+		files[name] = image
+	}
+	c.stages = append(c.stages, files)
+}
+
+// onlyTheApplicationSuffers ends when the system runs its second release, and the application says why it has none.
+func onlyTheApplicationSuffers(reason agent.Reason) func(*World, agent.Status) bool {
+	return func(w *World, s agent.Status) bool {
+		c, p := status(s, app), s.Repository.LastProblem
+		return rests(w, s, rootfs, 2) && c.Waiting != nil && c.Waiting.Reason == reason && c.Problem != nil && c.Problem.Reason == reason &&
+			p != nil && p.Reason == reason
+	}
+}
+
+// lapsedVendor: the vendor has let its role expire. That must not keep back the system's update, which another role lists.
+func lapsedVendor(testing.TB) Scenario {
+	c := newConsortium()
+	c.tuf.Roles[vendor].Expires = epoch.Add(60 * time.Hour)
+	c.stages = nil
+	c.stage()
+	c.add(verifier.Targets, rootfs)
+	c.stage(verifier.Targets)
+	return Scenario{repo: c.repository, end: onlyTheApplicationSuffers(agent.ReasonExpired),
+		at: func(w *World) int { return min(1, int(w.ran/(48*time.Hour))) }} // 12 hours after the expiry
+}
