@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -51,6 +52,9 @@ func (l *ledger) commit(c Change) error {
 func (l *ledger) commitLocked(c Change) error {
 	events := l.outbox.into(&c)
 	if err := l.store.Commit(c); err != nil {
+		if p, ok := errors.AsType[*Problem](err); ok && p.Reason == ReasonLimit {
+			return fmt.Errorf("commit: %w", err) // nothing was written, so there is nothing to find out
+		}
 		l.failed = fmt.Errorf("commit (its outcome is unknown, so the agent starts again): %w", err)
 		return l.failed
 	}

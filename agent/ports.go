@@ -53,7 +53,8 @@ type ImageBody struct {
 }
 
 // A Store keeps what must survive. Commit is its one write verb: one transaction, one crash point. What Commit
-// returned nil for is durable; a failed Commit has an unknown outcome, and the process must end and load again.
+// returned nil for is durable. A Commit that fails with reason Limit was beyond a bound, and nothing of it was written; after any
+// other error its outcome is unknown, and the process must end and load again.
 type Store interface {
 	Load() (State, error)
 	// Document reads stored metadata, byte for byte as received. ErrAbsent where there is none, or where it

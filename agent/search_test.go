@@ -129,3 +129,30 @@ func TestAFailedSearchDoesNotSlowDownTheRetries(t *testing.T) {
 		t.Errorf("after the first failure in an outage the next refresh is in %s", wait)
 	}
 }
+
+// A strictStore refuses what a vendor signed, as beyond a bound of its own.
+type strictStore struct{ *vendored }
+
+func (s strictStore) Commit(c Change) error {
+	for _, d := range c.Metadata.Put {
+		if d.Key.Role == "vendor" {
+			return &Problem{Reason: ReasonLimit, Text: "beyond a bound"}
+		}
+	}
+	return s.vendored.Commit(c)
+}
+
+// What a store refuses as beyond a bound it has not written: there is nothing to find out, and nobody who can sign such a thing may end
+// the agent at each refresh.
+func TestAChangeBeyondABoundEndsNoProcess(t *testing.T) {
+	v := newVendored()
+	e := v.engine(t)
+	e.book.store = strictStore{v}
+	if out := v.refresh(t, e); out.fatal != nil {
+		t.Fatal(out.fatal)
+	}
+	wantOnlyApp(t, e, ReasonLimit)
+	if err := e.book.setDevice(func(d *DeviceState) { d.Paused = true }); err != nil {
+		t.Error(err)
+	}
+}

@@ -20,8 +20,6 @@ const (
 	// inlineBytesMax is the largest document that lies in the database. bbolt writes a value again with each
 	// neighbour in its bucket; larger documents are files of their own.
 	inlineBytesMax = 64 << 10
-	// roleNameBytesMax bounds a role's name as a key. Names that long can't be file names on a server.
-	roleNameBytesMax = 1024
 
 	formInline = 0 // form 1 | bytes
 	formFile   = 1 // form 1 | SHA-256 32 | length 8
@@ -32,9 +30,9 @@ const (
 // locate is where a document lies: the version goes first, so that the chain of roots is in order.
 func locate(k verifier.Key) (bucket string, key []byte, err error) {
 	switch {
-	case k.Role == "" || len(k.Role) > roleNameBytesMax:
+	case k.Role == "" || len(k.Role) > verifier.RoleNameBytesMax:
 		return "", nil, refuse(agent.ReasonLimit, "store the metadata of role %.40q: its name has %d bytes, expected 1 to %d",
-			k.Role, len(k.Role), roleNameBytesMax)
+			k.Role, len(k.Role), verifier.RoleNameBytesMax)
 	case k.Kind == verifier.Receipt:
 		bucket = bucketReceipts
 	case k.Kind == verifier.Metadata && k.Role == verifier.Root:

@@ -3,6 +3,7 @@ package verifier_test
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -357,6 +358,27 @@ func TestH_OfflineCopyTamperedWith(t *testing.T) {
 		}
 		if bytes.Equal(client.Store.Documents[key], forged) || bytes.Equal(forged, honest) {
 			t.Errorf("the forged %s is still there", role)
+		}
+	}
+}
+
+// Whoever may sign for a few paths names the roles below. A name that no store or URL takes is refused with the file that says it,
+// the bin's with the digits that it will get; and only who searches there hears of it.
+func TestH_ARoleNameIsBounded(t *testing.T) {
+	for length, class := range map[int]error{verifier.RoleNameBytesMax: nil, verifier.RoleNameBytesMax + 1: verifier.ErrLimitExceeded} {
+		repo, client := newDevice()
+		repo.Delegate(verifier.Targets, tuftest.Delegation{Name: "vendor", Paths: []string{"apps/*"}})
+		repo.Delegate("vendor", tuftest.Delegation{Name: strings.Repeat("r", length), Paths: []string{"*/x"}}).Add("apps/x", []byte("x"))
+		if _, err := client.Find("apps/x"); !errors.Is(err, class) {
+			t.Errorf("a name of %d bytes: %v", length, err)
+		}
+		if _, err := client.Find("system"); !errors.Is(err, verifier.ErrNotListed) {
+			t.Errorf("a name of %d bytes elsewhere: %v", length, err)
+		}
+		repo.Roles["vendor"].Bins = &tuftest.Bins{Grant: repo.Roles["vendor"].Delegations[0].Grant, Bits: 32, Prefix: strings.Repeat("b", length-len("-00000000"))}
+		repo.Publish("vendor")
+		if _, err := client.Find("apps/x"); class != nil && !errors.Is(err, class) || class == nil && !errors.Is(err, verifier.ErrMalformed) {
+			t.Errorf("a bin's name of %d bytes: %v", length, err) // no snapshot lists the bin
 		}
 	}
 }

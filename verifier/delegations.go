@@ -124,7 +124,14 @@ func readRoleName(v strict.Value) (string, error) {
 	if err != nil || name == "" || isTopLevel(name) {
 		return "", v.Refuse("the name of a delegated role")
 	}
-	return name, nil
+	return name, boundedName(len(name))
+}
+
+func boundedName(length int) error {
+	if length > RoleNameBytesMax {
+		return refuse(ErrLimitExceeded, "4.5", fmt.Sprintf("role names of at most %d bytes", RoleNameBytesMax), fmt.Sprint(length))
+	}
+	return nil
 }
 
 // matches reports whether the role is trusted with a target path.
@@ -165,7 +172,9 @@ func readSuccinctRoles(v strict.Value, limits Limits) (*succinctRoles, error) {
 			}
 		case "name_prefix":
 			named = true
-			s.prefix, err = v.Text()
+			if s.prefix, err = v.Text(); err == nil {
+				err = boundedName(len(s.prefix) + binSuffixMax)
+			}
 		}
 		return err
 	})
@@ -179,6 +188,9 @@ func readSuccinctRoles(v strict.Value, limits Limits) (*succinctRoles, error) {
 	}
 	return &s, s.complete()
 }
+
+// binSuffixMax is the length of what follows a bin's prefix: a dash and the digits of 32 bits.
+const binSuffixMax = 1 + 32/4
 
 // bin is the name of the bin that a path falls into. Bins are numbered in hex, all with the same number of digits.
 func (s *succinctRoles) bin(sum [sha256.Size]byte) string {

@@ -2,6 +2,10 @@ package verifier
 
 import "math"
 
+// RoleNameBytesMax is how long a delegated role's name may be, in bytes. A file that names a longer one is refused
+// (LimitExceeded): the name is part of a URL and of a store's key, and whoever may sign for a few paths chooses it.
+const RoleNameBytesMax = 1024
+
 // VersionMax is the highest version that metadata may carry: one below the largest int64, so that the next
 // root's version can always be asked for.
 const VersionMax = math.MaxInt64 - 1

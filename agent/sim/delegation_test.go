@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,4 +89,15 @@ func lapsedVendor(testing.TB) Scenario {
 	c.stage(verifier.Targets)
 	return Scenario{repo: c.repository, end: onlyTheApplicationSuffers(agent.ReasonExpired),
 		at: func(w *World) int { return min(1, int(w.ran/(48*time.Hour))) }} // 12 hours after the expiry
+}
+
+// boundlessVendor: the vendor names a role below its own that is longer than any store takes.
+func boundlessVendor(testing.TB) Scenario {
+	c := newConsortium()
+	c.add(verifier.Targets, rootfs)
+	c.add(c.delegate(vendor, strings.Repeat("r", verifier.RoleNameBytesMax+1)).Name, app)
+	delete(c.tuf.Roles[vendor].Targets, "board/stable/app.img")
+	c.stage(verifier.Targets, vendor)
+	return Scenario{repo: c.repository, end: onlyTheApplicationSuffers(agent.ReasonLimit),
+		at: func(w *World) int { return min(1, int(w.ran/day)) }}
 }

@@ -65,6 +65,11 @@ func (d *disk) Document(k verifier.Key) ([]byte, error) {
 
 // Commit implements agent.Store: the floors are one step, the transaction is another.
 func (d *disk) Commit(c agent.Change) error {
+	for _, doc := range c.Metadata.Put {
+		if n := len(doc.Key.Role); n > verifier.RoleNameBytesMax {
+			return &agent.Problem{Reason: agent.ReasonLimit, Text: fmt.Sprintf("a role's name has %d bytes", n)}
+		}
+	}
 	raiseFloors := func() error {
 		if c.Metadata.Floors == nil {
 			return nil

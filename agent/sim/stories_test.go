@@ -155,6 +155,7 @@ var updates = []story{
 	{"a trial with a root that nobody published", shipsUnpublishedRoot},
 	{"a trial with a newer root", shipsNewerRoot},
 	{"a vendor whose role has expired", lapsedVendor},
+	{"a vendor that names a role without bounds", boundlessVendor},
 }
 
 // orders is a command of the operator's.

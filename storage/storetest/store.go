@@ -8,6 +8,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +42,7 @@ func Contract(t *testing.T, open func(t *testing.T) agent.Store) {
 		"what is handed out is the caller's":              copies,
 		"what is handed in is the store's after a commit": copiesIn,
 		"an empty change succeeds":                        emptyChange,
+		"a change beyond a bound changes nothing":         beyondABound,
 		"events are kept in order":                        eventsAreKept,
 		"events are replaced and dropped by number":       eventsAreReplaced,
 		"the mark of the journal is kept":                 markIsKept,
@@ -291,4 +293,27 @@ func emptyChange(t *testing.T, s agent.Store) {
 	commit(t, s, agent.Change{})
 	commit(t, s, agent.Change{Metadata: verifier.Change{Drop: []verifier.Key{key("never")}}, Forget: []string{"never"}})
 	newIsEmpty(t, s)
+}
+
+// beyondABound: who can have a device store something must not be able to end its agent, so such a change is refused as a
+// whole, before anything is written, and the store goes on.
+func beyondABound(t *testing.T, s agent.Store) {
+	commit(t, s, withFloors(verifier.Floors{Timestamp: verifier.Floor{Version: 4}}))
+	long := strings.Repeat("r", verifier.RoleNameBytesMax)
+	c := put(verifier.Document{Key: key("a"), Bytes: []byte("1")}, verifier.Document{Key: key(long + "r"), Bytes: []byte("2")})
+	c.Records = []agent.Record{Record("c", agent.Staged)}
+	c.Metadata.Floors = &verifier.Floors{Timestamp: verifier.Floor{Version: 5}}
+	var p *agent.Problem
+	if err := s.Commit(c); !errors.As(err, &p) || p.Reason != agent.ReasonLimit {
+		t.Fatalf("a role's name of %d bytes: %v, expected reason %s", len(long)+1, err, agent.ReasonLimit)
+	}
+	each(t, s, func(t *testing.T, s agent.Store) {
+		if st := loaded(t, s); len(st.Records) != 0 || st.Floors.Timestamp.Version != 4 {
+			t.Errorf("state: %+v", st)
+		}
+		wantDocument(t, s, key("a"), nil)
+	})
+	s = reopened(t, s)
+	commit(t, s, put(verifier.Document{Key: key(long), Bytes: []byte("3")}))
+	wantDocument(t, s, key(long), []byte("3"))
 }
