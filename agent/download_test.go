@@ -1,10 +1,13 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"io"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -131,5 +134,43 @@ func TestWhatIsThereSurvivesAStop(t *testing.T) {
 		if _, err := d.run(tt.ctx); err == nil || part.restarts != tt.restarts {
 			t.Errorf("%s: thrown away %d times, want %d; %v", tt.name, part.restarts, tt.restarts, err)
 		}
+	}
+}
+
+// A rotten image is staged, and lies on a bad sector.
+type rotten struct{ io.ReadSeeker }
+
+func (rotten) Read([]byte) (int, error) { return 0, syscall.EIO }
+func (rotten) Path() string             { return "" }
+func (rotten) Close() error             { return nil }
+
+type rottenImages struct{ slowImages }
+
+func (rottenImages) Open(verifier.Target) (Image, error) { return rotten{}, nil }
+
+// A staged image that can't be read is worth nothing: the install that finds out leads back to the download, and that one
+// gets another copy. Both leave it alone when they are merely told to stop.
+func TestAnUnreadableStagedImageIsFetchedAgain(t *testing.T) {
+	image := []byte("0123456789")
+	sum := sha256.Sum256(image)
+	target := verifier.Target{Path: "image", Name: "image", Length: int64(len(image)), SHA256: sum[:]}
+	l := &slowLink{image: image, each: time.Millisecond}
+	d := download{repo: l, images: rottenImages{slowImages{l}}, flushBytes: 4, uptime: func() time.Duration { return l.now }, target: target,
+		progress: func(int64, int64) {}}
+	e := &engine{p: Ports{Images: d.images}}
+	r := Record{Phase: Writing, Release: &Release{Target: target}}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := d.run(stopped); err == nil || len(l.written) > 0 {
+		t.Errorf("told to stop, it downloaded %d bytes: %v", len(l.written), err)
+	}
+	if err := e.install(stopped, &live{}, r); !errors.Is(err, context.Canceled) || problemOf(err, testNow).Reason.imageIsBad() {
+		t.Errorf("told to stop, the install says %v", err)
+	}
+	if err := e.install(t.Context(), &live{}, r); Step(r, Action{Kind: Install}, problemOf(err, testNow)).Phase != Fetching {
+		t.Errorf("the install does not lead back to the download: %v", err)
+	}
+	if _, err := d.run(t.Context()); err != nil || !bytes.Equal(l.written, image) {
+		t.Errorf("downloaded %q: %v", l.written, err)
 	}
 }

@@ -53,7 +53,7 @@ const (
 	ReasonWithdrawn   Reason = "withdrawn"
 	ReasonRejected    Reason = "rejected"
 	ReasonHeld        Reason = "held"
-	ReasonNoImage     Reason = "no_image" // the staged image is gone
+	ReasonNoImage     Reason = "no_image" // the staged image is gone, or can't be read
 	// ReasonNoRollback: there is nothing to go back to. ReasonOperator is the verdict on a release that an operator left.
 	ReasonNoRollback Reason = "no_rollback"
 	ReasonOperator   Reason = "operator_rollback"

@@ -66,15 +66,23 @@ func (e *engine) job(c *live, r Record) Job {
 func (e *engine) install(ctx context.Context, c *live, r Record) error {
 	image, err := e.p.Images.Open(r.Release.Target)
 	if err != nil {
-		return &Problem{Reason: ReasonNoImage, Err: err,
-			Text: fmt.Sprintf("the staged image of %s can't be opened, so it is fetched again: %v", r.Release.Target.Path, err)}
+		return unreadable(r, err)
 	}
 	defer image.Close()
 	v, err := checkImage(ctx, image, r.Release.Target)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() == nil && !isBadImage(err):
+		return unreadable(r, err)
+	case err != nil:
 		return err
 	}
 	return e.p.Installer.Install(ctx, e.job(c, r), v, image)
+}
+
+// unreadable says that a staged image can't be had: by its reason it is fetched again.
+func unreadable(r Record, err error) error {
+	return &Problem{Reason: ReasonNoImage, Err: err,
+		Text: fmt.Sprintf("the staged image of %s can't be read, so it is fetched again: %v", r.Release.Target.Path, err)}
 }
 
 // fetch runs the download, measuring it for the status document.
