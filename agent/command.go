@@ -77,14 +77,23 @@ func (e *engine) cancelFetches() {
 	}
 }
 
-// newRefresh makes the task of a refresh. A component that is being worked at is looked up by its record's path.
+// targetPath is what a component is looked up by: its record's path while it is being worked at, else the config's; "": nothing.
+func (e *engine) targetPath(c *live, r Record) string {
+	switch {
+	case r.Release != nil:
+		return r.Release.Target.Path
+	case c.component != nil:
+		return c.component.TargetPath(e.cfg.Device)
+	}
+	return ""
+}
+
+// newRefresh makes the task of a refresh.
 func (e *engine) newRefresh() *task {
 	paths := map[string]string{}
 	for _, c := range e.live {
-		if r := e.book.record(c.name); r.Release != nil {
-			paths[c.name] = r.Release.Target.Path
-		} else if c.component != nil {
-			paths[c.name] = c.component.TargetPath(e.cfg.Device)
+		if path := e.targetPath(c, e.book.record(c.name)); path != "" {
+			paths[c.name] = path
 		}
 	}
 	old, onTrial := e.last, e.unproven()

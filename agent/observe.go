@@ -105,6 +105,10 @@ func (e *engine) transition(c *live, from, to Record, a Action) {
 		c.failure = nil
 		c.last = ended(from, a)
 	}
+	if path := e.targetPath(c, to); path != e.targetPath(c, from) {
+		c.offer, c.unfound = Offer{}, nil // they are of another target than the one that counts from now on
+		e.plan.now = e.plan.now || path != ""
+	}
 }
 
 // ended tells how an update ended, or nil.
@@ -194,7 +198,7 @@ func (e *engine) refreshEnded(o outcome) error {
 		r := e.book.record(c.name)
 		onTrial = onTrial || r.Phase == Trial || r.Unreachable != ""
 		needsNetwork = needsNetwork || r.Phase == Trial && !r.Local || r.Unreachable != ""
-		if offer, ok := out.offers[c.name]; ok {
+		if offer, ok := out.offers[c.name]; ok && out.paths[c.name] == e.targetPath(c, r) {
 			c.offer = offer
 		}
 		if out.problem == nil && out.unfound[c.name] == nil && out.began >= c.trialFrom && !out.local {
@@ -216,7 +220,7 @@ func (e *engine) refreshEnded(o outcome) error {
 		return nil
 	}
 	e.last, e.lastBegan = out, out.began
-	e.searched(out.unfound)
+	e.searched(out)
 	if e.lastRefusal() == nil {
 		e.lastSuccess, _, _ = e.effectiveTime()
 	}
@@ -226,16 +230,16 @@ func (e *engine) refreshEnded(o outcome) error {
 
 // searched takes what the searches of a refresh met, and lets each that failed be tried again by its own back-off: one that
 // fails for good must not make the others' slow.
-func (e *engine) searched(unfound map[string]*Problem) {
+func (e *engine) searched(out refreshed) {
 	for _, c := range e.live {
-		c.unfound = unfound[c.name]
-		if c.unfound == nil {
-			c.misses = 0
+		r := e.book.record(c.name)
+		c.unfound = out.unfound[c.name]
+		if c.unfound == nil || out.paths[c.name] != e.targetPath(c, r) {
+			c.unfound, c.misses = nil, 0
 			continue
 		}
 		c.misses++
 		e.log.Warn("search refused or failed", "component", c.name, "reason", c.unfound.Reason, "err", c.unfound.Text)
-		r := e.book.record(c.name)
 		e.plan.retry(c.unfound, c.misses, r.Phase == Trial || r.Unreachable != "", e.p.System.Uptime(), e.p.Random())
 	}
 }

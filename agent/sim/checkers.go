@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,6 +53,21 @@ func (w *World) checkRecord(r agent.Record) {
 	}
 	if r.Confirmed != nil && !strings.HasPrefix(w.repo.behaviour(r.Confirmed.ID()), fine) {
 		w.breach("%s: the bad release %.8s is confirmed", r.Component, r.Confirmed.ID())
+	}
+}
+
+// checkTakeUp: an idle component takes up what the config names, and nothing else.
+func (w *World) checkTakeUp(c agent.Change) {
+	for _, r := range c.Records {
+		if old := w.disk.state.Records[r.Component]; r.Phase != agent.Fetching || old.Release != nil {
+			continue
+		}
+		named := slices.ContainsFunc(w.settings.Components, func(x agent.Component) bool {
+			return x.Name == r.Component && x.TargetPath(w.settings.Device) == r.Release.Target.Path
+		})
+		if !named {
+			w.breach("%s: release %.8s of %s is taken up, and the config names another target", r.Component, r.Release.ID(), r.Release.Target.Path)
+		}
 	}
 }
 

@@ -81,6 +81,7 @@ func (d *disk) Commit(c agent.Change) error {
 	transact := func() error { return d.w.step("commit "+describe(c), func() error { d.apply(c); return nil }) }
 	if !d.w.unchecked && !d.w.dead {
 		d.w.broker.checkEvents(c)
+		d.w.checkTakeUp(c)
 	}
 	order := []func() error{raiseFloors, transact}
 	if d.w.plant == plantFloorsLate {

@@ -27,6 +27,7 @@ type World struct {
 	random   *rand.Rand // jitter, torn bytes and the chaos: all of it from one seed
 	edited   Mishap     // how the config was edited
 	editedAt time.Duration
+	settings agent.Config // of the life that is
 
 	boots  int
 	uptime time.Duration
@@ -149,7 +150,8 @@ func (w *World) live() bool {
 		return false
 	}
 	w.disk.images.start()
-	a, err := agent.New(w.config(w), w.ports(), slog.New(slog.DiscardHandler))
+	w.settings = w.config(w)
+	a, err := agent.New(w.settings, w.ports(), slog.New(slog.DiscardHandler))
 	w.agent, w.floor = a, time.Time{}
 	if err == nil && w.turn(a) {
 		return true
