@@ -85,6 +85,8 @@ type State struct {
 	Records map[string]Record
 	Time    TimeFloor
 	Device  DeviceState
+	// Delegated are the documents of delegated roles, damaged or not.
+	Delegated []verifier.Key
 	// Events is the journal, in the order of Seq; Journal.Last is not below the Seq of any event that the store holds,
 	// also of those that it can't read.
 	Events  []Event

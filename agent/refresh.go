@@ -98,8 +98,11 @@ type judgement struct {
 // at the end, so that all are asked of the same one.
 func (e *engine) findAll(ctx context.Context, out *refreshed, r *verifier.Refresh, keep *keeper, t judgement) {
 	lied := false
+	var searches []*verifier.Search
 	for _, component := range slices.Sorted(maps.Keys(out.paths)) { // in the same order each time, for who replays it
-		offer, topmost, err := e.find(ctx, r, out.paths[component], component, out.index, keep.commit)
+		search := r.Find(out.paths[component])
+		searches = append(searches, search)
+		offer, topmost, err := e.find(ctx, search, out.paths[component], component, out.index, keep.commit)
 		out.topmost = out.topmost && topmost
 		if err == nil {
 			out.offers[component] = offer
@@ -118,6 +121,23 @@ func (e *engine) findAll(ctx context.Context, out *refreshed, r *verifier.Refres
 	out.local = e.p.Repository.Local()
 	if lied && e.p.Repository.MetadataRefused() {
 		out.elsewhere = true
+	}
+	e.dropStale(out, searches, keep.commit)
+}
+
+// staleMax is how many documents of unvisited roles are kept where a search failed, which may have been stopped on the way to
+// them: as many files and receipts as one search may visit.
+const staleMax = 64
+
+// dropStale drops what is stored of delegated roles that no search came to: nobody delegates to them any more as far as this
+// device's targets go. A vendor with ever new roles would fill the store else, also with searches that fail each time.
+func (e *engine) dropStale(out *refreshed, searches []*verifier.Search, commit func(verifier.Change) error) {
+	stale := e.book.stale(searches)
+	if len(stale) == 0 || len(out.unfound) > 0 && len(stale) <= staleMax {
+		return
+	}
+	if err := commit(verifier.Change{Drop: stale}); err != nil {
+		out.fatal = e.book.failure()
 	}
 }
 
@@ -138,9 +158,8 @@ func refused(err error) bool {
 
 // find searches for one target path. "Not listed" is an answer: nothing is offered. topmost: the top-level targets role
 // lists it.
-func (e *engine) find(ctx context.Context, r *verifier.Refresh, path, component string, index map[string]verifier.Floor,
+func (e *engine) find(ctx context.Context, search *verifier.Search, path, component string, index map[string]verifier.Floor,
 	commit func(verifier.Change) error) (o Offer, topmost bool, err error) {
-	search := r.Find(path)
 	err = verifier.Drive(search, e.answer(ctx), commit)
 	var found verifier.Found
 	if err == nil {

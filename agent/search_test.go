@@ -2,7 +2,10 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,13 +23,43 @@ type vendored struct {
 	down         []bool
 	mirror       int
 	gone         string // a file that was not uploaded
+	documents    map[verifier.Key][]byte
+	commits      int
 }
 
 func newVendored() *vendored {
-	v := &vendored{bareDevice: &bareDevice{}, repo: tuftest.New(), clock: tuftest.Start().Add(time.Hour), synchronised: true, down: []bool{false}}
+	v := &vendored{bareDevice: &bareDevice{}, documents: map[verifier.Key][]byte{}, repo: tuftest.New(), clock: tuftest.Start().Add(time.Hour), synchronised: true, down: []bool{false}}
 	v.repo.Targets().Add("rootfs", []byte("system"))
 	v.repo.Delegate(verifier.Targets, tuftest.Delegation{Name: "vendor", Paths: []string{"app"}}).Add("app", []byte("application"))
 	return v
+}
+
+func (v *vendored) Load() (State, error) {
+	s, err := v.bareDevice.Load()
+	for k := range v.documents {
+		if k.Delegated() {
+			s.Delegated = append(s.Delegated, k)
+		}
+	}
+	return s, err
+}
+
+func (v *vendored) Document(k verifier.Key) ([]byte, error) {
+	if b, ok := v.documents[k]; ok {
+		return b, nil
+	}
+	return nil, ErrAbsent
+}
+
+func (v *vendored) Commit(c Change) error {
+	v.commits++
+	for _, k := range c.Metadata.Drop {
+		delete(v.documents, k)
+	}
+	for _, d := range c.Metadata.Put {
+		v.documents[d.Key] = d.Bytes
+	}
+	return v.bareDevice.Commit(c)
 }
 
 func (v *vendored) Clock() (time.Time, bool) { return v.clock, v.synchronised }
@@ -36,12 +69,18 @@ func (v *vendored) Metadata(_ context.Context, name string, _ int64) ([]byte, er
 	if v.down[min(v.mirror, len(v.down)-1)] {
 		return nil, &Problem{Reason: ReasonUnreachable, Text: "no route"}
 	}
-	files := map[string][]byte{"timestamp.json": v.repo.TimestampFile(), verifier.FileName(verifier.Snapshot, v.repo.Snapshot.Version): v.repo.SnapshotFile()}
-	for role, r := range v.repo.Roles {
-		files[verifier.FileName(role, r.Version)] = v.repo.RoleFile(role)
+	switch {
+	case name == v.gone:
+		return nil, ErrAbsent
+	case name == "timestamp.json":
+		return v.repo.TimestampFile(), nil
+	case name == verifier.FileName(verifier.Snapshot, v.repo.Snapshot.Version):
+		return v.repo.SnapshotFile(), nil
 	}
-	if b, ok := files[name]; ok && name != v.gone {
-		return b, nil
+	for role, r := range v.repo.Roles {
+		if name == verifier.FileName(role, r.Version) {
+			return v.repo.RoleFile(role), nil
+		}
 	}
 	return nil, ErrAbsent
 }
@@ -154,5 +193,87 @@ func TestAChangeBeyondABoundEndsNoProcess(t *testing.T) {
 	wantOnlyApp(t, e, ReasonLimit)
 	if err := e.book.setDevice(func(d *DeviceState) { d.Paused = true }); err != nil {
 		t.Error(err)
+	}
+}
+
+// delegated are the roles below the vendor's of which something is stored, in order.
+func (v *vendored) delegated() (roles []string) {
+	for k := range v.documents {
+		if k.Delegated() && !slices.Contains(roles, k.Role) {
+			roles = append(roles, k.Role)
+		}
+	}
+	slices.Sort(roles)
+	return roles
+}
+
+// delegate has the vendor trust these roles, and no others, with its target.
+func (v *vendored) delegate(names ...string) {
+	v.repo.Roles["vendor"].Targets, v.repo.Roles["vendor"].Delegations = map[string]any{}, nil
+	for _, name := range names {
+		v.repo.Delegate("vendor", tuftest.Delegation{Name: name, Paths: []string{"app"}}).
+			Edit = func(signed tuftest.Object) { signed["filler"] = strings.Repeat("f", 70_000) } // so that it has a receipt
+	}
+	v.repo.Publish("vendor")
+}
+
+// A vendor has its role trust ever new ones. What is stored stays what the last search came to, whether that came to its end or fails
+// each time; and where there is nothing to drop nothing is written, also in a process that begins with what one before it left.
+func TestStoredRolesAreThoseThatASearchComesTo(t *testing.T) {
+	v := newVendored()
+	e := v.engine(t)
+	var names []string
+	for round := range 8 {
+		names = []string{fmt.Sprintf("a%d", round), fmt.Sprintf("b%d", round)}
+		v.delegate(names...)
+		v.refresh(t, e)
+	}
+	want := append(names, "vendor")
+	if got := v.delegated(); !slices.Equal(got, want) {
+		t.Errorf("stored: %v, expected %v", got, want)
+	}
+	before := v.commits
+	v.refresh(t, e)
+	if v.commits != before {
+		t.Errorf("a refresh that found nothing new committed %d times", v.commits-before)
+	}
+	v.documents[verifier.Key{Role: "left"}], v.documents[verifier.Key{Role: "left", Kind: verifier.Receipt}] = []byte("1"), []byte("2")
+	v.refresh(t, v.engine(t))
+	if got := v.delegated(); !slices.Equal(got, want) || v.commits != before+1 {
+		t.Errorf("stored after a start: %v, expected %v, by one commit of %d", got, want, v.commits-before)
+	}
+	v.repo.Targets().Delegations = nil
+	v.repo.Publish(verifier.Targets)
+	v.refresh(t, e)
+	if got := v.delegated(); len(got) > 0 {
+		t.Errorf("stored after the vendor was revoked: %v", got)
+	}
+}
+
+// A search that a missing file ends keeps what lies behind it, but not without bound: that file may be missing on purpose.
+func TestAFailedSearchKeepsALittle(t *testing.T) {
+	v := newVendored()
+	e := v.engine(t)
+	v.delegate("a", "b")
+	v.refresh(t, e)
+	v.repo.Publish("a")
+	v.gone = "2.a.json"
+	v.refresh(t, e)
+	if got, want := v.delegated(), []string{"a", "b", "vendor"}; !slices.Equal(got, want) {
+		t.Errorf("stored after a search that ended at the first role: %v, expected %v", got, want)
+	}
+	for round := range 20 {
+		var names []string
+		for i := range 10 {
+			names = append(names, fmt.Sprintf("r%d-%d", round, i))
+		}
+		v.delegate(append(names, "a")...)
+		v.refresh(t, e)
+		if e.component("app").unfound == nil {
+			t.Fatal("the search came to an end")
+		}
+		if n := len(v.documents); n > staleMax+2*len(names)+10 {
+			t.Fatalf("%d documents are stored after %d failed searches", n, round+1)
+		}
 	}
 }

@@ -48,6 +48,23 @@ func locate(k verifier.Key) (bucket string, key []byte, err error) {
 // documentBuckets hold documents.
 func documentBuckets() []string { return []string{bucketMetadata, bucketChain, bucketReceipts} }
 
+// delegated lists the documents of delegated roles, damaged or not.
+func delegated(tx *bbolt.Tx) (keys []verifier.Key) {
+	for kind, bucket := range map[verifier.Kind]string{verifier.Metadata: bucketMetadata, verifier.Receipt: bucketReceipts} {
+		c := tx.Bucket([]byte(bucket)).Cursor()
+		for key, _ := c.First(); key != nil; key, _ = c.Next() {
+			if len(key) <= 8 {
+				continue
+			}
+			k := verifier.Key{Role: string(key[8:]), Version: int64(binary.BigEndian.Uint64(key)), Kind: kind}
+			if _, _, err := locate(k); err == nil && k.Delegated() {
+				keys = append(keys, k)
+			}
+		}
+	}
+	return keys
+}
+
 // encodeDocument is a document's value. A large one also needs its file.
 func encodeDocument(b []byte) (value []byte, blob *blob) {
 	if len(b) <= inlineBytesMax {

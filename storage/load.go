@@ -82,6 +82,7 @@ func load(tx *bbolt.Tx, st *agent.State) error {
 	if err = forgive(st, err, "the device state was damaged: whether the device was paused is forgotten"); err != nil {
 		return fmt.Errorf("device state: %w", err)
 	}
+	st.Delegated = delegated(tx)
 	return loadEvents(tx, st)
 }
 

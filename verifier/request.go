@@ -42,6 +42,9 @@ type Key struct {
 	Kind    Kind
 }
 
+// Delegated reports whether the document is of a delegated role.
+func (k Key) Delegated() bool { return !isTopLevel(k.Role) }
+
 // A Request asks for one document. It is answered exactly once, with Refresh.Supply or Search.Supply.
 type Request struct {
 	Source Source

@@ -85,6 +85,10 @@ func (s *Search) Found() (Found, error) {
 	return *s.found, nil
 }
 
+// Visited reports whether the search has come to a delegated role, be it in vain. What no search comes to any more need not be
+// kept: the snapshot is the memory against its rollback.
+func (s *Search) Visited(role string) bool { return s.visited[role] }
+
 // Holds reports whether a floor's signers still meet the threshold of the role that lists the found target:
 // if not, the floor is void (fast-forward recovery).
 func (s *Search) Holds(f Floor) bool {

@@ -101,3 +101,35 @@ func boundlessVendor(testing.TB) Scenario {
 	return Scenario{repo: c.repository, end: onlyTheApplicationSuffers(agent.ReasonLimit),
 		at: func(w *World) int { return min(1, int(w.ran/day)) }}
 }
+
+// restlessVendor: each day the vendor has other roles sign for its application, and the snapshot goes on to list the old ones, as
+// the specification demands. The device keeps what leads to its target, and no more.
+func restlessVendor(testing.TB) Scenario {
+	const days, roles = 6, 4
+	c := newConsortium()
+	for i := range days * roles {
+		if i%roles == 0 {
+			c.tuf.Roles[vendor].Delegations = nil
+		}
+		name := fmt.Sprintf("%s-%d", vendor, i)
+		c.delegate(vendor, name)
+		if i == days*roles-1 {
+			c.add(verifier.Targets, rootfs)
+			c.add(name, app)
+			delete(c.tuf.Roles[vendor].Targets, "board/stable/app.img")
+		}
+		if i%roles == roles-1 {
+			c.stage(verifier.Targets, vendor)
+		}
+	}
+	return Scenario{repo: c.repository, at: func(w *World) int { return min(days, int(w.ran/day)) },
+		end: func(w *World, s agent.Status) bool {
+			stored := 0
+			for k := range w.disk.documents {
+				if k.Delegated() {
+					stored++
+				}
+			}
+			return rests(w, s, rootfs, 2) && rests(w, s, app, 2) && stored == 1+roles && s.Repository.LastProblem == nil
+		}}
+}

@@ -48,6 +48,11 @@ func (d *disk) Load() (agent.State, error) {
 	for name, r := range d.state.Records {
 		s.Records[name] = cloneRecord(r)
 	}
+	for k := range d.documents {
+		if k.Delegated() {
+			s.Delegated = append(s.Delegated, k)
+		}
+	}
 	return s, nil
 }
 

@@ -157,6 +157,7 @@ var updates = []story{
 	{"a target that the config replaces", replacedTarget},
 	{"a vendor whose role has expired", lapsedVendor},
 	{"a vendor that names a role without bounds", boundlessVendor},
+	{"a vendor with ever new roles", restlessVendor},
 }
 
 // orders is a command of the operator's.

@@ -4,6 +4,7 @@ package storetest
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"maps"
 	"reflect"
@@ -30,6 +31,7 @@ func Contract(t *testing.T, open func(t *testing.T) agent.Store) {
 		"documents are kept byte for byte":                documentsAreKept,
 		"documents are told apart by role version kind":   documentsAreApart,
 		"a dropped document is absent":                    dropped,
+		"documents of delegated roles are listed":         delegatedAreListed,
 		"a dropped and put document is there":             droppedAndPut,
 		"records are kept and forgotten":                  recordsAreKept,
 		"an older record is replaced whole":               recordsAreReplaced,
@@ -150,6 +152,33 @@ func dropped(t *testing.T, s agent.Store) {
 		wantDocument(t, s, key("a"), nil)
 		wantDocument(t, s, key("b"), nil)
 		wantDocument(t, s, key("c"), large) // the same bytes as b
+	})
+}
+
+// delegatedAreListed: only so can what nobody delegates to any more be dropped.
+func delegatedAreListed(t *testing.T, s agent.Store) {
+	wantDelegated := func(t *testing.T, s agent.Store, want ...verifier.Key) {
+		t.Helper()
+		got := loaded(t, s).Delegated
+		slices.SortFunc(got, func(a, b verifier.Key) int { return cmp.Or(cmp.Compare(a.Role, b.Role), cmp.Compare(a.Kind, b.Kind)) })
+		if !slices.Equal(got, want) {
+			t.Errorf("listed: %v, expected %v", got, want)
+		}
+	}
+	wantDelegated(t, s)
+	keys := []verifier.Key{rootKey(2), key("timestamp"), key("snapshot"), key("targets"), receipt("targets"),
+		key("a"), receipt("a"), key("b"), key("\x00/"), receipt("never seen")}
+	for _, k := range keys {
+		commit(t, s, put(verifier.Document{Key: k, Bytes: []byte("x")}))
+	}
+	each(t, s, func(t *testing.T, s agent.Store) {
+		wantDelegated(t, s, key("\x00/"), key("a"), receipt("a"), key("b"), receipt("never seen"))
+	})
+	s = reopened(t, s)
+	commit(t, s, agent.Change{Metadata: verifier.Change{Drop: loaded(t, s).Delegated}})
+	each(t, s, func(t *testing.T, s agent.Store) {
+		wantDelegated(t, s)
+		wantDocument(t, s, key("targets"), []byte("x"))
 	})
 }
 
