@@ -88,7 +88,8 @@ type Action struct {
 	// Hook and Reboot are the component's, for TakeUp, Prove and RollBack.
 	Hook   string
 	Reboot bool
-	// Slot is the slot that Order names, and the one Adopt, Prove or Relent found booted.
+	// Slot is the slot that Order names, and the one Adopt or Prove found booted; Relent's is it only where that still holds what
+	// was confirmed.
 	Slot   string
 	BootID string
 	// Local, of Source and Prove: the last refresh needed no network.

@@ -83,7 +83,7 @@ func nextIdle(r Record, f Facts) Action {
 	}
 	switch {
 	case r.RetryAsked:
-		return Action{Kind: Relent, Slot: f.Slots.Booted}
+		return relent(r, f)
 	case r.RollbackAsked:
 		return nextRollback(f)
 	case !f.Offer.Known || f.Offer.Release == nil:
@@ -102,7 +102,7 @@ func nextOffered(r Record, f Facts, offered Release) Action {
 	}
 	if r.Confirmed != nil && r.Confirmed.ID() == offered.ID() {
 		return waitFor(&Waiting{Reason: ReasonDegraded, Text: fmt.Sprintf(
-			"slot %s was confirmed with this release, but the bootloader fell back to slot %s; a new release or retry ends this",
+			"slot %s was confirmed with this release, but slot %s is booted, with something else in it; a new release or retry ends this",
 			r.ConfirmedSlot, f.Slots.Booted)})
 	}
 	if w := r.remembered(offered.ID(), f.Now); w != nil {
@@ -114,18 +114,24 @@ func nextOffered(r Record, f Facts, offered Release) Action {
 	return Action{Kind: TakeUp, Release: &offered, Hook: f.Component.Hook, Reboot: f.Component.Reboot}
 }
 
-// nextRunning is nextOffered where the booted slot holds the offered release. What boots for good is adopted. What boots
+// nextRunning is nextOffered where the booted slot holds the offered release. What boots for good is adopted, and again where
+// the publisher says something else of the image now, since others may wait for its index. What boots
 // only now is a trial whose record was lost with the database: it goes on from its beginning, since the bootloader
 // would otherwise fall back from a release that nobody judged. It needs a good slot to go back to.
 func nextRunning(r Record, f Facts, offered Release) Action {
-	if r.Confirmed != nil && r.Confirmed.ID() == offered.ID() || f.Offer.Problem != nil {
+	known := r.Confirmed != nil && r.Confirmed.ID() == offered.ID()
+	if known {
+		offered.ImageSHA256 = r.Confirmed.ImageSHA256
+	}
+	// Nothing is adopted while another component is on trial: what is known then may have to be forgotten with its release.
+	if f.Offer.Problem != nil || known && (f.Busy != "" || r.Confirmed.saysAs(offered)) {
 		return waitFor(nil)
 	}
 	booted, primary := f.Slots.Slots[f.Slots.Booted], f.Slots.Slots[f.Slots.Primary]
 	switch {
 	case f.Slots.Primary == f.Slots.Booted && booted.Good:
 		return Action{Kind: Adopt, Release: &offered, Slot: f.Slots.Booted}
-	case f.Slots.Primary == f.Slots.Booted || !primary.Good:
+	case known || f.Slots.Primary == f.Slots.Booted || !primary.Good:
 		return waitFor(nil)
 	}
 	if w := firstClosed(r.remembered(offered.ID(), f.Now), busyWaiting(f.Busy), f.InstallGate); w != nil {

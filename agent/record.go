@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"bytes"
 	"encoding/hex"
+	"slices"
 	"time"
 
 	"github.com/ota-agent/ota-agent/release"
@@ -45,6 +47,11 @@ func (r Release) SHA256() string {
 		return hex.EncodeToString(r.Target.SHA256)
 	}
 	return r.ImageSHA256
+}
+
+// saysAs reports whether the publisher says the same of both, by the same keys.
+func (r Release) saysAs(other Release) bool {
+	return bytes.Equal(r.Target.Custom, other.Target.Custom) && slices.Equal(r.Signers, other.Signers)
 }
 
 // Info is the release's signed custom.ota object. It was checked when the release was taken up; the zero Info

@@ -127,7 +127,16 @@ func (r *Record) rollBack(a *Action) {
 	r.TargetSlot, r.Back, r.Offline = r.PreviousSlot, true, a.Offline
 }
 
-// relent lets what was confirmed, and what the bootloader fell back from, be installed again.
+// relent names the booted slot if it holds what was confirmed: somebody may have flashed it since.
+func relent(r Record, f Facts) Action {
+	a := Action{Kind: Relent}
+	if r.Confirmed != nil && f.runs(r, *r.Confirmed) {
+		a.Slot = f.Slots.Booted
+	}
+	return a
+}
+
+// relent lets what was confirmed, and what the bootloader fell back from or somebody flashed over, be installed again.
 func (r *Record) relent(a *Action) {
 	r.RetryAsked = false
 	if r.ConfirmedSlot != a.Slot {

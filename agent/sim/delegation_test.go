@@ -133,3 +133,28 @@ func restlessVendor(testing.TB) Scenario {
 			return rests(w, s, rootfs, 2) && rests(w, s, app, 2) && stored == 1+roles && s.Repository.LastProblem == nil
 		}}
 }
+
+// relistedSystem: the device maker lists the system that runs with an index, for an application that requires it. No
+// other system is installed for that.
+func relistedSystem(testing.TB) Scenario {
+	const index = int64(7)
+	c := newConsortium()
+	system, application := "board/stable/"+rootfs+".img", "board/stable/"+app+".img"
+	list := func(role, path string, image []byte, ota tuftest.Object) {
+		c.tuf.Roles[role].Targets[path] = tuftest.Target(image, tuftest.Object{"ota": ota})
+	}
+	runs := c.releases[rootfs][0]
+	list(verifier.Targets, system, runs, tuftest.Object{"version": "v1"})
+	c.stages = nil
+	c.stage()
+	list(verifier.Targets, system, runs, tuftest.Object{"version": "v1", "rollback_index": index})
+	c.known[0].index = index
+	c.add(vendor, app)
+	list(vendor, application, c.releases[app][1], tuftest.Object{"version": "v2", "rollback_index": int64(2),
+		"requires": []any{tuftest.Object{"component": rootfs, "rollback_index": index}}})
+	c.stage(verifier.Targets, vendor)
+	return Scenario{repo: c.repository, at: func(w *World) int { return min(1, int(w.ran/day)) },
+		end: func(w *World, s agent.Status) bool {
+			return rests(w, s, rootfs, 1) && rests(w, s, app, 2) && w.disk.floors.Index[rootfs].Version == index
+		}}
+}

@@ -154,6 +154,7 @@ var updates = []story{
 	{"a rollback of an application", rollsBackAnApplication},
 	{"a trial with a root that nobody published", shipsUnpublishedRoot},
 	{"a trial with a newer root", shipsNewerRoot},
+	{"a system that is listed anew", relistedSystem},
 	{"a target that the config replaces", replacedTarget},
 	{"a vendor whose role has expired", lapsedVendor},
 	{"a vendor that names a role without bounds", boundlessVendor},
