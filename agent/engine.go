@@ -197,8 +197,9 @@ func (e *engine) advanceOne(c *live) (*task, error) {
 		case a.Kind == Wait:
 			return e.atGate(c, r)
 		case a.Kind == Check:
-			// A refresh that succeeded just now and was not enough needed no network: asking again at once would spin.
-			e.plan.want(f.Failing || f.Local && f.Fresh)
+			// A refresh that succeeded just now and was not enough needed no network: asking again at once would spin. One that
+			// runs may be what is asked for; if it is not, the question comes again at its end.
+			e.plan.want(e.refreshing || f.Failing || f.Local && f.Fresh)
 			return nil, nil
 		case !a.Pure():
 			return e.begin(c, r, a), nil

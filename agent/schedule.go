@@ -39,8 +39,8 @@ func newSchedule(c Config, uptime time.Duration, random float64) schedule {
 		due: uptime + first, tokens: wakeBurst, tokensAt: uptime}
 }
 
-// want asks for a refresh at once, unless the last one failed: then the retry is planned already.
-func (s *schedule) want(failing bool) { s.now = s.now || !failing }
+// want asks for a refresh at once, unless one is planned already: as the retry of one that failed, say.
+func (s *schedule) want(planned bool) { s.now = s.now || !planned }
 
 // next is the uptime of the next refresh: the earlier of poll and wake.
 func (s *schedule) next() time.Duration {

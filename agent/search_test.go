@@ -277,3 +277,33 @@ func TestAFailedSearchKeepsALittle(t *testing.T) {
 		}
 	}
 }
+
+// A component that asks for a refresh goes on asking while that one runs. That is no reason for another one after it.
+func TestAComponentIsAnsweredByTheRefreshThatItAskedFor(t *testing.T) {
+	v := newVendored()
+	r := rollable(Idle)
+	r.Unreachable = releaseV2.ID() // the machine asks whether the release that is back reaches the repository
+	v.slots, v.state.Records = bothGood(), map[string]Record{"rootfs": r}
+	e := v.engine(t)
+	refreshes := 0
+	for range 10 {
+		tasks, err := e.advance()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = e.advance(); err != nil { // the loop turns again before they end
+			t.Fatal(err)
+		}
+		for _, x := range tasks {
+			if x.of == nil {
+				refreshes++
+			}
+			if err := e.finish(x, x.run(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if r := e.book.record("rootfs"); refreshes != 1 || r.Unreachable != "" {
+		t.Errorf("%d refreshes, expected one; %+v", refreshes, r.Held)
+	}
+}
