@@ -37,7 +37,8 @@ type download struct {
 }
 
 // run downloads, verifies and stages the image; it returns what was verified. An image that is staged already is
-// verified again instead; one that is not what it should be, or that a bad sector keeps from being read, is of no use. Wrong bytes are asked for again at once while there is a mirror that has not failed yet.
+// verified again instead; one that is not what it should be, or that a bad sector keeps from being read, is of no use.
+// Wrong bytes are asked for again at once while there is a mirror that has not failed yet.
 func (d download) run(ctx context.Context) (verifier.Verified, error) {
 	if v, err := checkStaged(ctx, d.images, d.target); err == nil {
 		return v, nil

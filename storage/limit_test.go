@@ -12,7 +12,7 @@ import (
 // A commit that is refused with reason Limit has written nothing of all that was in it, and the store goes on. So who
 // asked for too much, a role with a long name, say, can be told from a disk that fails.
 func TestLimitIsRefusedBeforeAnythingIsWritten(t *testing.T) {
-	long := verifier.Key{Role: strings.Repeat("r", roleNameBytesMax+1)}
+	long := verifier.Key{Role: strings.Repeat("r", verifier.RoleNameBytesMax+1)}
 	for name, beyond := range map[string]func(c *agent.Change){
 		"a role's name":         func(c *agent.Change) { c.Metadata.Put = append(c.Metadata.Put, verifier.Document{Key: long}) },
 		"a dropped role's name": func(c *agent.Change) { c.Metadata.Drop = []verifier.Key{long} },

@@ -108,8 +108,12 @@ func (d *device) run(status int, args ...string) {
 	if got := cmd.ProcessState.ExitCode(); got != status {
 		d.t.Fatalf("%v: exit status %d, want %d; it says: %s", args, got, status, d.said)
 	}
-	if status != 0 && (!strings.HasPrefix(d.said, "conformance: ") || strings.Count(d.said, "\n") != 1) {
-		d.t.Errorf("exit status %d, and it says %q, want one line", status, d.said)
+	lines := 1
+	if strings.Contains(d.said, "agent.db was missing beside floors") { // it tells of what it repaired, too
+		lines++
+	}
+	if status != 0 && (!strings.HasPrefix(d.said, "conformance: ") || strings.Count(d.said, "\n") != lines) {
+		d.t.Errorf("exit status %d, and it says %q, want %d lines", status, d.said, lines)
 	}
 	d.s.mu.Lock()
 	defer d.s.mu.Unlock()
