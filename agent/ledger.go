@@ -189,7 +189,17 @@ func (l *ledger) committed() bool {
 	return l.done
 }
 
-// failure is the error of a failed Commit, or nil.
+// unreadable notes that the store failed to read, which is no absence: nothing can be built on it any more, and the next start
+// finds out what is left. Without that an idle agent, which commits nothing, would ask in vain for ever.
+func (l *ledger) unreadable(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed == nil {
+		l.failed = fmt.Errorf("read the store (the agent starts again): %w", err)
+	}
+}
+
+// failure is the error that ends the process, of a failed Commit or of a read, or nil.
 func (l *ledger) failure() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

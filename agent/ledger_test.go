@@ -1,8 +1,11 @@
 package agent
 
 import (
+	"errors"
 	"testing"
 	"time"
+
+	"github.com/ota-agent/ota-agent/verifier"
 )
 
 // TestARecordSaysWhoseFormItHas: what an agent of another version wrote keeps its number until it changes, and then takes this
@@ -28,5 +31,30 @@ func TestARecordSaysWhoseFormItHas(t *testing.T) {
 	}
 	if got := book.record("rootfs").Schema; got != RecordSchema {
 		t.Errorf("a record that this agent wrote has schema %d, want %d", got, RecordSchema)
+	}
+}
+
+// A deadStore can't be read any more.
+type deadStore struct{ fakeStore }
+
+var errDeadStore = errors.New("the database is dead")
+
+func (*deadStore) Document(verifier.Key) ([]byte, error) { return nil, errDeadStore }
+
+// TestAStoreThatCanNotBeReadEndsTheProcess: the next start finds out what is left. What is merely absent does not.
+func TestAStoreThatCanNotBeReadEndsTheProcess(t *testing.T) {
+	for _, c := range []struct {
+		store Store
+		want  error
+	}{{&fakeStore{}, nil}, {&deadStore{}, errDeadStore}} {
+		book, err := openLedger(c.store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := &engine{book: book, p: Ports{Store: c.store}}
+		e.answer(t.Context())(verifier.Request{Source: verifier.Stored, Key: verifier.Key{Role: verifier.Snapshot}})
+		if got := book.failure(); !errors.Is(got, c.want) || (got == nil) != (c.want == nil) {
+			t.Errorf("%T: the process ends with %v, want %v", c.store, got, c.want)
+		}
 	}
 }

@@ -58,7 +58,7 @@ type ImageBody struct {
 type Store interface {
 	Load() (State, error)
 	// Document reads stored metadata, byte for byte as received. ErrAbsent where there is none, or where it
-	// is damaged: the verifier then asks the repository again.
+	// is damaged: the verifier then asks the repository again. After any other error the process must end and load again.
 	Document(k verifier.Key) ([]byte, error)
 	// Commit makes c durable. An empty change writes nothing.
 	Commit(c Change) error

@@ -181,7 +181,9 @@ func (e *engine) answer(ctx context.Context) func(verifier.Request) verifier.Ans
 		var b []byte
 		var err error
 		if q.Source == verifier.Stored {
-			b, err = e.p.Store.Document(q.Key)
+			if b, err = e.p.Store.Document(q.Key); err != nil && !errors.Is(err, ErrAbsent) {
+				e.book.unreadable(err)
+			}
 		} else {
 			b, err = metered{e.p.Repository, e.account}.Metadata(ctx, q.Name, q.BytesMax)
 		}
