@@ -101,12 +101,12 @@ func accrueAfter(uptime time.Duration) time.Duration {
 
 // EffectiveTime is the time by which an agent with this config, floor and machine judges: for whoever looks at its store
 // while it does not run.
-func (c Config) EffectiveTime(floor TimeFloor, s System) time.Time {
+func (c *Config) EffectiveTime(floor TimeFloor, s System) time.Time {
 	now, _, _ := c.effectiveTime(floor, s)
 	return now
 }
 
-func (c Config) effectiveTime(learned TimeFloor, s System) (now time.Time, source string, floor time.Time) {
+func (c *Config) effectiveTime(learned TimeFloor, s System) (now time.Time, source string, floor time.Time) {
 	clock, synchronised := s.Clock()
 	floor = learned.at(c.BuildTime, s.BootID(), s.Uptime())
 	now, source = effective(clock, synchronised, c.NoRTC, floor)

@@ -78,7 +78,7 @@ func (e *engine) cancelFetches() {
 }
 
 // targetPath is what a component is looked up by: its record's path while it is being worked at, else the config's; "": nothing.
-func (e *engine) targetPath(c *live, r Record) string {
+func (e *engine) targetPath(c *live, r *Record) string {
 	switch {
 	case r.Release != nil:
 		return r.Release.Target.Path
@@ -92,7 +92,8 @@ func (e *engine) targetPath(c *live, r Record) string {
 func (e *engine) newRefresh() *task {
 	paths := map[string]string{}
 	for _, c := range e.live {
-		if path := e.targetPath(c, e.book.record(c.name)); path != "" {
+		r := e.book.record(c.name)
+		if path := e.targetPath(c, &r); path != "" {
 			paths[c.name] = path
 		}
 	}

@@ -44,7 +44,7 @@ type engine struct {
 	live  []*live
 	plan  schedule
 	roles []verifier.RoleInfo
-	last  refreshed // the last refresh that succeeded
+	last  *refreshed // the last refresh that succeeded
 
 	bandwidth   int64 // the cap in force
 	checks      uint64
@@ -104,9 +104,9 @@ type task struct {
 // An outcome is what came of a task.
 type outcome struct {
 	problem   *Problem
-	slots     Slots     // of Observe
-	sha256    string    // of Fetch
-	refreshed refreshed // of a refresh
+	slots     Slots      // of Observe
+	sha256    string     // of Fetch
+	refreshed *refreshed // of a refresh
 	cancelled bool
 }
 
@@ -115,7 +115,7 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{cfg: cfg.withDefaults(), p: p, log: log, book: book, bandwidth: cfg.BandwidthMax, lastBegan: -1, parkedAt: -1}
+	e := &engine{cfg: cfg.withDefaults(), p: p, log: log, book: book, bandwidth: cfg.BandwidthMax, last: &refreshed{}, lastBegan: -1, parkedAt: -1}
 	book.outbox.random = p.Random
 	book.outbox.now = func() (time.Time, string) {
 		now, _, _ := e.effectiveTime()

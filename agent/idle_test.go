@@ -74,7 +74,7 @@ func TestWhatRunsIsListedAnew(t *testing.T) {
 		if a.Kind != Wait || a.Waiting != nil || r.Previous != releaseV2 || r.ConfirmedSlot != "B" || r.Confirmed.ImageSHA256 != confirmed.ImageSHA256 {
 			t.Errorf("%s: %s, %+v, %+v", name, a.Kind, a.Waiting, r)
 		}
-		if adopted := r.Confirmed.saysAs(*c.offer.Release) && !confirmed.saysAs(*c.offer.Release); adopted != c.adopt {
+		if adopted := r.Confirmed.saysAs(c.offer.Release) && !confirmed.saysAs(c.offer.Release); adopted != c.adopt {
 			t.Errorf("%s: adopted %t, expected %t", name, adopted, c.adopt)
 		}
 	}

@@ -19,10 +19,8 @@ type ledger struct {
 	mu     sync.Mutex
 	state  State
 	outbox outbox
-	// delegated are the stored documents of delegated roles.
-	delegated map[verifier.Key]bool
-	done      bool  // a Commit of this process succeeded
-	failed    error // of a Commit: its outcome is unknown, so nothing may be committed after it
+	done   bool  // a Commit of this process succeeded
+	failed error // of a Commit: its outcome is unknown, so nothing may be committed after it
 }
 
 func openLedger(store Store) (*ledger, error) {
@@ -33,11 +31,7 @@ func openLedger(store Store) (*ledger, error) {
 	if state.Records == nil {
 		state.Records = map[string]Record{}
 	}
-	l := &ledger{store: store, state: state, outbox: openOutbox(state), delegated: map[verifier.Key]bool{}}
-	for _, k := range state.Delegated {
-		l.delegated[k] = true
-	}
-	return l, nil
+	return &ledger{store: store, state: state, outbox: openOutbox(state)}, nil
 }
 
 // commit makes c durable and then takes it over. Floors of components always are the ledger's own.
@@ -66,14 +60,6 @@ func (l *ledger) commitLocked(c Change) error {
 	}
 	l.outbox.committed(events)
 	l.done = true
-	for _, k := range c.Metadata.Drop {
-		delete(l.delegated, k)
-	}
-	for _, d := range c.Metadata.Put {
-		if d.Key.Delegated() {
-			l.delegated[d.Key] = true
-		}
-	}
 	if c.Metadata.Floors != nil {
 		l.state.Floors = *c.Metadata.Floors
 	}
@@ -138,22 +124,6 @@ func (l *ledger) floors() verifier.Floors {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.state.Floors
-}
-
-// stale are the stored documents of delegated roles that none of these searches came to.
-func (l *ledger) stale(searches []*verifier.Search) (keys []verifier.Key) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for k := range l.delegated {
-		visited := false
-		for _, s := range searches {
-			visited = visited || s.Visited(k.Role)
-		}
-		if !visited {
-			keys = append(keys, k)
-		}
-	}
-	return keys
 }
 
 func (l *ledger) timeFloor() TimeFloor {

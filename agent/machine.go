@@ -41,7 +41,7 @@ func next(r Record, f Facts) Action {
 
 // waitOr returns Wait while a back-off runs, else the action of kind k. To look costs nothing: only an Observe that failed
 // waits, or a short drive would end before its trial began.
-func (f Facts) waitOr(k ActionKind) Action {
+func (f *Facts) waitOr(k ActionKind) Action {
 	if f.Backoff > 0 && (k != Observe || f.Failures > 0) {
 		return waitFor(backoffWaiting(f))
 	}
@@ -50,7 +50,7 @@ func (f Facts) waitOr(k ActionKind) Action {
 
 func waitFor(w *Waiting) Action { return Action{Kind: Wait, Waiting: w} }
 
-func backoffWaiting(f Facts) *Waiting {
+func backoffWaiting(f *Facts) *Waiting {
 	w := &Waiting{Reason: ReasonBackoff, Text: "waiting before the next attempt", Left: SecondsOf(f.Backoff)}
 	if f.Failure != nil {
 		w.Reason, w.Text = f.Failure.Reason, "waiting before the next attempt, after: "+f.Failure.Text
@@ -83,7 +83,11 @@ func nextIdle(r Record, f Facts) Action {
 	}
 	switch {
 	case r.RetryAsked:
-		return relent(r, f)
+		a := Action{Kind: Relent}
+		if r.Confirmed != nil && f.runs(r, *r.Confirmed) { // somebody may have flashed the slot since
+			a.Slot = f.Slots.Booted
+		}
+		return a
 	case r.RollbackAsked:
 		return nextRollback(f)
 	case !f.Offer.Known || f.Offer.Release == nil:
@@ -124,7 +128,7 @@ func nextRunning(r Record, f Facts, offered Release) Action {
 		offered.ImageSHA256 = r.Confirmed.ImageSHA256
 	}
 	// Nothing is adopted while another component is on trial: what is known then may have to be forgotten with its release.
-	if f.Offer.Problem != nil || known && (f.Busy != "" || r.Confirmed.saysAs(offered)) {
+	if f.Offer.Problem != nil || known && (f.Busy != "" || r.Confirmed.saysAs(&offered)) {
 		return waitFor(nil)
 	}
 	booted, primary := f.Slots.Slots[f.Slots.Booted], f.Slots.Slots[f.Slots.Primary]
@@ -198,7 +202,7 @@ func nextStaged(r Record, f Facts) Action {
 
 // wayBack reports whether what is booted has not proved itself, and slot is what the device goes back to. A booted slot that is
 // good, beside a primary one that is good, too, is the trial of a rollback whose record was lost.
-func (f Facts) wayBack(slot string) bool {
+func (f *Facts) wayBack(slot string) bool {
 	good, primary := f.Slots.Slots[slot].Good, f.Slots.Primary == slot
 	if f.Slots.Slots[f.Slots.Booted].Good {
 		return good && primary
@@ -243,7 +247,7 @@ func nextSwitched(r Record, f Facts) Action {
 	case f.InstallGate != nil:
 		return waitFor(f.InstallGate)
 	case f.Backoff > 0:
-		return waitFor(backoffWaiting(f))
+		return waitFor(backoffWaiting(&f))
 	case r.Back:
 		return sourceOrTry(r, f)
 	case !f.Fresh || !f.Offer.Known:
@@ -304,7 +308,7 @@ func nextTrial(r Record, f Facts) Action {
 	// A device that slept through its deadline looks once more: only a check that comes to its end after it has the last word.
 	if f.TrialAge >= limit && f.HealthIn > 0 {
 		if !f.Healthy {
-			return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
+			return Action{Kind: Condemn, Problem: overdue(&f, r, limit)}
 		}
 		if !reached {
 			return Action{Kind: GiveUp}
@@ -325,7 +329,7 @@ func nextTrial(r Record, f Facts) Action {
 }
 
 // observeWithin is Observe; with bounded, a hook that does not answer until the trial's deadline condemns the release.
-func (f Facts) observeWithin(r Record, bounded bool) Action {
+func (f *Facts) observeWithin(r Record, bounded bool) Action {
 	limit := f.Component.trialDeadline()
 	if bounded && f.TrialAge >= limit && f.Failures > 0 {
 		return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
@@ -337,7 +341,7 @@ func (f Facts) observeWithin(r Record, bounded bool) Action {
 	return a
 }
 
-func overdue(f Facts, r Record, limit time.Duration) *Problem {
+func overdue(f *Facts, r Record, limit time.Duration) *Problem {
 	why := "no health check came to an end"
 	if f.Failure != nil {
 		why = f.Failure.Text

@@ -105,7 +105,7 @@ func (e *engine) transition(c *live, from, to Record, a Action) {
 		c.failure = nil
 		c.last = ended(from, a)
 	}
-	if path := e.targetPath(c, to); path != e.targetPath(c, from) {
+	if path := e.targetPath(c, &to); path != e.targetPath(c, &from) {
 		c.offer, c.unfound = Offer{}, nil // they are of another target than the one that counts from now on
 		e.plan.now = e.plan.now || path != ""
 	}
@@ -193,16 +193,28 @@ func (e *engine) refreshEnded(o outcome) error {
 	if len(out.roles) > 0 {
 		e.roles = out.roles
 	}
-	onTrial, needsNetwork := false, false
+	up := e.p.System.Uptime()
+	e.plan.ended(out.problem, up, e.p.Random())
 	for _, c := range e.live {
 		r := e.book.record(c.name)
-		onTrial = onTrial || r.Phase == Trial || r.Unreachable != ""
-		needsNetwork = needsNetwork || r.Phase == Trial && !r.Local || r.Unreachable != ""
-		if offer, ok := out.offers[c.name]; ok && out.paths[c.name] == e.targetPath(c, r) {
-			c.offer = offer
+		if out.problem == nil {
+			e.searched(c, out.unfound[c.name])
 		}
-		if out.problem == nil && out.unfound[c.name] == nil && out.began >= c.trialFrom && !out.local {
+		if out.paths[c.name] == e.targetPath(c, &r) {
+			if offer, ok := out.offers[c.name]; ok {
+				c.offer = offer
+			}
+		} else {
+			c.unfound = nil
+		}
+		failing := e.failing(c) != nil
+		if !failing && out.began >= c.trialFrom && !out.local {
 			c.reached = true
+		}
+		if r.Unreachable != "" || r.Phase == Trial && (failing || !r.Local) {
+			if failing || out.local {
+				e.plan.soon(up)
+			}
 		}
 		if changed && r.Phase == Fetching && c.failure != nil && Permanent(c.failure.Reason) {
 			c.notBefore = 0 // the publisher has done something
@@ -211,16 +223,11 @@ func (e *engine) refreshEnded(o outcome) error {
 			c.running.cancel() // what is being fetched is no longer wanted
 		}
 	}
-	e.plan.ended(out.problem, onTrial, e.p.System.Uptime(), e.p.Random())
-	if out.local && needsNetwork {
-		e.plan.due = min(e.plan.due, e.p.System.Uptime()+trialRetryMax)
-	}
 	if out.problem != nil {
 		e.log.Warn("refresh refused or failed", "reason", out.problem.Reason, "err", out.problem.Text)
 		return nil
 	}
 	e.last, e.lastBegan = out, out.began
-	e.searched(out)
 	if e.lastRefusal() == nil {
 		e.lastSuccess, _, _ = e.effectiveTime()
 	}
@@ -228,20 +235,17 @@ func (e *engine) refreshEnded(o outcome) error {
 	return nil
 }
 
-// searched takes what the searches of a refresh met, and lets each that failed be tried again by its own back-off: one that
-// fails for good must not make the others' slow.
-func (e *engine) searched(out refreshed) {
-	for _, c := range e.live {
-		r := e.book.record(c.name)
-		c.unfound = out.unfound[c.name]
-		if c.unfound == nil || out.paths[c.name] != e.targetPath(c, r) {
-			c.unfound, c.misses = nil, 0
-			continue
-		}
-		c.misses++
-		e.log.Warn("search refused or failed", "component", c.name, "reason", c.unfound.Reason, "err", c.unfound.Text)
-		e.plan.retry(c.unfound, c.misses, r.Phase == Trial || r.Unreachable != "", e.p.System.Uptime(), e.p.Random())
+// searched takes what a component's search met, or nil, and lets it be tried again by its own back-off: one that fails for good must
+// not make the retries after an outage slow.
+func (e *engine) searched(c *live, p *Problem) {
+	c.unfound = p
+	if p == nil {
+		c.misses = 0
+		return
 	}
+	c.misses++
+	e.log.Warn("search refused or failed", "component", c.name, "reason", p.Reason, "err", p.Text)
+	e.plan.retry(p, c.misses, e.p.System.Uptime(), e.p.Random())
 }
 
 // otherTargets reports whether the trusted files changed in more than the timestamp, which is signed anew all the time.

@@ -50,7 +50,7 @@ func (r Release) SHA256() string {
 }
 
 // saysAs reports whether the publisher says the same of both, by the same keys.
-func (r Release) saysAs(other Release) bool {
+func (r *Release) saysAs(other *Release) bool {
 	return bytes.Equal(r.Target.Custom, other.Target.Custom) && slices.Equal(r.Signers, other.Signers)
 }
 

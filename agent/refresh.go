@@ -37,14 +37,14 @@ type refreshed struct {
 
 // answers reports whether old already holds what a search would find: the same trusted files, asked the same. A poll
 // that finds nothing new then does not read a large targets file.
-func (old refreshed) answers(now refreshed) bool {
+func (old *refreshed) answers(now *refreshed) bool {
 	return old.topmost && old.problem == nil && len(old.offers) == len(now.paths) && slices.Equal(old.roles, now.roles) &&
 		maps.Equal(old.paths, now.paths) && reflect.DeepEqual(old.index, now.index)
 }
 
 // refresh runs the client workflow, and again at once while another mirror may help against what did not verify. It
 // runs in a worker: it touches nothing of the engine but the ledger and the ports.
-func (e *engine) refresh(ctx context.Context, paths map[string]string, old refreshed, onTrial bool) refreshed {
+func (e *engine) refresh(ctx context.Context, paths map[string]string, old *refreshed, onTrial bool) *refreshed {
 	out := e.refreshOnce(ctx, paths, old, onTrial)
 	for refusals := 1; out.elsewhere && out.fatal == nil && refusals < refusalsMax && ctx.Err() == nil; refusals++ {
 		again := e.refreshOnce(ctx, paths, old, onTrial)
@@ -57,9 +57,9 @@ func (e *engine) refresh(ctx context.Context, paths map[string]string, old refre
 }
 
 // refreshOnce runs the client workflow once and looks up each component's target path.
-func (e *engine) refreshOnce(ctx context.Context, paths map[string]string, old refreshed, onTrial bool) refreshed {
-	out := refreshed{began: e.p.System.Uptime(), paths: paths, offers: map[string]Offer{}, unfound: map[string]*Problem{}, topmost: true}
-	t := judgement{learned: e.book.timeFloor().SignedAt}
+func (e *engine) refreshOnce(ctx context.Context, paths map[string]string, old *refreshed, onTrial bool) *refreshed {
+	out := &refreshed{began: e.p.System.Uptime(), paths: paths, offers: map[string]Offer{}, unfound: map[string]*Problem{}, topmost: true}
+	t := &judgement{learned: e.book.timeFloor().SignedAt}
 	t.now, t.source, t.floor = e.effectiveTime()
 	began := e.book.floors()
 	r, err := verifier.Begin(e.cfg.Anchor, began, t.now, e.cfg.Limits)
@@ -84,7 +84,7 @@ func (e *engine) refreshOnce(ctx context.Context, paths map[string]string, old r
 		out.offers = old.offers
 		return out
 	}
-	e.findAll(ctx, &out, r, keep, t)
+	e.findAll(ctx, out, r, keep, t)
 	return out
 }
 
@@ -96,13 +96,13 @@ type judgement struct {
 
 // findAll looks up each component's target path. None suffers from what another one's search meets; the mirror is told of it
 // at the end, so that all are asked of the same one.
-func (e *engine) findAll(ctx context.Context, out *refreshed, r *verifier.Refresh, keep *keeper, t judgement) {
+func (e *engine) findAll(ctx context.Context, out *refreshed, r *verifier.Refresh, keep *keeper, t *judgement) {
 	lied := false
 	var searches []*verifier.Search
-	for _, component := range slices.Sorted(maps.Keys(out.paths)) { // in the same order each time, for who replays it
-		search := r.Find(out.paths[component])
+	for component, path := range out.paths {
+		search := r.Find(path)
 		searches = append(searches, search)
-		offer, topmost, err := e.find(ctx, search, out.paths[component], component, out.index, keep.commit)
+		offer, topmost, err := e.find(ctx, search, path, component, out.index, keep.commit)
 		out.topmost = out.topmost && topmost
 		if err == nil {
 			out.offers[component] = offer
@@ -132,7 +132,20 @@ const staleMax = 64
 // dropStale drops what is stored of delegated roles that no search came to: nobody delegates to them any more as far as this
 // device's targets go. A vendor with ever new roles would fill the store else, also with searches that fail each time.
 func (e *engine) dropStale(out *refreshed, searches []*verifier.Search, commit func(verifier.Change) error) {
-	stale := e.book.stale(searches)
+	state, err := e.p.Store.Load()
+	if err != nil {
+		return // whoever commits next hears of it
+	}
+	var stale []verifier.Key
+	for _, k := range state.Delegated {
+		visited := false
+		for _, s := range searches {
+			visited = visited || s.Visited(k.Role)
+		}
+		if !visited {
+			stale = append(stale, k)
+		}
+	}
 	if len(stale) == 0 || len(out.unfound) > 0 && len(stale) <= staleMax {
 		return
 	}
@@ -142,7 +155,7 @@ func (e *engine) dropStale(out *refreshed, searches []*verifier.Search, commit f
 }
 
 // voided reports that the time by which something had expired has turned out to be void.
-func (e *engine) voided(err error, t judgement) bool {
+func (e *engine) voided(err error, t *judgement) bool {
 	return errors.Is(err, verifier.ErrExpired) && e.book.timeFloor().SignedAt.Before(t.learned)
 }
 
@@ -214,7 +227,7 @@ func (e *engine) commitMetadata(r *verifier.Refresh, c verifier.Change) error {
 
 // clockAhead tells metadata that has expired from a clock that is ahead of all metadata: if the floor of the
 // effective time would still accept it and nothing vouches for the clock, it is the clock.
-func (e *engine) clockAhead(p *Problem, t judgement) *Problem {
+func (e *engine) clockAhead(p *Problem, t *judgement) *Problem {
 	_, synchronised := e.p.System.Clock()
 	if p.Reason != ReasonExpired || t.source != sourceClock || synchronised {
 		return p

@@ -127,15 +127,6 @@ func (r *Record) rollBack(a *Action) {
 	r.TargetSlot, r.Back, r.Offline = r.PreviousSlot, true, a.Offline
 }
 
-// relent names the booted slot if it holds what was confirmed: somebody may have flashed it since.
-func relent(r Record, f Facts) Action {
-	a := Action{Kind: Relent}
-	if r.Confirmed != nil && f.runs(r, *r.Confirmed) {
-		a.Slot = f.Slots.Booted
-	}
-	return a
-}
-
 // relent lets what was confirmed, and what the bootloader fell back from or somebody flashed over, be installed again.
 func (r *Record) relent(a *Action) {
 	r.RetryAsked = false

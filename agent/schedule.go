@@ -82,22 +82,21 @@ func (s *schedule) begun() { s.now, s.wake = false, 0 }
 
 // ended plans the next refresh: after a success one poll interval with jitter from half to one and a half, after a
 // failure the back-off of its class.
-func (s *schedule) ended(p *Problem, onTrial bool, uptime time.Duration, random float64) {
+func (s *schedule) ended(p *Problem, uptime time.Duration, random float64) {
 	s.due = uptime + time.Duration((0.5+random)*float64(s.poll))
 	if p == nil {
 		s.failures = 0
 		return
 	}
 	s.failures++
-	s.retry(p, s.failures, onTrial, uptime, random)
+	s.retry(p, s.failures, uptime, random)
 }
 
 // retry lets the next refresh come as early as the back-off of p's class asks for, after so many failures in a row.
-func (s *schedule) retry(p *Problem, failures int, onTrial bool, uptime time.Duration, random float64) {
+func (s *schedule) retry(p *Problem, failures int, uptime time.Duration, random float64) {
 	wait := Backoff(p.Reason, failures, s.backoffMin, s.backoffMax, random)
-	wait = max(wait, min(p.RetryAfter, s.backoffMax))
-	if onTrial {
-		wait = min(wait, trialRetryMax)
-	}
-	s.due = min(s.due, uptime+wait)
+	s.due = min(s.due, uptime+max(wait, min(p.RetryAfter, s.backoffMax)))
 }
+
+// soon lets the next refresh come as early as a trial asks for that must reach the repository.
+func (s *schedule) soon(uptime time.Duration) { s.due = min(s.due, uptime+trialRetryMax) }

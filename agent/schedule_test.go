@@ -23,13 +23,13 @@ func TestAWakeNeverDelaysAScheduledPoll(t *testing.T) {
 // TestAHostileBrokerCausesABoundedNumberOfRefreshes: one wake a second for an hour.
 func TestAHostileBrokerCausesABoundedNumberOfRefreshes(t *testing.T) {
 	s := testSchedule()
-	s.ended(nil, false, 0, 0.5)
+	s.ended(nil, 0, 0.5)
 	n := 0
 	for up := time.Second; up < time.Hour; up += time.Second {
 		s.hint(Wake{}, "device-1", up)
 		if s.next() <= up {
 			s.begun()
-			s.ended(nil, false, up, 0.5)
+			s.ended(nil, up, 0.5)
 			n++
 		}
 	}
@@ -58,7 +58,7 @@ func TestFailuresBackOffAndEndWithSuccess(t *testing.T) {
 	s := testSchedule()
 	last := time.Duration(0)
 	for range 20 {
-		s.ended(&Problem{Reason: ReasonUnreachable}, false, 0, 0.999)
+		s.ended(&Problem{Reason: ReasonUnreachable}, 0, 0.999)
 		if s.due < last {
 			t.Fatalf("the wait fell from %s to %s", last, s.due)
 		}
@@ -67,15 +67,16 @@ func TestFailuresBackOffAndEndWithSuccess(t *testing.T) {
 	if longest := time.Duration(1.5 * float64(defaultPoll)); last > longest {
 		t.Errorf("after 20 failures the next poll is in %s, later than a scheduled one (%s)", last, longest)
 	}
-	s.ended(&Problem{Reason: ReasonServerBusy, RetryAfter: 1000 * time.Hour}, false, 0, 0.5)
+	s.ended(&Problem{Reason: ReasonServerBusy, RetryAfter: 1000 * time.Hour}, 0, 0.5)
 	if s.due > time.Duration(1.5*float64(defaultPoll)) {
 		t.Errorf("an absurd Retry-After put the next poll off to %s", s.due)
 	}
-	s.ended(&Problem{Reason: ReasonUnreachable}, true, 0, 0.999)
+	s.ended(&Problem{Reason: ReasonUnreachable}, 0, 0.999)
+	s.soon(0)
 	if s.due > trialRetryMax {
 		t.Errorf("on trial the next refresh is in %s, expected at most %s", s.due, trialRetryMax)
 	}
-	s.ended(nil, false, 0, 0.5)
+	s.ended(nil, 0, 0.5)
 	if s.failures != 0 || s.due != defaultPoll {
 		t.Errorf("after a success: %d failures, next in %s", s.failures, s.due)
 	}

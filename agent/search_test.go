@@ -96,7 +96,7 @@ func (v *vendored) engine(t *testing.T) *engine {
 	return e
 }
 
-func (v *vendored) refresh(t *testing.T, e *engine) refreshed {
+func (v *vendored) refresh(t *testing.T, e *engine) *refreshed {
 	t.Helper()
 	v.mirror = 0
 	o := e.newRefresh().run(t.Context())

@@ -49,17 +49,17 @@ func locate(k verifier.Key) (bucket string, key []byte, err error) {
 func documentBuckets() []string { return []string{bucketMetadata, bucketChain, bucketReceipts} }
 
 // delegated lists the documents of delegated roles, damaged or not.
-func delegated(tx *bbolt.Tx) (keys []verifier.Key) {
-	for kind, bucket := range map[verifier.Kind]string{verifier.Metadata: bucketMetadata, verifier.Receipt: bucketReceipts} {
-		c := tx.Bucket([]byte(bucket)).Cursor()
-		for key, _ := c.First(); key != nil; key, _ = c.Next() {
-			if len(key) <= 8 {
-				continue
-			}
-			k := verifier.Key{Role: string(key[8:]), Version: int64(binary.BigEndian.Uint64(key)), Kind: kind}
-			if _, _, err := locate(k); err == nil && k.Delegated() {
-				keys = append(keys, k)
-			}
+func delegated(tx *bbolt.Tx) []verifier.Key {
+	return delegatedIn(tx, bucketReceipts, verifier.Receipt, delegatedIn(tx, bucketMetadata, verifier.Metadata, nil))
+}
+
+func delegatedIn(tx *bbolt.Tx, bucket string, kind verifier.Kind, keys []verifier.Key) []verifier.Key {
+	version := make([]byte, 8) // 0: only roots have others
+	c := tx.Bucket([]byte(bucket)).Cursor()
+	for key, _ := c.Seek(version); bytes.HasPrefix(key, version); key, _ = c.Next() {
+		k := verifier.Key{Role: string(key[len(version):]), Kind: kind}
+		if k.Role != "" && len(k.Role) <= verifier.RoleNameBytesMax && k.Delegated() {
+			keys = append(keys, k)
 		}
 	}
 	return keys

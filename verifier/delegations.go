@@ -129,7 +129,7 @@ func readRoleName(v strict.Value) (string, error) {
 
 func boundedName(length int) error {
 	if length > RoleNameBytesMax {
-		return refuse(ErrLimitExceeded, "4.5", fmt.Sprintf("role names of at most %d bytes", RoleNameBytesMax), fmt.Sprint(length))
+		return refuse(ErrLimitExceeded, "4.5", "role names of at most 1024 bytes", fmt.Sprint(length))
 	}
 	return nil
 }
