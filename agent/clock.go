@@ -7,11 +7,19 @@ import (
 )
 
 // The uptime that may go by before it is made durable. In a long boot that is a day; in a young one it is half of the
-// boot's uptime, from accrueFirst on. So at least half of each boot counts, also of a device that is switched off each
-// night, and a clockless device writes at most six times in a boot's first day and then once a day.
+// boot's uptime, from accrueFirst on. So at least half of each boot counts that lasts an hour or more, also of a device that is
+// switched off each night, and a clockless device writes at most seven times in a boot's first day and then once a day.
+//
+// A device whose power is cut after each short drive never comes to accrueFirst, and what it does not write it does not know
+// later. So each boot draws, by its ID, when it comes to its first write: evenly from accrueSpreadMax, and so seldom within a
+// short drive, while little has been counted since the last signed time; from accrueSpreadMin, and so more often, once
+// that has come to hours: then it may be that somebody holds newer timestamps back.
 const (
-	accrueFirst = 30 * time.Minute
-	accrueEvery = 24 * time.Hour
+	accrueEarliest  = 5 * time.Minute
+	accrueFirst     = 30 * time.Minute
+	accrueEvery     = 24 * time.Hour
+	accrueSpreadMin = time.Hour
+	accrueSpreadMax = 4 * time.Hour
 )
 
 // at returns the floor of the effective time at an uptime of this boot: the later of what the publisher's word and the build's
@@ -88,15 +96,37 @@ func (t TimeFloor) judge(r *verifier.Refresh) (TimeFloor, bool) {
 
 // accrue returns the floor with the uptime until now made part of it; ok is false while that is not worth a write.
 func (t TimeFloor) accrue(bootID string, uptime time.Duration) (TimeFloor, bool) {
-	if t.SignedAt.IsZero() && t.Built.IsZero() || t.passed(bootID, uptime) < accrueAfter(uptime) {
+	if t.SignedAt.IsZero() && t.Built.IsZero() || t.passed(bootID, uptime) < t.accrueAfter(bootID, uptime) {
 		return t, false
 	}
 	return t.until(bootID, uptime), true
 }
 
 // accrueAfter is how much uptime is worth a write at an uptime of this boot.
-func accrueAfter(uptime time.Duration) time.Duration {
-	return max(accrueFirst, min(accrueEvery, uptime/2))
+func (t TimeFloor) accrueAfter(bootID string, uptime time.Duration) time.Duration {
+	counted := t.Accrued
+	if t.SignedAt.IsZero() {
+		counted = t.Ran
+	}
+	return accrueAfter(bootID, uptime, counted, t.BootID != bootID)
+}
+
+// accrueAfter is how much uptime is worth a write where so much was counted before. first: it would be this boot's first write.
+func accrueAfter(bootID string, uptime, counted time.Duration, first bool) time.Duration {
+	step := accrueFirst
+	if first {
+		spread := max(accrueSpreadMin, accrueSpreadMax-max(0, counted))
+		step = min(step, max(accrueEarliest, time.Duration(place("", bootID)*float64(spread))))
+	}
+	return max(step, min(accrueEvery, uptime/2))
+}
+
+// left is how long it takes until so much uptime comes to what is worth a write; where it is not written then, it takes as long again.
+func left(step, passed time.Duration) time.Duration {
+	if passed < step {
+		return step - passed
+	}
+	return step
 }
 
 // EffectiveTime is the time by which an agent with this config, floor and machine judges: for whoever looks at its store

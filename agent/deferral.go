@@ -35,8 +35,13 @@ func (d Deferral) begin(bootID string, uptime time.Duration) Deferral {
 // accrue returns d with the uptime until now made part of it; ok is false while that is not worth a write.
 func (d Deferral) accrue(bootID string, uptime time.Duration) (Deferral, bool) {
 	age := d.age(bootID, uptime)
-	if d.BootID == "" || age-d.Accrued < accrueAfter(uptime) {
+	if d.BootID == "" || age-d.Accrued < d.accrueAfter(bootID, uptime) {
 		return d, false
 	}
 	return Deferral{Accrued: age, BootID: bootID, At: uptime}, true
+}
+
+// accrueAfter is how much uptime is worth a write at an uptime of this boot.
+func (d Deferral) accrueAfter(bootID string, uptime time.Duration) time.Duration {
+	return accrueAfter(bootID, uptime, d.Accrued, d.BootID != bootID || d.Accrued == 0)
 }

@@ -290,7 +290,7 @@ func (e *engine) sweep() {
 	}
 }
 
-// accrue makes the age of the newest signed time, and of the build, durable, at most once a day, and only while the kernel does not
+// accrue makes the age of the newest signed time, and of the build, durable, about once a day at most, and only while the kernel does not
 // call its clock synchronised.
 func (e *engine) accrue() error {
 	if _, synchronised := e.p.System.Clock(); synchronised {

@@ -150,7 +150,9 @@ func (e *engine) gatesIn(c *live, up time.Duration) time.Duration {
 		wait = min(wait, surveyEvery) // nothing tells when the clock is set
 	}
 	if d := e.cfg.Gates.DeferMax; d > 0 && defers(c.waiting.gate) {
-		wait = min(wait, max(0, d-c.deferral.age(e.p.System.BootID(), up)))
+		boot := e.p.System.BootID()
+		age := c.deferral.age(boot, up)
+		wait = min(wait, max(0, d-age), left(c.deferral.accrueAfter(boot, up), age-c.deferral.Accrued))
 	}
 	return wait
 }

@@ -267,7 +267,8 @@ func (e *engine) deadline() time.Duration {
 	if e.parkedAt >= 0 {
 		return max(0, e.parkedAt+parkedMax-up)
 	}
-	wait := accrueAfter(up)
+	boot, floor := e.p.System.BootID(), e.book.timeFloor()
+	wait := left(floor.accrueAfter(boot, up), floor.passed(boot, up))
 	if !e.refreshing {
 		wait = min(wait, e.plan.next()-up)
 	}

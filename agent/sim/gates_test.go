@@ -403,3 +403,22 @@ func TestByteBudget(t *testing.T) {
 		}
 	}
 }
+
+// TestADeferralEndsOnShortDrives: the link is always metered, and each drive ends before half an hour. What was held back must not
+// begin anew with each.
+func TestADeferralEndsOnShortDrives(t *testing.T) {
+	t.Parallel()
+	s := Scenario{repo: publishAll(t, fine, fine), end: runs(2), tune: func(_ *World, c *agent.Config) {
+		c.Poll = time.Hour
+		c.Gates = agent.Gates{MeteredFile: "/metered", DeferMax: 8 * time.Hour}
+	}, equip: func(_ *World, p *agent.Ports) {
+		p.Lookout = eyes(func() agent.Surroundings { return agent.Surroundings{Metered: true} })
+	}, drive: func(*World) time.Duration { return 25 * time.Minute }}
+	w, why := play(s, 1, nil)
+	if why != "" {
+		t.Fatalf("%s\n%s", why, w.tail())
+	}
+	if uptime := time.Duration(w.boots) * 25 * time.Minute; uptime < 8*time.Hour {
+		t.Errorf("it held back for %s of uptime", uptime)
+	}
+}

@@ -3,6 +3,7 @@ package sim
 import (
 	"iter"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -135,6 +136,21 @@ func TestSuspendAnywhere(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestShortDrivesUnderAFreeze: no drive lasts for half an hour. At a few writes a day it takes weeks until eight hours of them are
+// durable, but it comes to that.
+func TestShortDrivesUnderAFreeze(t *testing.T) {
+	t.Parallel()
+	w, why := play(Scenario{repo: publishFor(t, 8*time.Hour, publication{component: rootfs, how: fine}, publication{component: rootfs, how: fine}),
+		noRTC: true, clock: []clockFault{{span: always, dead: true}}, end: expires, drive: func(*World) time.Duration { return 25 * time.Minute }}, 1, nil)
+	if why != "" {
+		t.Fatalf("%s\n%s", why, w.tail())
+	}
+	writes := strings.Count(strings.Join(w.trace, "\n"), "commit time")
+	if days := int(w.ran / day); writes > 4*days {
+		t.Errorf("%d writes in %d days of %d drives", writes, days, w.boots)
+	}
 }
 
 // TestASuspendCountsAsTime: a device without a clock that slept for four days knows at its next check that metadata of
