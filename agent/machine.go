@@ -160,9 +160,10 @@ func (r Record) remembered(id string, now time.Time) *Waiting {
 		}
 	}
 	for _, h := range r.Held {
-		if h.ID == id && now.Before(h.Until) {
+		// What is held for longer was held by a clock that was ahead. One that went back since, to a boot's floor, lets nothing go.
+		if left := h.Until.Sub(now); h.ID == id && left > 0 && left <= 2*HoldFor {
 			return &Waiting{Reason: ReasonHeld, Text: fmt.Sprintf("%d trials of this release could not reach the repository, or refused the release itself", h.Count),
-				Left: SecondsOf(h.Until.Sub(now))}
+				Left: SecondsOf(left)}
 		}
 	}
 	return nil

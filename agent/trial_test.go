@@ -103,3 +103,29 @@ func TestDeadlineThatWasSleptThrough(t *testing.T) {
 		t.Errorf("after a check that failed the action is %s, expected the verdict", a.Kind)
 	}
 }
+
+// TestAHoldEndsWhateverTheClockSaid: network time was spoofed by 80 days when the third unreachable trial was counted. That must not
+// hold the release back for 87; and a boot whose time is still a week behind must not let go what is held.
+func TestAHoldEndsWhateverTheClockSaid(t *testing.T) {
+	for name, c := range map[string]struct {
+		ahead, later time.Duration
+		held         bool
+	}{
+		"at once":                   {0, 0, true},
+		"within the week":           {0, HoldFor - time.Second, true},
+		"after the week":            {0, HoldFor, false},
+		"before the clock is set":   {0, -HoldFor, true},
+		"the spoofed clock is on":   {80 * 24 * time.Hour, 81 * 24 * time.Hour, true},
+		"the clock is right again":  {80 * 24 * time.Hour, time.Minute, false},
+		"and after the week it was": {80 * 24 * time.Hour, HoldFor + 24*time.Hour, false},
+	} {
+		r := Record{Schema: RecordSchema, Component: "rootfs", Phase: Idle}
+		for range HoldAfter {
+			r.Unreachable = releaseV3.ID()
+			r = Step(r, Action{Kind: Count, Now: testNow.Add(c.ahead)}, nil)
+		}
+		if w := r.remembered(releaseV3.ID(), testNow.Add(c.later)); (w != nil) != c.held {
+			t.Errorf("%s: %+v, want held: %t", name, w, c.held)
+		}
+	}
+}
