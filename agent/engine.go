@@ -214,6 +214,9 @@ func (e *engine) begin(c *live, r Record, a Action) *task {
 		return nil
 	}
 	*lane = true
+	if a.Kind == Examine && e.p.System.Uptime()-c.healthAt > c.component.healthEvery() {
+		c.healthy = false // checks were missed, as in a suspend: what they would have said is not known
+	}
 	c.running = &task{of: c, action: a, run: e.work(c, r, a)}
 	return c.running
 }

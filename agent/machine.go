@@ -304,11 +304,11 @@ func nextTrial(r Record, f Facts) Action {
 			return Action{Kind: GiveUp}
 		}
 	}
+	if f.HealthIn <= 0 {
+		return Action{Kind: Examine} // also before a release is approved: what was healthy may have slept since
+	}
 	if f.Healthy && f.HealthyFor >= f.Component.trialSettle() && reached {
 		return Action{Kind: Approve}
-	}
-	if f.HealthIn <= 0 {
-		return Action{Kind: Examine}
 	}
 	if !reached {
 		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonTrial, Left: SecondsOf(f.HealthIn),

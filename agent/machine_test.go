@@ -146,8 +146,8 @@ func broken(r Record, f Facts, a Action) string {
 		return "orders the booted slot to be written"
 	case a.Kind == Try && !r.Back && !(f.Fresh && f.Offer.Known && f.Offer.Problem == nil && f.Offer.id() == r.Release.ID()):
 		return "tries without a fresh refresh that names this release"
-	case a.Kind == Approve && !(f.Healthy && (f.Reached || r.Back && r.Offline) && booted == r.TargetSlot && f.BootID == r.BootID):
-		return "approves without health, reachability, or in another boot or slot"
+	case a.Kind == Approve && !(f.Healthy && f.HealthIn > 0 && (f.Reached || r.Back && r.Offline) && booted == r.TargetSlot && f.BootID == r.BootID):
+		return "approves without health, while a check is due, without reachability, or in another boot or slot"
 	case a.Kind == Confirm && !(booted == r.TargetSlot && f.BootID == r.BootID):
 		return "confirms a slot that is not booted, or in a boot that did not prove it"
 	case a.Kind == Finish && !(booted == r.TargetSlot && primary == r.TargetSlot && good):

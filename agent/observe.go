@@ -53,10 +53,11 @@ func (e *engine) note(c *live, r Record, a Action, o outcome) {
 			c.slots = &o.slots
 		}
 	case Examine:
-		c.healthAt = up + c.component.healthEvery()
-		if o.problem == nil && !c.healthy {
+		// A check that took longer than a whole trial may was slept through.
+		if o.problem == nil && (!c.healthy || up-c.healthAt > c.component.healthEvery()+c.component.trialDeadline()) {
 			c.healthyFrom = up
 		}
+		c.healthAt = up + c.component.healthEvery()
 		c.healthy = o.problem == nil
 	case Restart:
 		if o.problem == nil {

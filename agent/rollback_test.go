@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/ota-agent/ota-agent/verifier"
 )
@@ -84,7 +85,7 @@ func TestNoRollback(t *testing.T) {
 // installed again by itself, and each time it can be gone back to.
 func TestRollbackRemembersWhatItLeft(t *testing.T) {
 	r := rollable(Idle)
-	f := Facts{Component: &Component{Hook: "/hook"}, BootID: "boot-1", Slots: bothGood(), Fresh: true, Healthy: true, Now: testNow}
+	f := Facts{Component: &Component{Hook: "/hook"}, BootID: "boot-1", Slots: bothGood(), Fresh: true, Healthy: true, HealthIn: time.Second, Now: testNow}
 	for i, want := range []struct{ runs, left *Release }{{r.Previous, r.Confirmed}, {r.Confirmed, r.Previous}} {
 		r.RollbackAsked = true
 		f.Offer = Offer{Known: true, Release: want.left} // the repository goes on naming what is left

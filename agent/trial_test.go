@@ -78,7 +78,7 @@ func TestTrialOfAReleaseFromAStick(t *testing.T) {
 		if noted {
 			r = Step(r, a, nil)
 		}
-		f = Facts{Component: &Component{}, BootID: "boot-2", Slots: slots, Local: true, Healthy: true, Offer: f.Offer}
+		f = Facts{Component: &Component{}, BootID: "boot-2", Slots: slots, Local: true, Healthy: true, HealthIn: time.Second, Offer: f.Offer}
 		r = Step(r, Action{Kind: Enter, BootID: "boot-2"}, nil)
 		if a := Next(r, f); (a.Kind == Approve) != found {
 			t.Errorf("found without a network: %v; the action in the trial is %s", found, a.Kind)

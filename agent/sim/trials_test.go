@@ -1,0 +1,41 @@
+package sim
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ota-agent/ota-agent/agent"
+)
+
+// TestASuspendIsNoHealth: health must hold for five minutes. It holds at the first check; then the device is suspended, between
+// two checks or in one. It holds at the check right after that, and no longer a minute later: checks say nothing of the time
+// between them.
+func TestASuspendIsNoHealth(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		nap    time.Duration
+		within bool // a check
+	}{"between two checks": {nap: 6 * time.Minute}, "for long": {nap: napTime}, "in a check": {nap: napTime, within: true}} {
+		healthyOnce := func(w *World) bool {
+			return w.disk.state.Records[rootfs].Phase == agent.Trial && w.boards[rootfs].provenIn == w.boots
+		}
+		s := Scenario{repo: publishAll(t, fine, unhealthy), settle: 5 * time.Minute, end: keeps(1, agent.ReasonRejected),
+			equip: func(w *World, p *agent.Ports) {
+				p.Installer = crooked{Installer: p.Installer, do: func(v agent.Verb, _ agent.Job) (bool, error) {
+					if v == agent.VerbHealth && c.within && w.uptime >= time.Minute && w.uptime < 2*time.Minute {
+						w.uptime += c.nap
+						w.ran += c.nap
+					} else if v != agent.VerbHealth || w.uptime%c.nap >= time.Minute {
+						return false, nil
+					}
+					w.boards[rootfs].provenIn = w.boots
+					return true, nil
+				}}
+			}}
+		if !c.within {
+			s.events = []event{sleeps(c.nap, healthyOnce)}
+		}
+		n := runAll(t, singles(s, calmSteps(t, s), effortOf(t).stride, Faults))
+		t.Logf("%s: %d crash points", name, n)
+	}
+}
