@@ -218,9 +218,10 @@ func nextSwitched(r Record, f Facts) Action {
 		return byOperator(f) // asked for in the trial, which a power cut has ended since
 	}
 	if f.Slots == nil {
-		// After a boot the hook has as long as a trial to say which slot was booted. It answered before, so one that
-		// doesn't is taken for the new release's.
-		return f.observeWithin(r, r.Reboot && f.BootID != r.BootID)
+		if r.Reboot && f.BootID != r.BootID {
+			return nextBlind(r, f)
+		}
+		return f.waitOr(Observe)
 	}
 	if f.BootID != r.BootID {
 		return afterSwitchBoot(r, f)
@@ -247,6 +248,24 @@ func nextSwitched(r Record, f Facts) Action {
 	return sourceOrTry(r, f)
 }
 
+// nextBlind is nextSwitched where the hook does not say, after a boot, which slot was booted. It may be the old release's, whose
+// hook is only busy: that says nothing about the new one. It may be the new one's, which has as long as a trial; then the try
+// ends by itself in some boots, and in the old release it counts as a lost one. Where nothing was ordered the gates are heard.
+func nextBlind(r Record, f Facts) Action {
+	a, limit := f.waitOr(Observe), f.Component.trialDeadline()
+	if a.Kind == Observe || r.BlindBoots >= LostBootsMax {
+		return a
+	}
+	switch {
+	case f.TrialAge < limit:
+		a.Waiting.Left = min(a.Waiting.Left, SecondsOf(limit-f.TrialAge))
+		return a
+	case !r.Acted && f.InstallGate != nil:
+		return waitFor(f.InstallGate)
+	}
+	return Action{Kind: Restart}
+}
+
 // sourceOrTry notes first where the release came from: the power may go between try and its record.
 func sourceOrTry(r Record, f Facts) Action {
 	if r.Local != f.Local {
@@ -267,7 +286,7 @@ func afterSwitchBoot(r Record, f Facts) Action {
 	}
 	if r.LostBoots+1 >= LostBootsMax {
 		return Action{Kind: Condemn, Problem: &Problem{Reason: ReasonNeverBooted, At: f.Now,
-			Text: fmt.Sprintf("slot %s was tried %d times and the agent never started in it", r.TargetSlot, LostBootsMax)}}
+			Text: fmt.Sprintf("slot %s was tried %d times, and each time the agent never started in it or its hook never answered", r.TargetSlot, LostBootsMax)}}
 	}
 	return Action{Kind: CountLost}
 }
@@ -278,7 +297,7 @@ func nextTrial(r Record, f Facts) Action {
 	}
 	limit := f.Component.trialDeadline()
 	if f.Slots == nil {
-		return f.observeWithin(r, f.BootID == r.BootID)
+		return f.observeInTrial(r)
 	}
 	if f.Slots.Booted != r.TargetSlot {
 		return Action{Kind: Rearm} // the trial was cut short: that says nothing about the release
@@ -318,9 +337,9 @@ func nextTrial(r Record, f Facts) Action {
 		Text: "on trial: health has not been proven yet"})
 }
 
-// observeWithin is Observe; with bounded, a hook that does not answer until the trial's deadline condemns the release.
-func (f Facts) observeWithin(r Record, bounded bool) Action {
-	limit := f.Component.trialDeadline()
+// observeInTrial is Observe. In the boot of the trial, a hook that does not answer until its deadline condemns the release.
+func (f Facts) observeInTrial(r Record) Action {
+	limit, bounded := f.Component.trialDeadline(), f.BootID == r.BootID
 	if bounded && f.TrialAge >= limit && f.Failures > 0 {
 		return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
 	}

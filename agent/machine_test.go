@@ -166,13 +166,16 @@ func broken(r Record, f Facts, a Action) string {
 		return "goes on with an update instead of the rollback that was asked for"
 	case r.Back && (a.Kind == Install || a.Kind == Fetch || a.Kind == Withdraw && f.Failures < RollbackFailuresMax):
 		return "fetches or writes in a rollback, or ends it for what the repository offers"
-	case a.Kind == Condemn && !r.RollbackAsked && !(f.TrialAge >= defaultTrialDeadline && (r.Phase == Trial || f.Slots == nil && r.BootID != f.BootID && r.Phase == Switched) || r.LostBoots >= LostBootsMax-1 && r.Acted && r.Reboot):
+	case a.Kind == Condemn && !r.RollbackAsked && !(f.TrialAge >= defaultTrialDeadline && r.Phase == Trial || f.Slots != nil && r.LostBoots >= LostBootsMax-1 && r.Acted && r.Reboot):
 		return "condemns without a deadline passed or enough lost boots"
 	case a.Kind == TakeUp && (f.Offer.Problem != nil || f.FetchGate != nil):
 		return "takes up a release that is refused or gated"
 	case (a.Kind == Fetch || a.Kind == Install || a.Kind == Try) && f.InstallGate != nil && r.Phase != Writing:
 		return "goes through a closed gate"
-	case a.Kind == Restart && !(r.Reboot && (f.BootID == r.BootID && r.Acted ||
+	case a.Kind == Restart && r.Phase == Switched && f.Slots == nil && !(f.BootID != r.BootID && f.TrialAge >= defaultTrialDeadline &&
+		f.Failures > 0 && r.BlindBoots < LostBootsMax && (r.Acted || f.InstallGate == nil)):
+		return "reboots blindly before the deadline, without having looked, too often, or unordered through a closed gate"
+	case a.Kind == Restart && !(r.Reboot && (f.BootID == r.BootID && r.Acted || f.Slots == nil && r.Phase == Switched ||
 		r.Phase == Rejecting && f.Failures >= RejectFailuresMax && r.LostBoots < LostBootsMax)):
 		return "reboots without having acted, or tried to, in this boot"
 	}

@@ -77,9 +77,11 @@ type Record struct {
 	Local bool `json:"local,omitempty"`
 	// Attempts counts failed hook runs and trials since the release was taken up, for back-off only.
 	Attempts int `json:"attempts,omitempty"`
-	// LostBoots counts the trial boots in a row in which the agent never recorded its start; in rejecting, the reboots
+	// LostBoots counts the trial boots in a row of which the agent never recorded the start; in rejecting, the reboots
 	// that were ordered because the hook could not go back.
 	LostBoots int `json:"lost_boots,omitempty"`
+	// BlindBoots, in switched, counts the reboots that were ordered because the hook never said which slot was booted.
+	BlindBoots int `json:"blind_boots,omitempty"`
 	// Back: the release lies in TargetSlot already, and a rollback goes back to it; the repository need not name it.
 	Back bool `json:"back,omitempty"`
 	// Offline, in a rollback: the release that is left did not reach the repository right before, so the trial need not.

@@ -46,8 +46,11 @@ func (r *Record) succeeded(a *Action) {
 	case Install:
 		r.enter(Switched, a)
 	case Restart:
-		if r.Phase == Rejecting && !r.Acted {
-			r.LostBoots++ // bounds how often a hook that fails everywhere reboots the machine
+		switch { // both bound how often a hook that fails everywhere reboots the machine
+		case r.Phase == Rejecting && !r.Acted:
+			r.LostBoots++
+		case r.Phase == Switched && r.BootID != a.BootID:
+			r.BlindBoots++
 		}
 	case Try, Reject:
 		r.Acted, r.BootID = true, a.BootID
@@ -159,7 +162,9 @@ func (x Reason) fromHook() bool {
 }
 
 // enter moves to a phase that belongs to a boot.
-func (r *Record) enter(p Phase, a *Action) { r.Phase, r.BootID, r.Acted = p, a.BootID, false }
+func (r *Record) enter(p Phase, a *Action) {
+	r.Phase, r.BootID, r.Acted, r.BlindBoots = p, a.BootID, false, 0
+}
 
 // rest is idle, with what is remembered.
 func (r *Record) rest() {

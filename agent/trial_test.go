@@ -103,3 +103,36 @@ func TestDeadlineThatWasSleptThrough(t *testing.T) {
 		t.Errorf("after a check that failed the action is %s, expected the verdict", a.Kind)
 	}
 }
+
+// TestBlindReboots: where the hook never says which slot was booted, a try is ended by a reboot, which counts as little as one
+// that went by unseen; and a hook that fails in the old release must neither reject anything nor reboot the machine for ever.
+func TestBlindReboots(t *testing.T) {
+	slots := &Slots{Booted: "A", Primary: "A", Slots: map[string]Slot{"A": {Good: true}, "B": {}}}
+	for _, acted := range []bool{true, false} {
+		r := Record{Phase: Switched, Release: releaseV2, TargetSlot: "B", BootID: "boot-1", Acted: acted, Reboot: true}
+		f := Facts{Component: &Component{}, BootID: "boot-2", Failures: 1, Backoff: time.Second}
+		if a := Next(r, f); a.Kind != Wait {
+			t.Errorf("ordered: %v; before the deadline: %s", acted, a.Kind)
+		}
+		f.TrialAge, f.InstallGate = defaultTrialDeadline, &Waiting{Reason: ReasonInhibited}
+		if a := Next(r, f); (a.Kind == Restart) != acted {
+			t.Errorf("ordered: %v; through a closed gate: %s", acted, a.Kind)
+		}
+		f.InstallGate = nil
+		reboots := 0
+		for range 10 {
+			a := Next(r, f)
+			if a.Kind == Restart {
+				reboots++
+			}
+			r = Step(r, a, nil)
+		}
+		if reboots != LostBootsMax || r.Phase != Switched {
+			t.Errorf("ordered: %v; %d reboots, expected %d, and it is %s", acted, reboots, LostBootsMax, r.Phase)
+		}
+		f.Slots = slots
+		if r = Step(r, Next(r, f), nil); r.BlindBoots != 0 || (r.LostBoots == 1) != acted || r.Phase != Switched {
+			t.Errorf("ordered: %v; once the old release is seen: %+v", acted, r)
+		}
+	}
+}

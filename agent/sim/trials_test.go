@@ -39,3 +39,24 @@ func TestASuspendIsNoHealth(t *testing.T) {
 		t.Logf("%s: %d crash points", name, n)
 	}
 }
+
+// trials are the stories of what must not speak against a release on trial.
+var trials = []story{
+	{"a hook that is busy after the first boot", busyAfterABoot},
+	{"a release whose try lasts for three boots and whose hook fails", func(t testing.TB) Scenario {
+		return Scenario{repo: publishAll(t, fine, tornHook), end: keeps(1, agent.ReasonRejected), tries: 3}
+	}},
+}
+
+// busyAfterABoot: in the second boot, should the old release run in it (the power went right before try), its hook asks for
+// patience for longer than a trial may take. That says nothing about the new release.
+func busyAfterABoot(t testing.TB) Scenario {
+	return Scenario{repo: publishAll(t, fine, fine), end: runs(2), equip: func(w *World, p *agent.Ports) {
+		p.Installer = crooked{Installer: p.Installer, status: func(_ agent.Job, s agent.Slots, err error) (agent.Slots, error) {
+			if w.boots == 2 && w.uptime < 20*time.Minute && w.boards[rootfs].booted == "A" {
+				return agent.Slots{}, &agent.Problem{Reason: agent.ReasonHookBusy, Text: "the boot environment is locked"}
+			}
+			return s, err
+		}}
+	}}
+}
