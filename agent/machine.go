@@ -72,11 +72,11 @@ func nextIdle(r Record, f Facts) Action {
 		return Action{Kind: Restore}
 	}
 	if r.Unreachable != "" {
-		switch {
+		switch { // it tells something only right after the trial: later, or on the next drive, an outage may be over
+		case f.TrialAge > f.Component.trialDeadline(), r.UnreachableBoot != "" && r.UnreachableBoot != f.BootID:
+			return Action{Kind: Forgive}
 		case f.Reached:
 			return Action{Kind: Count}
-		case f.TrialAge > f.Component.trialDeadline():
-			return Action{Kind: Forgive}
 		}
 		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonTrialNoRepo,
 			Text: "finding out whether the release before the trial reaches the repository"}}

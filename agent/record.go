@@ -91,6 +91,8 @@ type Record struct {
 	// Unreachable, after a trial that was given up: the release to count it against if the
 	// old release can.
 	Unreachable string `json:"unreachable,omitempty"`
+	// UnreachableBoot is the boot in which that is found out: the one in which the old release was back.
+	UnreachableBoot string `json:"unreachable_boot,omitempty"`
 
 	// Confirmed is the last release that was confirmed, and the slot it is in; nil on a fresh device.
 	Confirmed     *Release `json:"confirmed,omitempty"`

@@ -100,10 +100,12 @@ func (r *Record) end(a *Action) {
 			r.Rejected = reject(r.Rejected, left.ID(), left.Info().Version, *rolledBack(a.Now))
 		}
 		r.confirm(done, slot)
-		r.Unreachable = ""
+		r.Unreachable, r.UnreachableBoot = "", ""
 		r.Rejected, r.Held = without(r.Rejected, done.ID()), withoutHold(r.Held, done.ID())
 	case Settle:
-		r.rest()
+		if r.rest(); r.Unreachable != "" {
+			r.UnreachableBoot = a.BootID
+		}
 		if back {
 			r.Previous, r.PreviousSlot = nil, "" // reject called the slot bad
 		}
@@ -112,9 +114,9 @@ func (r *Record) end(a *Action) {
 		}
 	case Count:
 		r.Held = hold(r.Held, r.Unreachable, a.Now)
-		r.Unreachable = ""
+		r.Unreachable, r.UnreachableBoot = "", ""
 	case Forgive:
-		r.Unreachable = ""
+		r.Unreachable, r.UnreachableBoot = "", ""
 	}
 }
 
@@ -169,7 +171,7 @@ func (r *Record) enter(p Phase, a *Action) {
 // rest is idle, with what is remembered.
 func (r *Record) rest() {
 	*r = Record{
-		Schema: RecordSchema, Component: r.Component, Phase: Idle, Unreachable: r.Unreachable,
+		Schema: RecordSchema, Component: r.Component, Phase: Idle, Unreachable: r.Unreachable, UnreachableBoot: r.UnreachableBoot,
 		Confirmed: r.Confirmed, ConfirmedSlot: r.ConfirmedSlot, Degraded: r.Degraded, Previous: r.Previous, PreviousSlot: r.PreviousSlot,
 		Rejected: r.Rejected, Held: r.Held, RollbackAsked: r.RollbackAsked, RetryAsked: r.RetryAsked,
 		Deferral: r.Deferral,

@@ -60,3 +60,28 @@ func busyAfterABoot(t testing.TB) Scenario {
 		}}
 	}}
 }
+
+// TestAnOutageIsNotCounted: three times there is no coverage in the trial, nor after the way back, when the driver parks; and there
+// is on the next drive. That says nothing about the release. Three times there is coverage again as soon as the old release is back:
+// as far as anybody can tell the release breaks the network.
+func TestAnOutageIsNotCounted(t *testing.T) {
+	t.Parallel()
+	repo := publishAll(t, fine, fine)
+	for _, backAtOnce := range []bool{false, true} {
+		s := Scenario{repo: repo, end: func(w *World, _ agent.Status) bool { return w.ran > 2*day },
+			down: func(w *World) bool {
+				onTrial := w.boards[rootfs].booted == "B"
+				return w.boots < 12 && (onTrial || w.boots%3 == 0 && !backAtOnce)
+			}, drive: func(w *World) time.Duration {
+				if w.boots < 12 && w.boots%3 == 0 && !backAtOnce {
+					return time.Minute
+				}
+				return 0
+			}}
+		w, why := play(s, 1, nil)
+		r := w.disk.state.Records[rootfs]
+		if held := len(r.Held) > 0; why != "" || held != backAtOnce || !held && r.ConfirmedSlot != "B" {
+			t.Errorf("the network is back at once: %v; %s: held %+v, confirmed in slot %s\n%s", backAtOnce, why, r.Held, r.ConfirmedSlot, w.tail())
+		}
+	}
+}
