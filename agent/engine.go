@@ -53,6 +53,7 @@ type engine struct {
 	lastProblem *Problem      // of the last refresh
 
 	hookBusy, fetchBusy, refreshing bool
+	stepped                         bool          // a component's record may have changed since all were asked
 	parkedAt                        time.Duration // uptime of an ordered reboot; -1: none
 
 	account *account // nil: no byte budget
@@ -159,13 +160,20 @@ func (e *engine) advance() ([]*task, error) {
 		return nil, err
 	}
 	var tasks []*task
-	for _, c := range e.live {
-		t, err := e.advanceOne(c)
-		if err != nil {
-			return nil, err
+	e.stepped = true
+	for range passesMax {
+		if !e.stepped {
+			break
 		}
-		if t != nil {
-			tasks = append(tasks, t)
+		e.stepped = false // a step of one component may be what another one waits for
+		for _, c := range e.live {
+			t, err := e.advanceOne(c)
+			if err != nil {
+				return nil, err
+			}
+			if t != nil {
+				tasks = append(tasks, t)
+			}
 		}
 	}
 	for _, t := range []*task{e.refreshTask(), e.surveyTask()} {
@@ -256,6 +264,7 @@ func (e *engine) finish(t *task, o outcome) error {
 // step commits what Step makes of the record, and then lets what is known in this process follow.
 func (e *engine) step(c *live, r Record, a Action, p *Problem) error {
 	next := Step(r, a, p)
+	e.stepped = true
 	if err := e.book.put(next, a.Kind == Finish && !r.Back || a.Kind == Adopt, p); err != nil {
 		return err
 	}
