@@ -26,7 +26,7 @@ const (
 	Drop ActionKind = "drop"
 	// Order names the slot: staged → writing.
 	Order ActionKind = "order"
-	// Restage asks for the slot again: writing → staged.
+	// Restage makes room for another component, or asks for the slot again: writing → staged.
 	Restage ActionKind = "restage"
 	// Source notes, right before try, whether the trial has to reach the repository over the network.
 	Source ActionKind = "source"

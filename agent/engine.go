@@ -137,7 +137,7 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 	for _, c := range e.live {
 		r := book.record(c.name)
 		c.trialFrom, c.healthAt, c.deferral = up, up, r.Deferral
-		if r.Attempts > 0 && (r.Phase == Writing || r.Phase == Switched) {
+		if r.Attempts > 0 && (r.Phase == Staged || r.Phase == Writing || r.Phase == Switched) {
 			c.notBefore = up + Backoff(ReasonBackoff, r.Attempts, e.cfg.BackoffMin, e.cfg.BackoffMax, p.Random())
 		}
 		if r.Phase != Idle {
@@ -194,6 +194,7 @@ func (e *engine) advanceOne(c *live) (*task, error) {
 		r := e.book.record(c.name)
 		f := e.facts(c, r)
 		a := Next(r, f)
+		e.stepped = e.stepped || a.Waiting.busy() && !c.waiting.busy() // the busy one may make room
 		c.waitFor(a.Waiting)
 		switch {
 		case a.Kind == Wait:

@@ -158,8 +158,14 @@ func (r Record) remembered(id string, now time.Time) *Waiting {
 	return nil
 }
 
+// unwanted reports whether a release that was not tried yet is to be dropped: the repository names it no longer, the config
+// does not name its component, or a rollback was asked for.
+func unwanted(r Record, f Facts) bool {
+	return f.Offer.left(r) || f.Component == nil || r.RollbackAsked
+}
+
 func nextFetching(r Record, f Facts) Action {
-	if f.Offer.left(r) || r.RollbackAsked {
+	if unwanted(r, f) {
 		return Action{Kind: Drop}
 	}
 	if f.FetchGate != nil {
@@ -169,8 +175,11 @@ func nextFetching(r Record, f Facts) Action {
 }
 
 func nextStaged(r Record, f Facts) Action {
-	if f.Offer.left(r) || r.RollbackAsked {
+	if unwanted(r, f) {
 		return Action{Kind: Drop}
+	}
+	if f.Backoff > 0 {
+		return waitFor(backoffWaiting(f)) // its installation failed, and here it keeps no other component waiting
 	}
 	if w := firstClosed(busyWaiting(f.Busy), f.InstallGate); w != nil {
 		return waitFor(w)
@@ -201,8 +210,11 @@ func (f Facts) wayBack(slot string) bool {
 }
 
 func nextWriting(r Record, f Facts) Action {
-	if f.Offer.left(r) || r.RollbackAsked {
+	if unwanted(r, f) {
 		return Action{Kind: Drop}
+	}
+	if f.Backoff > 0 && f.Awaited {
+		return Action{Kind: Restage} // another one may repair what makes this one fail
 	}
 	if f.Slots == nil {
 		return f.waitOr(Observe)

@@ -106,7 +106,7 @@ func worldOfFacts(visit func(Facts)) {
 					f.TrialAge = defaultTrialDeadline
 				}
 				if is(6) {
-					f.Busy, f.Failures = "app", RejectFailuresMax
+					f.Busy, f.Failures, f.Awaited = "app", RejectFailuresMax, true
 				}
 				if is(7) {
 					f.HealthIn = 0
@@ -170,6 +170,8 @@ func broken(r Record, f Facts, a Action) string {
 		return "condemns without a deadline passed or enough lost boots"
 	case a.Kind == TakeUp && (f.Offer.Problem != nil || f.FetchGate != nil):
 		return "takes up a release that is refused or gated"
+	case (a.Kind == Order || a.Kind == Install || a.Kind == Fetch) && f.Backoff > 0:
+		return "goes on in its back-off"
 	case (a.Kind == Fetch || a.Kind == Install || a.Kind == Try) && f.InstallGate != nil && r.Phase != Writing:
 		return "goes through a closed gate"
 	case a.Kind == Restart && r.Phase == Switched && f.Slots == nil && !(f.BootID != r.BootID && f.TrialAge >= defaultTrialDeadline &&

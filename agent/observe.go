@@ -16,7 +16,7 @@ func (e *engine) facts(c *live, r Record) Facts {
 		Fresh:   e.lastBegan >= 0 && e.lastProblem == nil && up-e.lastBegan <= FreshMax,
 		Failing: e.lastProblem != nil, Reached: c.reached, Local: e.last.local,
 		Backoff: max(0, c.notBefore-up), Failure: c.failure, Failures: c.failures,
-		Busy:     e.busy(c),
+		Busy: e.busy(c), Awaited: e.awaited(c),
 		TrialAge: up - c.trialFrom, Healthy: c.healthy, HealthyFor: up - c.healthyFrom, HealthIn: c.healthAt - up,
 	}
 	if r.RollbackAsked {
@@ -43,6 +43,19 @@ func (e *engine) busy(c *live) string {
 	}
 	return ""
 }
+
+// awaited reports whether another component waits for the busy one.
+func (e *engine) awaited(c *live) bool {
+	for _, other := range e.live {
+		if other != c && other.waiting.busy() {
+			return true
+		}
+	}
+	return false
+}
+
+// busy reports whether a component waits for another one.
+func (w *Waiting) busy() bool { return w != nil && w.Reason == ReasonBusy }
 
 // note lets what is known in this process follow the end of a task.
 func (e *engine) note(c *live, r Record, a Action, o outcome) {
@@ -94,7 +107,9 @@ func (e *engine) transition(c *live, from, to Record, a Action) {
 		attrs = append(attrs, "reason", a.Problem.Reason, "err", a.Problem.Text)
 	}
 	e.log.Info("step", attrs...)
-	c.notBefore, c.failures = 0, 0
+	if c.failures = 0; a.Kind != Restage {
+		c.notBefore = 0 // what failed and made room for another component is not tried again at once
+	}
 	switch {
 	case to.Phase == Trial, a.Kind == Settle:
 		c.trialFrom, c.healthAt, c.healthy, c.reached = up, up, false, false
