@@ -238,24 +238,21 @@ func nextSwitched(r Record, f Facts) Action {
 	if f.BootID != r.BootID {
 		return afterSwitchBoot(r, f)
 	}
-	if r.Acted {
-		if r.Reboot {
-			return f.waitOr(Restart)
-		}
+	if r.Acted && !r.Reboot {
 		return Action{Kind: Enter}
 	}
-	switch {
-	case !r.Back && f.Offer.left(r), r.Back && f.Failures >= RollbackFailuresMax:
+	switch { // what holds before try holds before the reboot, too: it may be long after, where the machine can't be rebooted at once
+	case !r.Back && f.Offer.left(r), r.Back && !r.Acted && f.Failures >= RollbackFailuresMax:
 		return Action{Kind: Withdraw}
 	case f.InstallGate != nil:
 		return waitFor(f.InstallGate)
 	case f.Backoff > 0:
 		return waitFor(backoffWaiting(f))
-	case r.Back:
-		return sourceOrTry(r, f)
-	case !f.Fresh || !f.Offer.Known:
+	case !r.Back && (!f.Fresh || !f.Offer.Known):
 		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonRefreshFirst,
 			Text: "asking the repository once more whether it still names this release"}}
+	case r.Acted:
+		return Action{Kind: Restart}
 	}
 	return sourceOrTry(r, f)
 }

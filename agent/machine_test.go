@@ -177,6 +177,9 @@ func broken(r Record, f Facts, a Action) string {
 	case a.Kind == Restart && r.Phase == Switched && f.Slots == nil && !(f.BootID != r.BootID && f.TrialAge >= defaultTrialDeadline &&
 		f.Failures > 0 && r.BlindBoots < LostBootsMax && (r.Acted || f.InstallGate == nil)):
 		return "reboots blindly before the deadline, without having looked, too often, or unordered through a closed gate"
+	case a.Kind == Restart && r.Phase == Switched && f.Slots != nil && (f.InstallGate != nil ||
+		!r.Back && !(f.Fresh && f.Offer.Known && f.Offer.Problem == nil && f.Offer.id() == r.Release.ID())):
+		return "reboots into a trial through a closed gate, or without a fresh refresh that names this release"
 	case a.Kind == Restart && !(r.Reboot && (f.BootID == r.BootID && r.Acted || f.Slots == nil && r.Phase == Switched ||
 		r.Phase == Rejecting && f.Failures >= RejectFailuresMax && r.LostBoots < LostBootsMax)):
 		return "reboots without having acted, or tried to, in this boot"

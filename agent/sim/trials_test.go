@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -43,9 +45,56 @@ func TestASuspendIsNoHealth(t *testing.T) {
 // trials are the stories of what must not speak against a release on trial.
 var trials = []story{
 	{"a hook that is busy after the first boot", busyAfterABoot},
+	{"a release withdrawn before its reboot", rebootsLate},
+	{"an operator who pauses before the reboot", pausedBeforeItsReboot},
 	{"a release whose try lasts for three boots and whose hook fails", func(t testing.TB) Scenario {
 		return Scenario{repo: publishAll(t, fine, tornHook), end: keeps(1, agent.ReasonRejected), tries: 3}
 	}},
+}
+
+// A lateReboot fails until it is late enough: a user's session inhibits it, say. It breaks a promise where the machine is rebooted
+// into a trial although forbidden says why that must not be.
+type lateReboot struct {
+	agent.System
+	w         *World
+	late      time.Duration // of the world's time
+	forbidden func() string
+}
+
+func (s lateReboot) Reboot(ctx context.Context) error {
+	if s.w.ran < s.late {
+		return errors.New("a session inhibits the reboot")
+	}
+	if why := s.forbidden(); why != "" && s.w.disk.state.Records[rootfs].Phase == agent.Switched {
+		s.w.breach("the machine is rebooted into a trial although %s", why)
+	}
+	return s.System.Reboot(ctx)
+}
+
+// rebootsLate: the machine can't be rebooted for half a day. Meanwhile the repository withdraws the release, and the device is told.
+func rebootsLate(t testing.TB) Scenario {
+	return Scenario{repo: publishEach(t, publication{component: rootfs, how: fine}, publication{component: rootfs, how: fine}, publication{component: rootfs}),
+		at: func(w *World) int { return 1 + min(1, int(w.ran/time.Hour)) },
+		end: func(w *World, s agent.Status) bool { // a power cut may have begun the trial before that
+			return w.ran > 2*day && (rests(w, s, rootfs, 1) || rests(w, s, rootfs, 2))
+		},
+		equip: func(w *World, p *agent.Ports) {
+			p.System = lateReboot{p.System, w, 12 * time.Hour, func() string {
+				return map[bool]string{true: "the repository has said that it withdrew the release"}[w.asked > time.Hour]
+			}}
+		}}
+}
+
+// pausedBeforeItsReboot: the machine can't be rebooted for two hours, and somebody pauses updates meanwhile.
+func pausedBeforeItsReboot(t testing.TB) Scenario {
+	return Scenario{repo: publishAll(t, fine, fine), end: runs(2), events: []event{
+		orders("pause", func(w *World) bool { return w.ran > 30*time.Minute }),
+		orders("resume", func(w *World) bool { return w.ran > day }),
+	}, equip: func(w *World, p *agent.Ports) {
+		p.System = lateReboot{p.System, w, 2 * time.Hour, func() string {
+			return map[bool]string{true: "updates are paused"}[w.disk.state.Device.Paused]
+		}}
+	}}
 }
 
 // busyAfterABoot: in the second boot, should the old release run in it (the power went right before try), its hook asks for
