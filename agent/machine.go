@@ -244,6 +244,8 @@ func nextSwitched(r Record, f Facts) Action {
 	switch { // what holds before try holds before the reboot, too: it may be long after, where the machine can't be rebooted at once
 	case !r.Back && f.Offer.left(r), r.Back && !r.Acted && f.Failures >= RollbackFailuresMax:
 		return Action{Kind: Withdraw}
+	case f.InstallGate.unmet() && f.Awaited:
+		return Action{Kind: Withdraw} // the one that waits may be the very one that is required
 	case f.InstallGate != nil:
 		return waitFor(f.InstallGate)
 	case f.Backoff > 0:

@@ -36,6 +36,11 @@ func (e *engine) rollback(name string) error {
 func (e *engine) noRollback(c *live, r Record) *Problem {
 	floor := max(e.book.floors().Index[c.name].Version, e.cfg.Minimum.Index[c.name].Version)
 	p := noRollback(r, c.slots, floor, e.book.records())
+	if p == nil && r.Phase != Trial {
+		if w := e.requiresGate(c.name, r.Previous.Info().Requires); w != nil {
+			p = &Problem{Reason: w.Reason, Text: "no rollback of component " + c.name + ": its release before " + w.Text}
+		}
+	}
 	if p != nil {
 		p.At, _, _ = e.effectiveTime()
 	}

@@ -11,6 +11,9 @@ import (
 // neighbours are the stories of components that must not get into each other's way.
 var neighbours = []story{
 	{"an application whose hook fails until the next system", hookFailsUntilNextSystem},
+	{"a bootloader that falls back from a system that an application requires", requiresWhatWasLeft},
+	{"an application about to be tried when its system is left", switchedWhenSystemIsLeft},
+	{"an application that requires a system which nobody confirmed", requiresUnconfirmed},
 	{"an application that is taken out of the config", takenOut},
 }
 
@@ -33,6 +36,55 @@ func hookFailsUntilNextSystem(t testing.TB) Scenario {
 		}}
 	}
 	return s
+}
+
+// requires2 is a device whose application's next release requires the system's, and comes once that is confirmed.
+func requires2(t testing.TB) Scenario {
+	return Scenario{repo: publishEach(t, publication{component: rootfs, how: fine}, publication{component: app, how: fine},
+		publication{component: rootfs, how: fine}, publication{component: app, how: fine, requires: 2}),
+		at: func(w *World) int { return 2 + min(1, int(w.ran/(2*day))) }}
+}
+
+// both ends when both components run their second release for good.
+func both(w *World, s agent.Status) bool { return rests(w, s, rootfs, 2) && rests(w, s, app, 2) }
+
+// requiresWhatWasLeft: the bootloader falls back from system 2, and then application 2 comes, which requires it. On system 1 it
+// would be judged by what is not its fault.
+func requiresWhatWasLeft(t testing.TB) Scenario {
+	s := requires2(t)
+	s.events = []event{fallsBack()}
+	s.end = func(w *World, s agent.Status) bool {
+		again := w.lostRecord && w.happened > 0 && both(w, s) // what nobody remembers is tried again
+		waits := status(s, app).Waiting
+		return again || w.ran > 4*day && keeps(1, agent.ReasonDegraded)(w, s) && waits != nil && waits.Reason == agent.ReasonRequires
+	}
+	return s
+}
+
+// switchedWhenSystemIsLeft: application 2 is about to be tried when the bootloader falls back from the system that it requires. Then
+// somebody says retry. Neither may wait for the other.
+func switchedWhenSystemIsLeft(t testing.TB) Scenario {
+	s := requires2(t)
+	s.events = []event{
+		orders("pause", func(w *World) bool {
+			return w.disk.state.Records[app].Phase == agent.Switched || w.disk.state.Device.Paused
+		}),
+		fallsBack(),
+		orders("retry", func(w *World) bool {
+			r := w.disk.state.Records[rootfs]
+			return (r.Degraded || r.Confirmed == nil || w.lostRecord) && w.edited == ""
+		}),
+		orders("resume", func(*World) bool { return true }),
+	}
+	s.end = func(w *World, s agent.Status) bool { return w.happened == 4 && both(w, s) }
+	return s
+}
+
+// requiresUnconfirmed: the system that runs is the one that is required, and nobody ever called its slot good.
+func requiresUnconfirmed(t testing.TB) Scenario {
+	return Scenario{repo: publishEach(t, publication{component: rootfs, how: fine}, publication{component: app, how: fine},
+		publication{component: app, how: fine, requires: 1}), unconfirmed: true,
+		end: func(w *World, s agent.Status) bool { return rests(w, s, app, 2) }}
 }
 
 // takenOut: the application's hook is gone for good, so somebody takes the application out of the config.
