@@ -253,6 +253,8 @@ func nextSwitched(r Record, f Facts) Action {
 	case !r.Back && (!f.Fresh || !f.Offer.Known):
 		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonRefreshFirst,
 			Text: "asking the repository once more whether it still names this release"}}
+	case r.Back && !r.Acted && !f.Fresh && !f.Failing:
+		return askFirst()
 	case r.Acted:
 		return Action{Kind: Restart}
 	}
@@ -279,8 +281,9 @@ func nextBlind(r Record, f Facts) Action {
 
 // sourceOrTry notes first where the release came from: the power may go between try and its record.
 func sourceOrTry(r Record, f Facts) Action {
-	if r.Local != f.Local {
-		return Action{Kind: Source, Local: f.Local}
+	offline := r.Back && !f.Fresh
+	if r.Local != f.Local || r.Offline != offline {
+		return Action{Kind: Source, Local: f.Local, Offline: offline}
 	}
 	return Action{Kind: Try}
 }
@@ -329,6 +332,9 @@ func nextTrial(r Record, f Facts) Action {
 	if f.TrialAge >= limit && f.HealthIn > 0 {
 		if !f.Healthy {
 			return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
+		}
+		if !reached && r.Back && r.Reboot && r.Unreached+1 < HoldAfter {
+			return f.waitOr(Restart) // a reject would call a good slot bad, perhaps for an outage; the try ends by itself
 		}
 		if !reached {
 			return Action{Kind: GiveUp}

@@ -180,7 +180,9 @@ func broken(r Record, f Facts, a Action) string {
 	case a.Kind == Restart && r.Phase == Switched && f.Slots != nil && (f.InstallGate != nil ||
 		!r.Back && !(f.Fresh && f.Offer.Known && f.Offer.Problem == nil && f.Offer.id() == r.Release.ID())):
 		return "reboots into a trial through a closed gate, or without a fresh refresh that names this release"
-	case a.Kind == Restart && !(r.Reboot && (f.BootID == r.BootID && r.Acted || f.Slots == nil && r.Phase == Switched ||
+	case a.Kind == Restart && r.Phase == Trial && !(r.Back && !r.Offline && !f.Reached && f.TrialAge >= defaultTrialDeadline && r.Unreached+1 < HoldAfter):
+		return "leaves a trial by a reboot that is no rollback's, reached the repository, still has time, or was left so too often"
+	case a.Kind == Restart && r.Phase != Trial && !(r.Reboot && (f.BootID == r.BootID && r.Acted || f.Slots == nil && r.Phase == Switched ||
 		r.Phase == Rejecting && f.Failures >= RejectFailuresMax && r.LostBoots < LostBootsMax)):
 		return "reboots without having acted, or tried to, in this boot"
 	}

@@ -86,6 +86,8 @@ type Record struct {
 	Back bool `json:"back,omitempty"`
 	// Offline, in a rollback: the release that is left did not reach the repository right before, so the trial need not.
 	Offline bool `json:"offline,omitempty"`
+	// Unreached, in a rollback, counts the trials that did not reach the repository, although the release that is left had.
+	Unreached int `json:"unreached,omitempty"`
 	// Verdict, in rejecting, is why; nil brings the old release back without a verdict.
 	Verdict *Problem `json:"verdict,omitempty"`
 	// Unreachable, after a trial that was given up: the release to count it against if the

@@ -85,3 +85,22 @@ func TestARequirementIsMetByWhatRuns(t *testing.T) {
 		}
 	}
 }
+
+// TestARollbackNeedsItsRequirements: what the release before requires must run, or it would only wait for it between two slots.
+func TestARollbackNeedsItsRequirements(t *testing.T) {
+	for index, want := range map[int]Reason{6: "", 5: ReasonRequires} {
+		r := rollable(Idle)
+		r.Previous = indexed('2', 5, `{"component":"app","rollback_index":6}`)
+		e := &engine{book: &ledger{state: State{Records: map[string]Record{"rootfs": r, "app": {Confirmed: indexed('7', index, "")}}}}}
+		e.p.System = &bareDevice{}
+		c := &live{name: "rootfs", component: &Component{}, slots: bothGood()}
+		e.live = []*live{c, {name: "app", component: &Component{}}}
+		var got Reason
+		if p := e.noRollback(c, r); p != nil {
+			got = p.Reason
+		}
+		if got != want {
+			t.Errorf("the application runs %d: reason %q, expected %q", index, got, want)
+		}
+	}
+}

@@ -109,10 +109,15 @@ func nextRollback(f Facts) Action {
 	case f.Busy != "":
 		return waitFor(busyWaiting(f.Busy))
 	case !f.Fresh && !f.Failing:
-		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonRefreshFirst,
-			Text: "finding out whether the repository can be reached, before the rollback"}}
+		return askFirst()
 	}
 	return Action{Kind: RollBack, Hook: f.Component.Hook, Reboot: f.Component.Reboot, Offline: !f.Fresh}
+}
+
+// askFirst asks the repository before a rollback's try.
+func askFirst() Action {
+	return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonRefreshFirst,
+		Text: "finding out whether the repository can be reached, before the rollback"}}
 }
 
 // byOperator ends a trial with the operator's verdict.

@@ -51,11 +51,13 @@ func (r *Record) succeeded(a *Action) {
 			r.LostBoots++
 		case r.Phase == Switched && r.BootID != a.BootID:
 			r.BlindBoots++
+		case r.Phase == Trial:
+			r.Unreached++
 		}
 	case Try, Reject:
 		r.Acted, r.BootID = true, a.BootID
 	case Source:
-		r.Local = a.Local
+		r.Local, r.Offline = a.Local, a.Offline
 	case Rearm:
 		r.enter(Switched, a)
 		r.Attempts++

@@ -149,6 +149,7 @@ var updates = []story{
 	{"a rollback to something broken", rollsBackToBroken},
 	{"a rollback in a trial", rollsBackInTrial},
 	{"a rollback in an outage", rollsBackInOutage},
+	{"a rollback with an outage in its trial", rollsBackIntoOutage},
 	{"a rollback while the next release is fetched", rollsBackWhileFetching},
 	{"a rollback below the floor", rollsBackBelowTheFloor},
 	{"a rollback of an application", rollsBackAnApplication},
