@@ -78,8 +78,8 @@ var bugs = []bug{
 	{
 		name: "try without asking the repository once more",
 		file: "machine.go",
-		old:  "	case !f.Fresh || !f.Offer.Known:\n",
-		new:  "	case !(%s) && (!f.Fresh || !f.Offer.Known):\n",
+		old:  "	case !r.Back && (!f.Fresh || !f.Offer.Known):\n",
+		new:  "	case !(%s) && !r.Back && (!f.Fresh || !f.Offer.Known):\n",
 	},
 	{
 		name: "an event committed after its change",
