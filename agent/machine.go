@@ -41,7 +41,7 @@ func next(r Record, f Facts) Action {
 
 // waitOr returns Wait while a back-off runs, else the action of kind k. To look costs nothing: only an Observe that failed
 // waits, or a short drive would end before its trial began.
-func (f Facts) waitOr(k ActionKind) Action {
+func (f *Facts) waitOr(k ActionKind) Action {
 	if f.Backoff > 0 && (k != Observe || f.Failures > 0) {
 		return waitFor(backoffWaiting(f))
 	}
@@ -50,7 +50,7 @@ func (f Facts) waitOr(k ActionKind) Action {
 
 func waitFor(w *Waiting) Action { return Action{Kind: Wait, Waiting: w} }
 
-func backoffWaiting(f Facts) *Waiting {
+func backoffWaiting(f *Facts) *Waiting {
 	w := &Waiting{Reason: ReasonBackoff, Text: "waiting before the next attempt", Left: SecondsOf(f.Backoff)}
 	if f.Failure != nil {
 		w.Reason, w.Text = f.Failure.Reason, "waiting before the next attempt, after: "+f.Failure.Text
@@ -143,7 +143,7 @@ func busyWaiting(other string) *Waiting {
 }
 
 // remembered says why a release is not taken up again, or nil.
-func (r Record) remembered(id string, now time.Time) *Waiting {
+func (r *Record) remembered(id string, now time.Time) *Waiting {
 	for _, x := range r.Rejected {
 		if x.ID == id {
 			return &Waiting{Reason: ReasonRejected, Text: "this release was rejected (" + x.Last.Text + "); a new release or retry ends this"}
@@ -160,12 +160,12 @@ func (r Record) remembered(id string, now time.Time) *Waiting {
 
 // unwanted reports whether a release that was not tried yet is to be dropped: the repository names it no longer, the config
 // does not name its component, or a rollback was asked for.
-func unwanted(r Record, f Facts) bool {
-	return f.Offer.left(r) || f.Component == nil || r.RollbackAsked
+func unwanted(r *Record, f *Facts) bool {
+	return f.Offer.left(*r) || f.Component == nil || r.RollbackAsked
 }
 
 func nextFetching(r Record, f Facts) Action {
-	if unwanted(r, f) {
+	if unwanted(&r, &f) {
 		return Action{Kind: Drop}
 	}
 	if f.FetchGate != nil {
@@ -175,11 +175,11 @@ func nextFetching(r Record, f Facts) Action {
 }
 
 func nextStaged(r Record, f Facts) Action {
-	if unwanted(r, f) {
+	if unwanted(&r, &f) {
 		return Action{Kind: Drop}
 	}
 	if f.Backoff > 0 {
-		return waitFor(backoffWaiting(f)) // its installation failed, and here it keeps no other component waiting
+		return waitFor(backoffWaiting(&f)) // its installation failed, and here it keeps no other component waiting
 	}
 	if w := firstClosed(busyWaiting(f.Busy), f.InstallGate); w != nil {
 		return waitFor(w)
@@ -201,7 +201,7 @@ func nextStaged(r Record, f Facts) Action {
 
 // wayBack reports whether what is booted has not proved itself, and slot is what the device goes back to. A booted slot that is
 // good, beside a primary one that is good, too, is the trial of a rollback whose record was lost.
-func (f Facts) wayBack(slot string) bool {
+func (f *Facts) wayBack(slot string) bool {
 	good, primary := f.Slots.Slots[slot].Good, f.Slots.Primary == slot
 	if f.Slots.Slots[f.Slots.Booted].Good {
 		return good && primary
@@ -210,7 +210,7 @@ func (f Facts) wayBack(slot string) bool {
 }
 
 func nextWriting(r Record, f Facts) Action {
-	if unwanted(r, f) {
+	if unwanted(&r, &f) {
 		return Action{Kind: Drop}
 	}
 	if f.Backoff > 0 && f.Awaited {
@@ -231,7 +231,7 @@ func nextSwitched(r Record, f Facts) Action {
 	}
 	if f.Slots == nil {
 		if r.Reboot && f.BootID != r.BootID {
-			return nextBlind(r, f)
+			return nextBlind(&r, &f)
 		}
 		return f.waitOr(Observe)
 	}
@@ -249,7 +249,7 @@ func nextSwitched(r Record, f Facts) Action {
 	case f.InstallGate != nil:
 		return waitFor(f.InstallGate)
 	case f.Backoff > 0:
-		return waitFor(backoffWaiting(f))
+		return waitFor(backoffWaiting(&f))
 	case !r.Back && (!f.Fresh || !f.Offer.Known):
 		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonRefreshFirst,
 			Text: "asking the repository once more whether it still names this release"}}
@@ -264,7 +264,7 @@ func nextSwitched(r Record, f Facts) Action {
 // nextBlind is nextSwitched where the hook does not say, after a boot, which slot was booted. It may be the old release's, whose
 // hook is only busy: that says nothing about the new one. It may be the new one's, which has as long as a trial; then the try
 // ends by itself in some boots, and in the old release it counts as a lost one. Where nothing was ordered the gates are heard.
-func nextBlind(r Record, f Facts) Action {
+func nextBlind(r *Record, f *Facts) Action {
 	a, limit := f.waitOr(Observe), f.Component.trialDeadline()
 	if a.Kind == Observe || r.BlindBoots >= LostBootsMax {
 		return a
@@ -331,7 +331,7 @@ func nextTrial(r Record, f Facts) Action {
 	// A device that slept through its deadline looks once more: only a check that comes to its end after it has the last word.
 	if f.TrialAge >= limit && f.HealthIn > 0 {
 		if !f.Healthy {
-			return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
+			return Action{Kind: Condemn, Problem: overdue(&f, &r, limit)}
 		}
 		if !reached && r.Back && r.Reboot && r.Unreached+1 < HoldAfter {
 			return f.waitOr(Restart) // a reject would call a good slot bad, perhaps for an outage; the try ends by itself
@@ -355,10 +355,10 @@ func nextTrial(r Record, f Facts) Action {
 }
 
 // observeInTrial is Observe. In the boot of the trial, a hook that does not answer until its deadline condemns the release.
-func (f Facts) observeInTrial(r Record) Action {
+func (f *Facts) observeInTrial(r Record) Action {
 	limit, bounded := f.Component.trialDeadline(), f.BootID == r.BootID
 	if bounded && f.TrialAge >= limit && f.Failures > 0 {
-		return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
+		return Action{Kind: Condemn, Problem: overdue(f, &r, limit)}
 	}
 	a := f.waitOr(Observe)
 	if bounded && a.Waiting != nil {
@@ -367,7 +367,7 @@ func (f Facts) observeInTrial(r Record) Action {
 	return a
 }
 
-func overdue(f Facts, r Record, limit time.Duration) *Problem {
+func overdue(f *Facts, r *Record, limit time.Duration) *Problem {
 	why := "no health check came to an end"
 	if f.Failure != nil {
 		why = f.Failure.Text

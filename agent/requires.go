@@ -57,9 +57,7 @@ func (e *engine) running() map[string]Record {
 			r.ConfirmedSlot = r.PreviousSlot
 		}
 		if o := c.offer.Release; o != nil && c.slots != nil && c.slots.Booted == c.slots.Primary && f.runs(r, *o) {
-			if now := (Record{Confirmed: o}); confirmedIndex(now) > confirmedIndex(r) {
-				r.Confirmed = o
-			}
+			r.Confirmed = o
 		}
 		records[c.name] = r
 	}

@@ -38,7 +38,7 @@ func (e *engine) noRollback(c *live, r Record) *Problem {
 	p := noRollback(r, c.slots, floor, e.book.records())
 	if p == nil && r.Phase != Trial {
 		if w := e.requiresGate(c.name, r.Previous.Info().Requires); w != nil {
-			p = &Problem{Reason: w.Reason, Text: "no rollback of component " + c.name + ": its release before " + w.Text}
+			p = &Problem{Reason: w.Reason, Text: "no rollback: the release before " + w.Text}
 		}
 	}
 	if p != nil {

@@ -66,7 +66,7 @@ var bugs = []bug{
 		name: "reject on metadata failure",
 		file: "machine.go",
 		old:  "		if !reached {\n",
-		new:  "		if !reached && %s {\n			return Action{Kind: Condemn, Problem: overdue(f, r, limit)}\n		}\n		if !reached {\n",
+		new:  "		if !reached && %s {\n			return Action{Kind: Condemn, Problem: overdue(&f, &r, limit)}\n		}\n		if !reached {\n",
 	},
 	{
 		name: "index floor raised before status shows the confirm",
