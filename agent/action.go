@@ -26,9 +26,9 @@ const (
 	Drop ActionKind = "drop"
 	// Order names the slot: staged → writing.
 	Order ActionKind = "order"
-	// Restage asks for the slot again: writing → staged.
+	// Restage makes room for another component, or asks for the slot again: writing → staged.
 	Restage ActionKind = "restage"
-	// Source notes, right before try, whether the trial has to reach the repository over the network.
+	// Source notes, right before try, whether the trial has to reach the repository, and over the network.
 	Source ActionKind = "source"
 	// Rearm goes back to switched, to try again in this boot.
 	Rearm ActionKind = "rearm"
@@ -94,7 +94,7 @@ type Action struct {
 	BootID string
 	// Local, of Source and Prove: the last refresh needed no network.
 	Local bool
-	// Offline is RollBack's: the release that is left does not reach the repository.
+	// Offline, of RollBack and of a rollback's Source: the release that is left does not reach the repository.
 	Offline bool
 	// SHA256 is the hex hash of the image that Fetch staged.
 	SHA256 string

@@ -53,6 +53,7 @@ type engine struct {
 	lastProblem *Problem      // of the last refresh, as far as it concerns all components
 
 	hookBusy, fetchBusy, refreshing bool
+	stepped                         bool          // a component's record may have changed since all were asked
 	parkedAt                        time.Duration // uptime of an ordered reboot; -1: none
 
 	account *account // nil: no byte budget
@@ -139,7 +140,7 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 	for _, c := range e.live {
 		r := book.record(c.name)
 		c.trialFrom, c.healthAt, c.deferral = up, up, r.Deferral
-		if r.Attempts > 0 && (r.Phase == Writing || r.Phase == Switched) {
+		if r.Attempts > 0 && (r.Phase == Staged || r.Phase == Writing || r.Phase == Switched) {
 			c.notBefore = up + Backoff(ReasonBackoff, r.Attempts, e.cfg.BackoffMin, e.cfg.BackoffMax, p.Random())
 		}
 		if r.Phase != Idle {
@@ -162,13 +163,20 @@ func (e *engine) advance() ([]*task, error) {
 		return nil, err
 	}
 	var tasks []*task
-	for _, c := range e.live {
-		t, err := e.advanceOne(c)
-		if err != nil {
-			return nil, err
+	e.stepped = true
+	for range passesMax {
+		if !e.stepped {
+			break
 		}
-		if t != nil {
-			tasks = append(tasks, t)
+		e.stepped = false // a step of one component may be what another one waits for
+		for _, c := range e.live {
+			t, err := e.advanceOne(c)
+			if err != nil {
+				return nil, err
+			}
+			if t != nil {
+				tasks = append(tasks, t)
+			}
 		}
 	}
 	for _, t := range []*task{e.refreshTask(), e.surveyTask()} {
@@ -192,6 +200,7 @@ func (e *engine) advanceOne(c *live) (*task, error) {
 		if a.Kind == Wait && a.Waiting == nil && c.unfound != nil {
 			a.Waiting = &Waiting{Reason: c.unfound.Reason, Text: c.unfound.Text} // rather than for a release that nobody names
 		}
+		e.stepped = e.stepped || a.Waiting.busy() && !c.waiting.busy() // the busy one may make room
 		c.waitFor(a.Waiting)
 		switch {
 		case a.Kind == Wait:
@@ -221,6 +230,9 @@ func (e *engine) begin(c *live, r Record, a Action) *task {
 		return nil
 	}
 	*lane = true
+	if a.Kind == Examine && e.p.System.Uptime()-c.healthAt > c.component.healthEvery() {
+		c.healthy = false // checks were missed, as in a suspend: what they would have said is not known
+	}
 	c.running = &task{of: c, action: a, run: e.work(c, r, a)}
 	return c.running
 }
@@ -260,6 +272,7 @@ func (e *engine) finish(t *task, o outcome) error {
 // step commits what Step makes of the record, and then lets what is known in this process follow.
 func (e *engine) step(c *live, r Record, a Action, p *Problem) error {
 	next := Step(r, a, p)
+	e.stepped = true
 	if err := e.book.put(next, a.Kind == Finish && !r.Back || a.Kind == Adopt, p); err != nil {
 		return err
 	}

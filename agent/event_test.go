@@ -357,7 +357,7 @@ func TestAcknowledgementsWriteNothing(t *testing.T) {
 	if h := a.History(); len(m.commits) != 3 || h.Acknowledged != 3 || len(h.Events) != 3 {
 		t.Errorf("%d commits, history %+v", len(m.commits), h)
 	}
-	if err := l.put(Record{Component: "rootfs", Phase: Idle}, false, nil); err != nil || len(m.commits) != 3 {
+	if err := l.put(l.record("rootfs"), false, nil); err != nil || len(m.commits) != 3 {
 		t.Errorf("no change made commit %d: %v", len(m.commits), err)
 	}
 	if err := l.commit(Change{Time: &TimeFloor{}}); err != nil || m.commits[3].Journal == nil || m.commits[3].Journal.Told != 3 {

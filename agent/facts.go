@@ -30,10 +30,12 @@ type Facts struct {
 	FetchGate, InstallGate *Waiting
 	// Busy names another component that is writing, trying or rebooting, or is empty.
 	Busy string
+	// Awaited: another component waits until this one is not busy any more.
+	Awaited bool
 	// TrialAge is the uptime since the trial began in this boot.
 	TrialAge time.Duration
 	// Healthy and HealthyFor tell of the health checks of this trial: the last one passed, and for how long they
-	// have passed without a break.
+	// have passed without a break, none of them missed.
 	Healthy    bool
 	HealthyFor time.Duration
 	// HealthIn is the time to the next health check.

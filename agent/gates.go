@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/ota-agent/ota-agent/release"
@@ -64,15 +65,24 @@ func pauseGate(paused bool) *Waiting {
 	return &Waiting{Reason: ReasonPaused, Text: "updates are paused; `ota-agent resume` ends this"}
 }
 
-// requiresGate closes until the components that a release requires have reached their index.
+// requiresGate closes until the components that a release requires run what has their index.
 func requiresGate(requires []release.Requirement, records map[string]Record) *Waiting {
 	for _, q := range requires {
 		if index := confirmedIndex(records[q.Component]); index < q.RollbackIndex {
+			runs := "none that is known"
+			if index >= 0 {
+				runs = strconv.FormatInt(index, 10)
+			}
 			return &Waiting{Reason: ReasonRequires, Text: fmt.Sprintf(
-				"requires component %s at rollback_index %d; it has confirmed %d", q.Component, q.RollbackIndex, index)}
+				"requires component %s at rollback_index %d; it runs %s", q.Component, q.RollbackIndex, runs)}
 		}
 	}
 	return nil
+}
+
+// unmet reports whether a component waits for what its release requires.
+func (w *Waiting) unmet() bool {
+	return w != nil && (w.Reason == ReasonRequires || w.Reason == ReasonRequiresCycle)
 }
 
 // confirmedIndex is the rollback_index of what the component has confirmed, or -1.

@@ -72,11 +72,11 @@ func nextIdle(r Record, f Facts) Action {
 		return Action{Kind: Restore}
 	}
 	if r.Unreachable != "" {
-		switch {
+		switch { // it tells something only right after the trial: later, or on the next drive, an outage may be over
+		case f.TrialAge > f.Component.trialDeadline(), r.UnreachableBoot != "" && r.UnreachableBoot != f.BootID:
+			return Action{Kind: Forgive}
 		case f.Reached:
 			return Action{Kind: Count}
-		case f.TrialAge > f.Component.trialDeadline():
-			return Action{Kind: Forgive}
 		}
 		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonTrialNoRepo,
 			Text: "finding out whether the release before the trial reaches the repository"}}
@@ -153,7 +153,7 @@ func busyWaiting(other string) *Waiting {
 }
 
 // remembered says why a release is not taken up again, or nil.
-func (r Record) remembered(id string, now time.Time) *Waiting {
+func (r *Record) remembered(id string, now time.Time) *Waiting {
 	for _, x := range r.Rejected {
 		if x.ID == id {
 			return &Waiting{Reason: ReasonRejected, Text: "this release was rejected (" + x.Last.Text + "); a new release or retry ends this"}
@@ -169,8 +169,14 @@ func (r Record) remembered(id string, now time.Time) *Waiting {
 	return nil
 }
 
+// unwanted reports whether a release that was not tried yet is to be dropped: the repository names it no longer, the config
+// does not name its component, or a rollback was asked for.
+func unwanted(r *Record, f *Facts) bool {
+	return f.Offer.left(*r) || f.Component == nil || r.RollbackAsked
+}
+
 func nextFetching(r Record, f Facts) Action {
-	if f.Offer.left(r) || r.RollbackAsked {
+	if unwanted(&r, &f) {
 		return Action{Kind: Drop}
 	}
 	if f.FetchGate != nil {
@@ -180,8 +186,11 @@ func nextFetching(r Record, f Facts) Action {
 }
 
 func nextStaged(r Record, f Facts) Action {
-	if f.Offer.left(r) || r.RollbackAsked {
+	if unwanted(&r, &f) {
 		return Action{Kind: Drop}
+	}
+	if f.Backoff > 0 {
+		return waitFor(backoffWaiting(&f)) // its installation failed, and here it keeps no other component waiting
 	}
 	if w := firstClosed(busyWaiting(f.Busy), f.InstallGate); w != nil {
 		return waitFor(w)
@@ -212,8 +221,11 @@ func (f *Facts) wayBack(slot string) bool {
 }
 
 func nextWriting(r Record, f Facts) Action {
-	if f.Offer.left(r) || r.RollbackAsked {
+	if unwanted(&r, &f) {
 		return Action{Kind: Drop}
+	}
+	if f.Backoff > 0 && f.Awaited {
+		return Action{Kind: Restage} // another one may repair what makes this one fail
 	}
 	if f.Slots == nil {
 		return f.waitOr(Observe)
@@ -229,39 +241,60 @@ func nextSwitched(r Record, f Facts) Action {
 		return byOperator(f) // asked for in the trial, which a power cut has ended since
 	}
 	if f.Slots == nil {
-		// After a boot the hook has as long as a trial to say which slot was booted. It answered before, so one that
-		// doesn't is taken for the new release's.
-		return f.observeWithin(r, r.Reboot && f.BootID != r.BootID)
+		if r.Reboot && f.BootID != r.BootID {
+			return nextBlind(&r, &f)
+		}
+		return f.waitOr(Observe)
 	}
 	if f.BootID != r.BootID {
 		return afterSwitchBoot(r, f)
 	}
-	if r.Acted {
-		if r.Reboot {
-			return f.waitOr(Restart)
-		}
+	if r.Acted && !r.Reboot {
 		return Action{Kind: Enter}
 	}
-	switch {
-	case !r.Back && f.Offer.left(r), r.Back && f.Failures >= RollbackFailuresMax:
+	switch { // what holds before try holds before the reboot, too: it may be long after, where the machine can't be rebooted at once
+	case !r.Back && f.Offer.left(r), r.Back && !r.Acted && f.Failures >= RollbackFailuresMax:
 		return Action{Kind: Withdraw}
+	case f.InstallGate.unmet() && f.Awaited:
+		return Action{Kind: Withdraw} // the one that waits may be the very one that is required
 	case f.InstallGate != nil:
 		return waitFor(f.InstallGate)
 	case f.Backoff > 0:
 		return waitFor(backoffWaiting(&f))
-	case r.Back:
-		return sourceOrTry(r, f)
-	case !f.Fresh || !f.Offer.Known:
+	case !r.Back && (!f.Fresh || !f.Offer.Known):
 		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonRefreshFirst,
 			Text: "asking the repository once more whether it still names this release"}}
+	case r.Back && !r.Acted && !f.Fresh && !f.Failing:
+		return askFirst()
+	case r.Acted:
+		return Action{Kind: Restart}
 	}
 	return sourceOrTry(r, f)
 }
 
+// nextBlind is nextSwitched where the hook does not say, after a boot, which slot was booted. It may be the old release's, whose
+// hook is only busy: that says nothing about the new one. It may be the new one's, which has as long as a trial; then the try
+// ends by itself in some boots, and in the old release it counts as a lost one. Where nothing was ordered the gates are heard.
+func nextBlind(r *Record, f *Facts) Action {
+	a, limit := f.waitOr(Observe), f.Component.trialDeadline()
+	if a.Kind == Observe || r.BlindBoots >= LostBootsMax {
+		return a
+	}
+	switch {
+	case f.TrialAge < limit:
+		a.Waiting.Left = min(a.Waiting.Left, SecondsOf(limit-f.TrialAge))
+		return a
+	case !r.Acted && f.InstallGate != nil:
+		return waitFor(f.InstallGate)
+	}
+	return Action{Kind: Restart}
+}
+
 // sourceOrTry notes first where the release came from: the power may go between try and its record.
 func sourceOrTry(r Record, f Facts) Action {
-	if r.Local != f.Local {
-		return Action{Kind: Source, Local: f.Local}
+	offline := r.Back && !f.Fresh
+	if r.Local != f.Local || r.Offline != offline {
+		return Action{Kind: Source, Local: f.Local, Offline: offline}
 	}
 	return Action{Kind: Try}
 }
@@ -278,7 +311,7 @@ func afterSwitchBoot(r Record, f Facts) Action {
 	}
 	if r.LostBoots+1 >= LostBootsMax {
 		return Action{Kind: Condemn, Problem: &Problem{Reason: ReasonNeverBooted, At: f.Now,
-			Text: fmt.Sprintf("slot %s was tried %d times and the agent never started in it", r.TargetSlot, LostBootsMax)}}
+			Text: fmt.Sprintf("slot %s was tried %d times, and each time the agent never started in it or its hook never answered", r.TargetSlot, LostBootsMax)}}
 	}
 	return Action{Kind: CountLost}
 }
@@ -289,7 +322,7 @@ func nextTrial(r Record, f Facts) Action {
 	}
 	limit := f.Component.trialDeadline()
 	if f.Slots == nil {
-		return f.observeWithin(r, f.BootID == r.BootID)
+		return f.observeInTrial(r)
 	}
 	if f.Slots.Booted != r.TargetSlot {
 		return Action{Kind: Rearm} // the trial was cut short: that says nothing about the release
@@ -309,17 +342,20 @@ func nextTrial(r Record, f Facts) Action {
 	// A device that slept through its deadline looks once more: only a check that comes to its end after it has the last word.
 	if f.TrialAge >= limit && f.HealthIn > 0 {
 		if !f.Healthy {
-			return Action{Kind: Condemn, Problem: overdue(&f, r, limit)}
+			return Action{Kind: Condemn, Problem: overdue(&f, &r, limit)}
+		}
+		if !reached && r.Back && r.Reboot && r.Unreached+1 < HoldAfter {
+			return f.waitOr(Restart) // a reject would call a good slot bad, perhaps for an outage; the try ends by itself
 		}
 		if !reached {
 			return Action{Kind: GiveUp}
 		}
 	}
+	if f.HealthIn <= 0 {
+		return Action{Kind: Examine} // also before a release is approved: what was healthy may have slept since
+	}
 	if f.Healthy && f.HealthyFor >= f.Component.trialSettle() && reached {
 		return Action{Kind: Approve}
-	}
-	if f.HealthIn <= 0 {
-		return Action{Kind: Examine}
 	}
 	if !reached {
 		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonTrial, Left: SecondsOf(f.HealthIn),
@@ -329,11 +365,11 @@ func nextTrial(r Record, f Facts) Action {
 		Text: "on trial: health has not been proven yet"})
 }
 
-// observeWithin is Observe; with bounded, a hook that does not answer until the trial's deadline condemns the release.
-func (f *Facts) observeWithin(r Record, bounded bool) Action {
-	limit := f.Component.trialDeadline()
+// observeInTrial is Observe. In the boot of the trial, a hook that does not answer until its deadline condemns the release.
+func (f *Facts) observeInTrial(r Record) Action {
+	limit, bounded := f.Component.trialDeadline(), f.BootID == r.BootID
 	if bounded && f.TrialAge >= limit && f.Failures > 0 {
-		return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
+		return Action{Kind: Condemn, Problem: overdue(f, &r, limit)}
 	}
 	a := f.waitOr(Observe)
 	if bounded && a.Waiting != nil {
@@ -342,7 +378,7 @@ func (f *Facts) observeWithin(r Record, bounded bool) Action {
 	return a
 }
 
-func overdue(f *Facts, r Record, limit time.Duration) *Problem {
+func overdue(f *Facts, r *Record, limit time.Duration) *Problem {
 	why := "no health check came to an end"
 	if f.Failure != nil {
 		why = f.Failure.Text

@@ -106,7 +106,7 @@ func worldOfFacts(visit func(Facts)) {
 					f.TrialAge = defaultTrialDeadline
 				}
 				if is(6) {
-					f.Busy, f.Failures = "app", RejectFailuresMax
+					f.Busy, f.Failures, f.Awaited = "app", RejectFailuresMax, true
 				}
 				if is(7) {
 					f.HealthIn = 0
@@ -146,8 +146,8 @@ func broken(r Record, f Facts, a Action) string {
 		return "orders the booted slot to be written"
 	case a.Kind == Try && !r.Back && !(f.Fresh && f.Offer.Known && f.Offer.Problem == nil && f.Offer.id() == r.Release.ID()):
 		return "tries without a fresh refresh that names this release"
-	case a.Kind == Approve && !(f.Healthy && (f.Reached || r.Back && r.Offline) && booted == r.TargetSlot && f.BootID == r.BootID):
-		return "approves without health, reachability, or in another boot or slot"
+	case a.Kind == Approve && !(f.Healthy && f.HealthIn > 0 && (f.Reached || r.Back && r.Offline) && booted == r.TargetSlot && f.BootID == r.BootID):
+		return "approves without health, while a check is due, without reachability, or in another boot or slot"
 	case a.Kind == Confirm && !(booted == r.TargetSlot && f.BootID == r.BootID):
 		return "confirms a slot that is not booted, or in a boot that did not prove it"
 	case a.Kind == Finish && !(booted == r.TargetSlot && primary == r.TargetSlot && good):
@@ -166,13 +166,23 @@ func broken(r Record, f Facts, a Action) string {
 		return "goes on with an update instead of the rollback that was asked for"
 	case r.Back && (a.Kind == Install || a.Kind == Fetch || a.Kind == Withdraw && f.Failures < RollbackFailuresMax):
 		return "fetches or writes in a rollback, or ends it for what the repository offers"
-	case a.Kind == Condemn && !r.RollbackAsked && !(f.TrialAge >= defaultTrialDeadline && (r.Phase == Trial || f.Slots == nil && r.BootID != f.BootID && r.Phase == Switched) || r.LostBoots >= LostBootsMax-1 && r.Acted && r.Reboot):
+	case a.Kind == Condemn && !r.RollbackAsked && !(f.TrialAge >= defaultTrialDeadline && r.Phase == Trial || f.Slots != nil && r.LostBoots >= LostBootsMax-1 && r.Acted && r.Reboot):
 		return "condemns without a deadline passed or enough lost boots"
 	case a.Kind == TakeUp && (f.Offer.Problem != nil || f.FetchGate != nil):
 		return "takes up a release that is refused or gated"
+	case (a.Kind == Order || a.Kind == Install || a.Kind == Fetch) && f.Backoff > 0:
+		return "goes on in its back-off"
 	case (a.Kind == Fetch || a.Kind == Install || a.Kind == Try) && f.InstallGate != nil && r.Phase != Writing:
 		return "goes through a closed gate"
-	case a.Kind == Restart && !(r.Reboot && (f.BootID == r.BootID && r.Acted ||
+	case a.Kind == Restart && r.Phase == Switched && f.Slots == nil && !(f.BootID != r.BootID && f.TrialAge >= defaultTrialDeadline &&
+		f.Failures > 0 && r.BlindBoots < LostBootsMax && (r.Acted || f.InstallGate == nil)):
+		return "reboots blindly before the deadline, without having looked, too often, or unordered through a closed gate"
+	case a.Kind == Restart && r.Phase == Switched && f.Slots != nil && (f.InstallGate != nil ||
+		!r.Back && !(f.Fresh && f.Offer.Known && f.Offer.Problem == nil && f.Offer.id() == r.Release.ID())):
+		return "reboots into a trial through a closed gate, or without a fresh refresh that names this release"
+	case a.Kind == Restart && r.Phase == Trial && !(r.Back && !r.Offline && !f.Reached && f.TrialAge >= defaultTrialDeadline && r.Unreached+1 < HoldAfter):
+		return "leaves a trial by a reboot that is no rollback's, reached the repository, still has time, or was left so too often"
+	case a.Kind == Restart && r.Phase != Trial && !(r.Reboot && (f.BootID == r.BootID && r.Acted || f.Slots == nil && r.Phase == Switched ||
 		r.Phase == Rejecting && f.Failures >= RejectFailuresMax && r.LostBoots < LostBootsMax)):
 		return "reboots without having acted, or tried to, in this boot"
 	}

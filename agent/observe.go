@@ -16,7 +16,7 @@ func (e *engine) facts(c *live, r Record) Facts {
 		Fresh:   e.lastBegan >= 0 && e.failing(c) == nil && up-e.lastBegan <= FreshMax,
 		Failing: e.failing(c) != nil, Reached: c.reached, Local: e.last.local,
 		Backoff: max(0, c.notBefore-up), Failure: c.failure, Failures: c.failures,
-		Busy:     e.busy(c),
+		Busy: e.busy(c), Awaited: e.awaited(c),
 		TrialAge: up - c.trialFrom, Healthy: c.healthy, HealthyFor: up - c.healthyFrom, HealthIn: c.healthAt - up,
 	}
 	if r.RollbackAsked {
@@ -44,6 +44,19 @@ func (e *engine) busy(c *live) string {
 	return ""
 }
 
+// awaited reports whether another component waits for the busy one.
+func (e *engine) awaited(c *live) bool {
+	for _, other := range e.live {
+		if other != c && other.waiting.busy() {
+			return true
+		}
+	}
+	return false
+}
+
+// busy reports whether a component waits for another one.
+func (w *Waiting) busy() bool { return w != nil && w.Reason == ReasonBusy }
+
 // note lets what is known in this process follow the end of a task.
 func (e *engine) note(c *live, r Record, a Action, o outcome) {
 	up := e.p.System.Uptime()
@@ -53,10 +66,11 @@ func (e *engine) note(c *live, r Record, a Action, o outcome) {
 			c.slots = &o.slots
 		}
 	case Examine:
-		c.healthAt = up + c.component.healthEvery()
-		if o.problem == nil && !c.healthy {
+		// A check that took longer than a whole trial may was slept through.
+		if o.problem == nil && (!c.healthy || up-c.healthAt > c.component.healthEvery()+c.component.trialDeadline()) {
 			c.healthyFrom = up
 		}
+		c.healthAt = up + c.component.healthEvery()
 		c.healthy = o.problem == nil
 	case Restart:
 		if o.problem == nil {
@@ -93,7 +107,9 @@ func (e *engine) transition(c *live, from, to Record, a Action) {
 		attrs = append(attrs, "reason", a.Problem.Reason, "err", a.Problem.Text)
 	}
 	e.log.Info("step", attrs...)
-	c.notBefore, c.failures = 0, 0
+	if c.failures = 0; a.Kind != Restage {
+		c.notBefore = 0 // what failed and made room for another component is not tried again at once
+	}
 	switch {
 	case to.Phase == Trial, a.Kind == Settle:
 		c.trialFrom, c.healthAt, c.healthy, c.reached = up, up, false, false

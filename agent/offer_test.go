@@ -136,12 +136,12 @@ func TestRolloutOfARepositoryThatSignsNoTime(t *testing.T) {
 		e     engine
 		joins bool
 	}{
-		"no refresh yet":                  {engine{lastBegan: -1}, false},
-		"a refresh":                       {engine{}, true},
-		"a refresh, then one that failed": {engine{lastProblem: &Problem{Reason: ReasonExpired}}, false},
-		"a signed time, then one that failed": {engine{last: refreshed{signedAt: signed},
+		"no refresh yet":                  {engine{lastBegan: -1, last: &refreshed{}}, false},
+		"a refresh":                       {engine{last: &refreshed{}}, true},
+		"a refresh, then one that failed": {engine{last: &refreshed{}, lastProblem: &Problem{Reason: ReasonExpired}}, false},
+		"a signed time, then one that failed": {engine{last: &refreshed{signedAt: signed},
 			lastProblem: &Problem{Reason: ReasonExpired}}, true},
-		"an old signed time": {engine{last: refreshed{signedAt: signed.Add(-40 * time.Hour)}}, false},
+		"an old signed time": {engine{last: &refreshed{signedAt: signed.Add(-40 * time.Hour)}}, false},
 	} {
 		w := rolloutGate(r, "device-1", "release", testNow, c.e.signedAt(testNow))
 		if (w == nil) != c.joins {

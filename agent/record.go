@@ -84,18 +84,24 @@ type Record struct {
 	Local bool `json:"local,omitempty"`
 	// Attempts counts failed hook runs and trials since the release was taken up, for back-off only.
 	Attempts int `json:"attempts,omitempty"`
-	// LostBoots counts the trial boots in a row in which the agent never recorded its start; in rejecting, the reboots
+	// LostBoots counts the trial boots in a row of which the agent never recorded the start; in rejecting, the reboots
 	// that were ordered because the hook could not go back.
 	LostBoots int `json:"lost_boots,omitempty"`
+	// BlindBoots, in switched, counts the reboots that were ordered because the hook never said which slot was booted.
+	BlindBoots int `json:"blind_boots,omitempty"`
 	// Back: the release lies in TargetSlot already, and a rollback goes back to it; the repository need not name it.
 	Back bool `json:"back,omitempty"`
 	// Offline, in a rollback: the release that is left did not reach the repository right before, so the trial need not.
 	Offline bool `json:"offline,omitempty"`
+	// Unreached, in a rollback, counts the trials that did not reach the repository, although the release that is left had.
+	Unreached int `json:"unreached,omitempty"`
 	// Verdict, in rejecting, is why; nil brings the old release back without a verdict.
 	Verdict *Problem `json:"verdict,omitempty"`
 	// Unreachable, after a trial that was given up: the release to count it against if the
 	// old release can.
 	Unreachable string `json:"unreachable,omitempty"`
+	// UnreachableBoot is the boot in which that is found out: the one in which the old release was back.
+	UnreachableBoot string `json:"unreachable_boot,omitempty"`
 
 	// Confirmed is the last release that was confirmed, and the slot it is in; nil on a fresh device.
 	Confirmed     *Release `json:"confirmed,omitempty"`

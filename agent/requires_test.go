@@ -36,7 +36,7 @@ func TestCircleOfRequirements(t *testing.T) {
 			if component == "a" {
 				own = offered.Info().Requires
 			}
-			e.live = append(e.live, &live{name: component, offer: Offer{Known: true, Release: offered}})
+			e.live = append(e.live, &live{name: component, component: &Component{}, offer: Offer{Known: true, Release: offered}})
 		}
 		w := e.requiresGate("a", own)
 		switch {
@@ -44,6 +44,63 @@ func TestCircleOfRequirements(t *testing.T) {
 			t.Errorf("%s: %s: %s", name, w.Reason, w.Text)
 		case c.want != "" && (w == nil || w.Reason != ReasonRequiresCycle || !strings.Contains(w.Text, ": "+c.want+";")):
 			t.Errorf("%s: %+v, expected %q", name, w, c.want)
+		}
+	}
+}
+
+// TestARequirementIsMetByWhatRuns: not by what was confirmed once. The bootloader may have fallen back since; nobody may ever have
+// confirmed what runs; and what a component runs that the config does not name is not known.
+func TestARequirementIsMetByWhatRuns(t *testing.T) {
+	v2, v3 := indexed('2', 4, ""), indexed('3', 5, "")
+	fell := bothGood()
+	fell.Booted, fell.Primary = "A", "A"
+	onTrial := bothGood()
+	onTrial.Primary = "A"
+	for name, c := range map[string]struct {
+		record Record
+		slots  *Slots
+		offer  *Release
+		gone   bool
+		want   int64
+	}{
+		"what was confirmed runs":              {record: rollable(Idle), slots: bothGood(), want: 5},
+		"the hook has not said yet":            {record: rollable(Idle), want: 5},
+		"nor since the bootloader fell back":   {record: Record{Confirmed: v3, Previous: v2, Degraded: true}, want: 4},
+		"the bootloader fell back":             {record: Record{Confirmed: v3, ConfirmedSlot: "B", Previous: v2, PreviousSlot: "A"}, slots: fell, want: 4},
+		"to something that nobody remembers":   {record: Record{Confirmed: v3, ConfirmedSlot: "B"}, slots: fell, want: -1},
+		"while something is fetched":           {record: Record{Phase: Fetching, Confirmed: v3, ConfirmedSlot: "B"}, slots: fell, want: -1},
+		"nobody confirmed it, and it is known": {slots: bothGood(), offer: v3, want: 5},
+		"nobody confirmed it, and it is other": {slots: bothGood(), offer: v2, want: -1},
+		"it is on trial":                       {slots: onTrial, offer: v3, want: -1},
+		"the config does not name it":          {record: rollable(Idle), gone: true, want: -1},
+	} {
+		e := &engine{book: &ledger{state: State{Records: map[string]Record{"rootfs": c.record}}}}
+		x := &live{name: "rootfs", slots: c.slots, offer: Offer{Known: true, Release: c.offer}}
+		if !c.gone {
+			x.component = &Component{}
+		}
+		e.live = []*live{x}
+		if got := confirmedIndex(e.running()["rootfs"]); got != c.want {
+			t.Errorf("%s: index %d, expected %d", name, got, c.want)
+		}
+	}
+}
+
+// TestARollbackNeedsItsRequirements: what the release before requires must run, or it would only wait for it between two slots.
+func TestARollbackNeedsItsRequirements(t *testing.T) {
+	for index, want := range map[int]Reason{6: "", 5: ReasonRequires} {
+		r := rollable(Idle)
+		r.Previous = indexed('2', 5, `{"component":"app","rollback_index":6}`)
+		e := &engine{book: &ledger{state: State{Records: map[string]Record{"rootfs": r, "app": {Confirmed: indexed('7', index, "")}}}}}
+		e.p.System = &bareDevice{}
+		c := &live{name: "rootfs", component: &Component{}, slots: bothGood()}
+		e.live = []*live{c, {name: "app", component: &Component{}}}
+		var got Reason
+		if p := e.noRollback(c, r); p != nil {
+			got = p.Reason
+		}
+		if got != want {
+			t.Errorf("the application runs %d: reason %q, expected %q", index, got, want)
 		}
 	}
 }

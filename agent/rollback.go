@@ -36,6 +36,11 @@ func (e *engine) rollback(name string) error {
 func (e *engine) noRollback(c *live, r Record) *Problem {
 	floor := max(e.book.floors().Index[c.name].Version, e.cfg.Minimum.Index[c.name].Version)
 	p := noRollback(r, c.slots, floor, e.book.records())
+	if p == nil && r.Phase != Trial {
+		if w := e.requiresGate(c.name, r.Previous.Info().Requires); w != nil {
+			p = &Problem{Reason: w.Reason, Text: "no rollback: the release before " + w.Text}
+		}
+	}
 	if p != nil {
 		p.At, _, _ = e.effectiveTime()
 	}
@@ -104,10 +109,15 @@ func nextRollback(f Facts) Action {
 	case f.Busy != "":
 		return waitFor(busyWaiting(f.Busy))
 	case !f.Fresh && !f.Failing:
-		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonRefreshFirst,
-			Text: "finding out whether the repository can be reached, before the rollback"}}
+		return askFirst()
 	}
 	return Action{Kind: RollBack, Hook: f.Component.Hook, Reboot: f.Component.Reboot, Offline: !f.Fresh}
+}
+
+// askFirst asks the repository before a rollback's try.
+func askFirst() Action {
+	return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonRefreshFirst,
+		Text: "finding out whether the repository can be reached, before the rollback"}}
 }
 
 // byOperator ends a trial with the operator's verdict.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/ota-agent/ota-agent/verifier"
 )
@@ -84,7 +85,7 @@ func TestNoRollback(t *testing.T) {
 // installed again by itself, and each time it can be gone back to.
 func TestRollbackRemembersWhatItLeft(t *testing.T) {
 	r := rollable(Idle)
-	f := Facts{Component: &Component{Hook: "/hook"}, BootID: "boot-1", Slots: bothGood(), Fresh: true, Healthy: true, Now: testNow}
+	f := Facts{Component: &Component{Hook: "/hook"}, BootID: "boot-1", Slots: bothGood(), Fresh: true, Healthy: true, HealthIn: time.Second, Now: testNow}
 	for i, want := range []struct{ runs, left *Release }{{r.Previous, r.Confirmed}, {r.Confirmed, r.Previous}} {
 		r.RollbackAsked = true
 		f.Offer = Offer{Known: true, Release: want.left} // the repository goes on naming what is left
@@ -124,7 +125,7 @@ func TestRollbackThatCanNotBeTried(t *testing.T) {
 	if began.Phase != Switched || !began.Offline || began.TargetSlot != "A" {
 		t.Fatalf("%+v", began)
 	}
-	f := Facts{Component: &Component{}, BootID: "boot-1", Slots: bothGood()}
+	f := Facts{Component: &Component{}, BootID: "boot-1", Slots: bothGood(), Failing: true}
 	torn := Step(began, Next(began, f), &Problem{Reason: ReasonHashMismatch})
 	f.Failures = RollbackFailuresMax
 	failing := Step(began, Next(began, f), nil)
@@ -135,6 +136,37 @@ func TestRollbackThatCanNotBeTried(t *testing.T) {
 		r = Step(Step(r, Action{Kind: Reject, BootID: "boot-1"}, nil), Action{Kind: Settle}, nil)
 		if r.Phase != Idle || len(r.Rejected) != 0 || r.Previous != nil || r.Confirmed.ID() != releaseV3.ID() {
 			t.Errorf("ends as %+v", r)
+		}
+	}
+}
+
+// TestRollbackThatReachesNothing: each trial that does not reach the repository is left by a reboot, which calls no slot bad, and
+// before the next one it is found out anew whether what is left reaches it. Where that does each time, the third trial ends the rollback.
+func TestRollbackThatReachesNothing(t *testing.T) {
+	for name, left := range map[string]Facts{"an outage": {Failing: true}, "what is left reaches it": {Fresh: true}} {
+		r := rollable(Switched)
+		r.Release, r.TargetSlot, r.Back, r.Reboot, r.BootID = r.Previous, "A", true, true, "boot-1"
+		trials := 0
+		for trials <= HoldAfter && r.Phase != Rejecting && r.Phase != Confirming {
+			trials++
+			f := Facts{Component: &Component{}, BootID: "boot-1", Slots: bothGood(), Fresh: left.Fresh, Failing: left.Failing}
+			if a := Next(r, Facts{Component: f.Component, BootID: "boot-1", Slots: f.Slots}); a.Kind != Check {
+				t.Fatalf("%s: without having asked the repository: %s", name, a.Kind)
+			}
+			for a := Next(r, f); r.Phase == Switched && a.Kind != Restart; a = Next(r, f) {
+				r = Step(r, a, nil)
+			}
+			onTrial := bothGood()
+			onTrial.Booted = "A"
+			f = Facts{Component: &Component{}, BootID: "boot-2", Slots: onTrial, Healthy: true, HealthIn: time.Second, TrialAge: defaultTrialDeadline}
+			r = Step(r, Next(r, f), nil) // enter
+			if r = Step(r, Next(r, f), nil); r.Phase == Trial {
+				f.BootID, f.Slots = "boot-1", bothGood()
+				r = Step(r, Next(r, f), nil) // back in what is left
+			}
+		}
+		if ended := map[bool]Phase{true: Confirming, false: Rejecting}[left.Failing]; r.Phase != ended || (trials == 1) != left.Failing || trials > HoldAfter {
+			t.Errorf("%s: %s after %d trials", name, r.Phase, trials)
 		}
 	}
 }

@@ -46,13 +46,18 @@ func (r *Record) succeeded(a *Action) {
 	case Install:
 		r.enter(Switched, a)
 	case Restart:
-		if r.Phase == Rejecting && !r.Acted {
-			r.LostBoots++ // bounds how often a hook that fails everywhere reboots the machine
+		switch { // both bound how often a hook that fails everywhere reboots the machine
+		case r.Phase == Rejecting && !r.Acted:
+			r.LostBoots++
+		case r.Phase == Switched && r.BootID != a.BootID:
+			r.BlindBoots++
+		case r.Phase == Trial:
+			r.Unreached++
 		}
 	case Try, Reject:
 		r.Acted, r.BootID = true, a.BootID
 	case Source:
-		r.Local = a.Local
+		r.Local, r.Offline = a.Local, a.Offline
 	case Rearm:
 		r.enter(Switched, a)
 		r.Attempts++
@@ -97,10 +102,12 @@ func (r *Record) end(a *Action) {
 			r.Rejected = reject(r.Rejected, left.ID(), left.Info().Version, *rolledBack(a.Now))
 		}
 		r.confirm(done, slot)
-		r.Unreachable = ""
+		r.Unreachable, r.UnreachableBoot = "", ""
 		r.Rejected, r.Held = without(r.Rejected, done.ID()), withoutHold(r.Held, done.ID())
 	case Settle:
-		r.rest()
+		if r.rest(); r.Unreachable != "" {
+			r.UnreachableBoot = a.BootID
+		}
 		if back {
 			r.Previous, r.PreviousSlot = nil, "" // reject called the slot bad
 		}
@@ -109,9 +116,9 @@ func (r *Record) end(a *Action) {
 		}
 	case Count:
 		r.Held = hold(r.Held, r.Unreachable, a.Now)
-		r.Unreachable = ""
+		r.Unreachable, r.UnreachableBoot = "", ""
 	case Forgive:
-		r.Unreachable = ""
+		r.Unreachable, r.UnreachableBoot = "", ""
 	}
 }
 
@@ -159,12 +166,14 @@ func (x Reason) fromHook() bool {
 }
 
 // enter moves to a phase that belongs to a boot.
-func (r *Record) enter(p Phase, a *Action) { r.Phase, r.BootID, r.Acted = p, a.BootID, false }
+func (r *Record) enter(p Phase, a *Action) {
+	r.Phase, r.BootID, r.Acted, r.BlindBoots = p, a.BootID, false, 0
+}
 
 // rest is idle, with what is remembered.
 func (r *Record) rest() {
 	*r = Record{
-		Schema: RecordSchema, Component: r.Component, Phase: Idle, Unreachable: r.Unreachable,
+		Schema: RecordSchema, Component: r.Component, Phase: Idle, Unreachable: r.Unreachable, UnreachableBoot: r.UnreachableBoot,
 		Confirmed: r.Confirmed, ConfirmedSlot: r.ConfirmedSlot, Degraded: r.Degraded, Previous: r.Previous, PreviousSlot: r.PreviousSlot,
 		Rejected: r.Rejected, Held: r.Held, RollbackAsked: r.RollbackAsked, RetryAsked: r.RetryAsked,
 		Deferral: r.Deferral,

@@ -78,7 +78,7 @@ func TestTrialOfAReleaseFromAStick(t *testing.T) {
 		if noted {
 			r = Step(r, a, nil)
 		}
-		f = Facts{Component: &Component{}, BootID: "boot-2", Slots: slots, Local: true, Healthy: true, Offer: f.Offer}
+		f = Facts{Component: &Component{}, BootID: "boot-2", Slots: slots, Local: true, Healthy: true, HealthIn: time.Second, Offer: f.Offer}
 		r = Step(r, Action{Kind: Enter, BootID: "boot-2"}, nil)
 		if a := Next(r, f); (a.Kind == Approve) != found {
 			t.Errorf("found without a network: %v; the action in the trial is %s", found, a.Kind)
@@ -126,6 +126,39 @@ func TestAHoldEndsWhateverTheClockSaid(t *testing.T) {
 		}
 		if w := r.remembered(releaseV3.ID(), testNow.Add(c.later)); (w != nil) != c.held {
 			t.Errorf("%s: %+v, want held: %t", name, w, c.held)
+		}
+	}
+}
+
+// TestBlindReboots: where the hook never says which slot was booted, a try is ended by a reboot, which counts as little as one
+// that went by unseen; and a hook that fails in the old release must neither reject anything nor reboot the machine for ever.
+func TestBlindReboots(t *testing.T) {
+	slots := &Slots{Booted: "A", Primary: "A", Slots: map[string]Slot{"A": {Good: true}, "B": {}}}
+	for _, acted := range []bool{true, false} {
+		r := Record{Phase: Switched, Release: releaseV2, TargetSlot: "B", BootID: "boot-1", Acted: acted, Reboot: true}
+		f := Facts{Component: &Component{}, BootID: "boot-2", Failures: 1, Backoff: time.Second}
+		if a := Next(r, f); a.Kind != Wait {
+			t.Errorf("ordered: %v; before the deadline: %s", acted, a.Kind)
+		}
+		f.TrialAge, f.InstallGate = defaultTrialDeadline, &Waiting{Reason: ReasonInhibited}
+		if a := Next(r, f); (a.Kind == Restart) != acted {
+			t.Errorf("ordered: %v; through a closed gate: %s", acted, a.Kind)
+		}
+		f.InstallGate = nil
+		reboots := 0
+		for range 10 {
+			a := Next(r, f)
+			if a.Kind == Restart {
+				reboots++
+			}
+			r = Step(r, a, nil)
+		}
+		if reboots != LostBootsMax || r.Phase != Switched {
+			t.Errorf("ordered: %v; %d reboots, expected %d, and it is %s", acted, reboots, LostBootsMax, r.Phase)
+		}
+		f.Slots = slots
+		if r = Step(r, Next(r, f), nil); r.BlindBoots != 0 || (r.LostBoots == 1) != acted || r.Phase != Switched {
+			t.Errorf("ordered: %v; once the old release is seen: %+v", acted, r)
 		}
 	}
 }

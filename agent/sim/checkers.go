@@ -195,7 +195,7 @@ func (w *World) checkOrder(j agent.Job, phase agent.Phase) {
 	}
 }
 
-// checkTry: the repository was asked a short while ago, and what the release requires is confirmed.
+// checkTry: the repository was asked a short while ago, and what the release requires runs, for good.
 func (w *World) checkTry(j agent.Job) {
 	w.checkOrder(j, agent.Switched)
 	r := w.disk.state.Records[j.Component]
@@ -203,8 +203,9 @@ func (w *World) checkTry(j agent.Job) {
 		w.breach("%s is tried, and the repository was last asked %s ago", j.Component, ago)
 	}
 	for _, q := range j.Release.Info().Requires {
-		if w.disk.floors.Index[q.Component].Version < q.RollbackIndex {
-			w.breach("%s is tried before %s is at index %d", j.Component, q.Component, q.RollbackIndex)
+		b := w.boards[q.Component]
+		if runs := w.repo.index(b.slots[b.booted].image); runs < q.RollbackIndex || b.booted != b.primary {
+			w.breach("%s, which requires %s %d, is tried on %d", j.Component, q.Component, q.RollbackIndex, runs)
 		}
 	}
 }

@@ -65,9 +65,8 @@ var bugs = []bug{
 	{
 		name: "reject on metadata failure",
 		file: "machine.go",
-		old:  "			return Action{Kind: GiveUp}\n",
-		new: "			if %s {\n				return Action{Kind: Condemn, Problem: overdue(f, r, limit)}\n			}\n" +
-			"			return Action{Kind: GiveUp}\n",
+		old:  "		if !reached {\n",
+		new:  "		if !reached && %s {\n			return Action{Kind: Condemn, Problem: overdue(&f, &r, limit)}\n		}\n		if !reached {\n",
 	},
 	{
 		name: "index floor raised before status shows the confirm",
@@ -79,8 +78,8 @@ var bugs = []bug{
 	{
 		name: "try without asking the repository once more",
 		file: "machine.go",
-		old:  "	case !f.Fresh || !f.Offer.Known:\n",
-		new:  "	case !(%s) && (!f.Fresh || !f.Offer.Known):\n",
+		old:  "	case !r.Back && (!f.Fresh || !f.Offer.Known):\n",
+		new:  "	case !(%s) && !r.Back && (!f.Fresh || !f.Offer.Known):\n",
 	},
 	{
 		name: "an event committed after its change",

@@ -114,6 +114,14 @@ func rollsBackInOutage(t testing.TB) Scenario {
 		end:  unlessForgotten(rootfs, 2, keeps(1, agent.ReasonRejected))}
 }
 
+// rollsBackIntoOutage: an outage of some hours begins with the rollback's trial. It must not cost the slot that is gone back to: what
+// is left finds out that it reaches nothing either, and so nothing is asked of the release before.
+func rollsBackIntoOutage(t testing.TB) Scenario {
+	return Scenario{repo: equals(t, fine, fine), at: later(0), events: []event{rollback(rootfs, confirmed("B", 60))},
+		down: func(w *World) bool { return (w.boots == 3 || w.boots == 4) && w.uptime < 3*time.Hour },
+		end:  unlessForgotten(rootfs, 2, keeps(1, agent.ReasonRejected))}
+}
+
 // rollsBackWhileFetching: the next release is dropped for the rollback, and then installed: it is what is offered now.
 func rollsBackWhileFetching(t testing.TB) Scenario {
 	staged := func(w *World, r agent.Record) bool {

@@ -54,7 +54,7 @@ func keeps(version int, reason agent.Reason) func(*World, agent.Status) bool {
 }
 
 // stories are all of them; each is also hit at every step by every fault.
-var stories = slices.Concat(updates, times)
+var stories = slices.Concat(updates, trials, neighbours, times)
 
 // updates are the stories of updates that go well, and of those that don't.
 var updates = []story{
@@ -149,6 +149,7 @@ var updates = []story{
 	{"a rollback to something broken", rollsBackToBroken},
 	{"a rollback in a trial", rollsBackInTrial},
 	{"a rollback in an outage", rollsBackInOutage},
+	{"a rollback with an outage in its trial", rollsBackIntoOutage},
 	{"a rollback while the next release is fetched", rollsBackWhileFetching},
 	{"a rollback below the floor", rollsBackBelowTheFloor},
 	{"a rollback of an application", rollsBackAnApplication},
