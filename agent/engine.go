@@ -69,6 +69,11 @@ type live struct {
 	failure   *Problem
 	failures  int
 	notBefore time.Duration // uptime
+	done      ActionKind    // of the last attempt, which ended well
+
+	blind    *Problem      // why the hook's status could not be had
+	observed int           // times in a row with the same outcome
+	lookAt   time.Duration // uptime of the next one, where none is due before
 
 	trialFrom   time.Duration // uptime at which the trial, or the time after it, began
 	healthy     bool
@@ -194,6 +199,11 @@ func (e *engine) advanceOne(c *live) (*task, error) {
 			// A refresh that succeeded just now and was not enough needed no network: asking again at once would spin.
 			e.plan.want(e.lastProblem != nil || f.Local && f.Fresh)
 			return nil, nil
+		case a.Kind == c.done && a.shows():
+			if err := e.unseen(c, r, a); err != nil {
+				return nil, err
+			}
+			continue
 		case !a.Pure():
 			return e.begin(c, r, a), nil
 		}
@@ -214,6 +224,9 @@ func (e *engine) begin(c *live, r Record, a Action) *task {
 		return nil
 	}
 	*lane = true
+	if a.Kind != Observe {
+		c.done = ""
+	}
 	c.running = &task{of: c, action: a, run: e.work(c, r, a)}
 	return c.running
 }
@@ -261,7 +274,7 @@ func (e *engine) step(c *live, r Record, a Action, p *Problem) error {
 		e.log.Warn("rollback declined", "component", c.name, "reason", a.Problem.Reason, "err", a.Problem.Text)
 	}
 	if next.Phase != r.Phase || next.BootID != r.BootID || next.Acted != r.Acted {
-		e.transition(c, r, next, a)
+		e.transition(c, r, next, a, p)
 	}
 	if next.Phase != r.Phase && (next.Phase == Idle || next.Phase == Fetching) {
 		e.sweep()

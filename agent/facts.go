@@ -22,10 +22,15 @@ type Facts struct {
 	// Local: the last refresh that succeeded needed no network (a directory, a USB stick).
 	Local bool
 	// Backoff is what is left of the wait after a failure, and Failure is that failure. Failures counts how many there
-	// were in a row in this phase and process.
+	// were in a row in this phase and process. Those of the hook's status apart: that it answers between two attempts
+	// says nothing about the attempts.
 	Backoff  time.Duration
 	Failure  *Problem
 	Failures int
+	// Blind is why the hook's status could not be had when it was last asked, and LookIn is what is left of the wait before
+	// it is asked again; Blind is nil where it was had, or was not asked yet.
+	Blind  *Problem
+	LookIn time.Duration
 	// FetchGate and InstallGate are the first closed gates on the way to a download and to a switch; nil: open.
 	FetchGate, InstallGate *Waiting
 	// Busy names another component that is writing, trying or rebooting, or is empty.

@@ -42,7 +42,10 @@ func next(r Record, f Facts) Action {
 // waitOr returns Wait while a back-off runs, else the action of kind k. To look costs nothing: only an Observe that failed
 // waits, or a short drive would end before its trial began.
 func (f Facts) waitOr(k ActionKind) Action {
-	if f.Backoff > 0 && (k != Observe || f.Failures > 0) {
+	if k == Observe {
+		f.Backoff, f.Failure = f.LookIn, f.Blind
+	}
+	if f.Backoff > 0 && (k != Observe || f.Blind != nil) {
 		return waitFor(backoffWaiting(f))
 	}
 	return Action{Kind: k}
@@ -321,7 +324,7 @@ func nextTrial(r Record, f Facts) Action {
 // observeWithin is Observe; with bounded, a hook that does not answer until the trial's deadline condemns the release.
 func (f Facts) observeWithin(r Record, bounded bool) Action {
 	limit := f.Component.trialDeadline()
-	if bounded && f.TrialAge >= limit && f.Failures > 0 {
+	if bounded && f.TrialAge >= limit && f.Blind != nil {
 		return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
 	}
 	a := f.waitOr(Observe)
@@ -333,7 +336,9 @@ func (f Facts) observeWithin(r Record, bounded bool) Action {
 
 func overdue(f Facts, r Record, limit time.Duration) *Problem {
 	why := "no health check came to an end"
-	if f.Failure != nil {
+	if f.Blind != nil {
+		why = f.Blind.Text
+	} else if f.Failure != nil {
 		why = f.Failure.Text
 	}
 	return &Problem{Reason: ReasonUnhealthy, At: f.Now,

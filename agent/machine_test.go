@@ -106,7 +106,7 @@ func worldOfFacts(visit func(Facts)) {
 					f.TrialAge = defaultTrialDeadline
 				}
 				if is(6) {
-					f.Busy, f.Failures = "app", RejectFailuresMax
+					f.Busy, f.Failures, f.Blind = "app", RejectFailuresMax, &Problem{Reason: ReasonHookFailed}
 				}
 				if is(7) {
 					f.HealthIn = 0

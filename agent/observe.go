@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -15,7 +16,7 @@ func (e *engine) facts(c *live, r Record) Facts {
 		Component: c.component, BootID: e.p.System.BootID(), Now: now, Slots: c.slots, Offer: c.offer,
 		Fresh:   e.lastBegan >= 0 && e.lastProblem == nil && up-e.lastBegan <= FreshMax,
 		Failing: e.lastProblem != nil, Reached: c.reached, Local: e.last.local,
-		Backoff: max(0, c.notBefore-up), Failure: c.failure, Failures: c.failures,
+		Backoff: max(0, c.notBefore-up), Failure: c.failure, Failures: c.failures, Blind: c.blind, LookIn: max(0, c.lookAt-up),
 		Busy:     e.busy(c),
 		TrialAge: up - c.trialFrom, Healthy: c.healthy, HealthyFor: up - c.healthyFrom, HealthIn: c.healthAt - up,
 	}
@@ -49,9 +50,8 @@ func (e *engine) note(c *live, r Record, a Action, o outcome) {
 	up := e.p.System.Uptime()
 	switch a.Kind {
 	case Observe:
-		if o.problem == nil {
-			c.slots = &o.slots
-		}
+		e.looked(c, o)
+		return
 	case Examine:
 		c.healthAt = up + c.component.healthEvery()
 		if o.problem == nil && !c.healthy {
@@ -65,10 +65,12 @@ func (e *engine) note(c *live, r Record, a Action, o outcome) {
 		}
 	case Fetch:
 	default:
-		c.slots = nil // the hook may have changed them, also when it failed
+		c.slots, c.observed = nil, 0 // the hook may have changed them, also when it failed
 	}
 	if o.problem == nil {
-		c.failure, c.failures = nil, 0
+		if c.done = a.Kind; !a.shows() {
+			c.failure, c.failures = nil, 0
+		}
 		return
 	}
 	c.failure = o.problem
@@ -81,8 +83,38 @@ func (e *engine) note(c *live, r Record, a Action, o outcome) {
 	}
 }
 
-// transition follows a committed change of phase.
-func (e *engine) transition(c *live, from, to Record, a Action) {
+// looked is note for the hook's status.
+func (e *engine) looked(c *live, o outcome) {
+	reason := ReasonSlot
+	if o.problem == nil {
+		c.slots = &o.slots
+	} else {
+		reason = o.problem.Reason
+		e.log.Warn("failed", "component", c.name, "action", Observe, "reason", reason, "attempt", c.observed+1, "err", o.problem.Text)
+	}
+	if (o.problem == nil) != (c.blind == nil) {
+		c.observed = 0
+	}
+	c.blind = o.problem
+	c.observed++
+	c.lookAt = e.p.System.Uptime() + Backoff(reason, c.observed, e.cfg.BackoffMin, e.cfg.BackoffMax, e.p.Random())
+}
+
+// unseen notes that a verb ended well, and what is seen since orders it again: it has failed.
+func (e *engine) unseen(c *live, r Record, a Action) error {
+	p := &Problem{Reason: ReasonSlot, Text: fmt.Sprintf("%s of slot %s ended well, and the hook's status does not show it", a.Kind, r.TargetSlot)}
+	if a.Kind == Restart {
+		p = &Problem{Reason: ReasonInternal, Text: "a reboot was ordered, and the machine is still up"}
+	}
+	p.At, _, _ = e.effectiveTime()
+	c.done = ""
+	e.note(c, r, a, outcome{problem: p})
+	return e.step(c, r, a, p)
+}
+
+// transition follows a committed change of phase. Where a failure led back to what comes before the attempt, its back-off
+// goes on: the attempt will be the same again.
+func (e *engine) transition(c *live, from, to Record, a Action, p *Problem) {
 	up := e.p.System.Uptime()
 	rel := to.Release
 	if rel == nil {
@@ -93,7 +125,10 @@ func (e *engine) transition(c *live, from, to Record, a Action) {
 		attrs = append(attrs, "reason", a.Problem.Reason, "err", a.Problem.Text)
 	}
 	e.log.Info("step", attrs...)
-	c.notBefore, c.failures = 0, 0
+	if p == nil || to.Phase != Fetching && to.Phase != Writing {
+		c.notBefore, c.failures = 0, 0
+	}
+	c.blind, c.observed, c.lookAt = nil, 0, 0
 	switch {
 	case to.Phase == Trial, a.Kind == Settle:
 		c.trialFrom, c.healthAt, c.healthy, c.reached = up, up, false, false
@@ -231,8 +266,10 @@ func (e *engine) deadline() time.Duration {
 		if c.running != nil {
 			continue
 		}
-		if c.notBefore > up {
-			wait = min(wait, c.notBefore-up)
+		for _, at := range [...]time.Duration{c.notBefore, c.lookAt} {
+			if at > up {
+				wait = min(wait, at-up)
+			}
 		}
 		if c.waiting != nil && c.waiting.Left > 0 {
 			wait = min(wait, time.Duration(c.waiting.Left)*time.Second)

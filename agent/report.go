@@ -77,6 +77,9 @@ func (e *engine) componentStatus(c *live) ComponentStatus {
 		Name: c.name, Phase: r.Phase, Slot: r.TargetSlot, Waiting: c.waiting, Gates: gateStatuses(c.gates),
 		Attempts: r.Attempts, Problem: c.failure, Rejected: r.Rejected, Last: c.last,
 	}
+	if c.blind != nil {
+		s.Problem = c.blind
+	}
 	if g := c.progress.Load(); g != nil {
 		s.Progress = g.progress(e.p.System.Uptime())
 	}

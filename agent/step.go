@@ -132,6 +132,7 @@ func (r *Record) failed(a *Action, p *Problem) {
 		r.Rejected = reject(r.Rejected, refused.ID(), refused.Info().Version, *p)
 	case a.Kind == Install && p.Reason.imageIsBad():
 		r.Phase, r.TargetSlot = Fetching, ""
+		r.Attempts++
 	case a.Kind == Try && p.Reason.imageIsBad():
 		r.Phase, r.BootID = Writing, ""
 		r.Attempts++

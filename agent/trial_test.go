@@ -26,11 +26,11 @@ func TestBootsAreLostInARow(t *testing.T) {
 // TestLookIsNotDelayed: the back-off of earlier attempts must not outlast a short drive before its trial even began.
 func TestLookIsNotDelayed(t *testing.T) {
 	r := Record{Phase: Switched, Release: releaseV2, TargetSlot: "B", BootID: "boot-1", Acted: true, Reboot: true, Attempts: 9}
-	f := Facts{Component: &Component{}, BootID: "boot-2", Backoff: time.Hour}
+	f := Facts{Component: &Component{}, BootID: "boot-2", Backoff: time.Hour, LookIn: time.Hour}
 	if a := Next(r, f); a.Kind != Observe {
 		t.Errorf("after the boot the action is %s, expected a look at the slots", a.Kind)
 	}
-	f.Failures = 1
+	f.Blind = &Problem{Reason: ReasonHookFailed}
 	if a := Next(r, f); a.Kind != Wait {
 		t.Errorf("after a look that failed the action is %s, expected a wait", a.Kind)
 	}

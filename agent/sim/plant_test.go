@@ -83,6 +83,12 @@ var bugs = []bug{
 		new:  "	case !(%s) && (!f.Fresh || !f.Offer.Known):\n",
 	},
 	{
+		name: "a back-off that ends when the status is had",
+		file: "observe.go",
+		old:  "	c.blind = o.problem\n",
+		new:  "	c.blind = o.problem\n	if %s && o.problem == nil {\n		c.failure, c.failures = nil, 0\n	}\n",
+	},
+	{
 		name: "an event committed after its change",
 		file: "ledger.go",
 		old:  "	events := l.outbox.into(&c)\n",

@@ -152,6 +152,7 @@ var updates = []story{
 	{"a rollback while the next release is fetched", rollsBackWhileFetching},
 	{"a rollback below the floor", rollsBackBelowTheFloor},
 	{"a rollback of an application", rollsBackAnApplication},
+	{"a rollback whose try fails", rollsBackInVain},
 	{"a trial with a root that nobody published", shipsUnpublishedRoot},
 	{"a trial with a newer root", shipsNewerRoot},
 }
