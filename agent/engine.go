@@ -141,9 +141,7 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 	for _, c := range e.live {
 		r := book.record(c.name)
 		c.trialFrom, c.healthAt, c.deferral = up, up, r.Deferral
-		if r.Attempts > 0 && (r.Phase == Writing || r.Phase == Switched) {
-			c.notBefore = up + Backoff(ReasonBackoff, r.Attempts, e.cfg.BackoffMin, e.cfg.BackoffMax, p.Random())
-		}
+		c.notBefore = e.resumed(r)
 		if r.Phase != Idle {
 			// A release in the trial or beyond asks by itself, once it is known what booted.
 			e.plan.now = e.plan.now || r.Phase == Fetching || r.Phase == Staged || r.Phase == Writing

@@ -55,9 +55,10 @@ const (
 	// LostBootsMax trial boots in which the agent never recorded its start reject a release: one can be a power
 	// cut, three in a row are not.
 	LostBootsMax = 3
-	// RejectFailuresMax failures of reject in the boot of the trial are enough to leave it by a reboot.
+	// RejectFailuresMax failures of reject in a row are enough to see whether the device is back all the same, and else to
+	// leave the trial by a reboot.
 	RejectFailuresMax = 3
-	// RollbackFailuresMax failures of try in a row end a rollback: unlike a release, nobody withdraws it.
+	// RollbackFailuresMax failures of try, or of confirm, in a row end a rollback: unlike a release, nobody withdraws it.
 	RollbackFailuresMax = 5
 	// HoldAfter trials that could not reach a repository which the old release reached hold a release back for
 	// HoldFor.

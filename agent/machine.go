@@ -114,6 +114,10 @@ func nextOffered(r Record, f Facts, offered Release) Action {
 	if f.FetchGate != nil {
 		return waitFor(f.FetchGate)
 	}
+	if r.Setback.ID == offered.ID() && f.Backoff > 0 {
+		return waitFor(&Waiting{Reason: ReasonBackoff, Left: SecondsOf(f.Backoff),
+			Text: fmt.Sprintf("waiting before this release is taken up again: it came back without a verdict %d times in a row", r.Setback.Count)})
+	}
 	return Action{Kind: TakeUp, Release: &offered, Hook: f.Component.Hook, Reboot: f.Component.Reboot}
 }
 
@@ -356,13 +360,22 @@ func nextConfirming(r Record, f Facts) Action {
 		return Action{Kind: Finish}
 	case f.BootID != r.BootID:
 		return Action{Kind: Enter}
+	case f.Failures > 0 && !r.Back && f.Offer.left(r), r.Back && f.Failures >= RollbackFailuresMax:
+		return Action{Kind: Withdraw} // what can't be confirmed must not keep out what is offered in its place
 	}
 	return f.waitOr(Confirm)
 }
 
 func nextRejecting(r Record, f Facts) Action {
-	if !r.Acted && r.Reboot && f.Failures >= RejectFailuresMax && r.LostBoots < LostBootsMax {
-		return f.waitOr(Restart) // the hook fails in the release that it goes back from: the try ends by itself in some boots
+	if !r.Acted && f.Failures >= RejectFailuresMax {
+		switch {
+		case f.Slots == nil && f.LookIn <= 0:
+			return Action{Kind: Observe}
+		case f.isBack(r):
+			return Action{Kind: Settle}
+		case r.Reboot && r.LostBoots < LostBootsMax:
+			return f.waitOr(Restart) // the hook fails in the release that it goes back from: the try ends by itself in some boots
+		}
 	}
 	if !r.Acted {
 		return f.waitOr(Reject) // also where the status can't be had: going back needs no leave
@@ -373,8 +386,14 @@ func nextRejecting(r Record, f Facts) Action {
 	if f.Slots.Booted != r.TargetSlot {
 		return Action{Kind: Settle}
 	}
-	if r.Reboot && f.BootID == r.BootID {
+	if r.Reboot && f.BootID == r.BootID && r.LostBoots < LostBootsMax {
 		return f.waitOr(Restart)
 	}
-	return f.waitOr(Reject) // it was done and yet the slot is booted: do it again
+	return f.waitOr(Reject) // it was done and yet the slot is booted, or booted again and again: do it again, and report it
+}
+
+// isBack reports whether the device has gone back although no reject succeeded: another slot runs and is primary, and a boot
+// has shown that no try is pending.
+func (f Facts) isBack(r Record) bool {
+	return f.Slots != nil && f.Slots.Booted != r.TargetSlot && f.Slots.Primary != r.TargetSlot && (!r.Reboot || f.BootID != r.BootID)
 }

@@ -168,6 +168,8 @@ func broken(r Record, f Facts, a Action) string {
 		return "fetches or writes in a rollback, or ends it for what the repository offers"
 	case a.Kind == Condemn && !r.RollbackAsked && !(f.TrialAge >= defaultTrialDeadline && (r.Phase == Trial || f.Slots == nil && r.BootID != f.BootID && r.Phase == Switched) || r.LostBoots >= LostBootsMax-1 && r.Acted && r.Reboot):
 		return "condemns without a deadline passed or enough lost boots"
+	case a.Kind == Settle && (booted == "" || booted == r.TargetSlot || !r.Acted && (primary == r.TargetSlot || r.Reboot && f.BootID == r.BootID)):
+		return "settles before it is known that the device is back for good"
 	case a.Kind == TakeUp && (f.Offer.Problem != nil || f.FetchGate != nil):
 		return "takes up a release that is refused or gated"
 	case (a.Kind == Fetch || a.Kind == Install || a.Kind == Try) && f.InstallGate != nil && r.Phase != Writing:

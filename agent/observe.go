@@ -65,7 +65,7 @@ func (e *engine) note(c *live, r Record, a Action, o outcome) {
 		}
 	case Fetch:
 	default:
-		c.slots, c.observed = nil, 0 // the hook may have changed them, also when it failed
+		c.slots, c.observed, c.lookAt = nil, 0, 0 // the hook may have changed them, also when it failed
 	}
 	if o.problem == nil {
 		if c.done = a.Kind; !a.shows() {
@@ -78,9 +78,30 @@ func (e *engine) note(c *live, r Record, a Action, o outcome) {
 	e.log.Warn("failed", "component", c.name, "action", a.Kind, "reason", o.problem.Reason,
 		"release", describe(r.Release), "attempt", c.failures, "err", o.problem.Text)
 	if a.Kind != Examine {
-		wait := Backoff(o.problem.Reason, max(c.failures, r.Attempts+1), e.cfg.BackoffMin, e.cfg.BackoffMax, e.p.Random())
+		wait := e.backoff(o.problem.Reason, max(c.failures, r.Attempts+1))
 		c.notBefore = up + max(wait, min(o.problem.RetryAfter, e.cfg.BackoffMax))
 	}
+}
+
+// backoff is the wait after the n-th failure.
+func (e *engine) backoff(reason Reason, n int) time.Duration {
+	return Backoff(reason, n, e.cfg.BackoffMin, e.cfg.BackoffMax, e.p.Random())
+}
+
+// resumed is the uptime at which the back-off ends that a process finds in a record. Right after a boot it is a short one: a drive
+// may be short, too, and the next one would begin the wait anew.
+func (e *engine) resumed(r Record) time.Duration {
+	up, wait := e.p.System.Uptime(), time.Duration(0)
+	switch {
+	case r.Phase == Idle && r.Setback.Count > 0:
+		wait = e.backoff(ReasonTrialNoRepo, r.Setback.Count)
+	case r.Attempts > 0 && (r.Phase == Fetching || r.Phase == Writing || r.Phase == Switched):
+		wait = e.backoff(ReasonBackoff, r.Attempts)
+	}
+	if up < retrySoonMax {
+		wait = min(wait, max(retrySoonMax, e.cfg.BackoffMin))
+	}
+	return up + wait
 }
 
 // looked is note for the hook's status.
@@ -97,13 +118,16 @@ func (e *engine) looked(c *live, o outcome) {
 	}
 	c.blind = o.problem
 	c.observed++
-	c.lookAt = e.p.System.Uptime() + Backoff(reason, c.observed, e.cfg.BackoffMin, e.cfg.BackoffMax, e.p.Random())
+	c.lookAt = e.p.System.Uptime() + e.backoff(reason, c.observed)
 }
 
 // unseen notes that a verb ended well, and what is seen since orders it again: it has failed.
 func (e *engine) unseen(c *live, r Record, a Action) error {
 	p := &Problem{Reason: ReasonSlot, Text: fmt.Sprintf("%s of slot %s ended well, and the hook's status does not show it", a.Kind, r.TargetSlot)}
-	if a.Kind == Restart {
+	switch {
+	case a.Kind == Reject && r.Reboot:
+		p.Text = fmt.Sprintf("slot %s was rejected and is booted again and again: the other slot does not boot", r.TargetSlot)
+	case a.Kind == Restart:
 		p = &Problem{Reason: ReasonInternal, Text: "a reboot was ordered, and the machine is still up"}
 	}
 	p.At, _, _ = e.effectiveTime()
@@ -133,8 +157,13 @@ func (e *engine) transition(c *live, from, to Record, a Action, p *Problem) {
 	case to.Phase == Trial, a.Kind == Settle:
 		c.trialFrom, c.healthAt, c.healthy, c.reached = up, up, false, false
 		e.plan.now = e.plan.now || to.Phase == Trial || to.Unreachable != ""
+	case a.Kind == Rearm && to.Attempts == from.Attempts:
+		c.notBefore = e.resumed(to)
 	case a.Kind == Rearm, a.Kind == CountLost:
-		c.notBefore = up + Backoff(ReasonBackoff, to.Attempts, e.cfg.BackoffMin, e.cfg.BackoffMax, e.p.Random())
+		c.notBefore = up + e.backoff(ReasonBackoff, to.Attempts)
+	}
+	if a.Kind == Settle && to.Setback != from.Setback {
+		c.notBefore = up + e.backoff(ReasonTrialNoRepo, to.Setback.Count)
 	}
 	if to.Phase == Idle {
 		c.failure = nil

@@ -78,7 +78,7 @@ type Record struct {
 	// Attempts counts failed hook runs and trials since the release was taken up, for back-off only.
 	Attempts int `json:"attempts,omitempty"`
 	// LostBoots counts the trial boots in a row in which the agent never recorded its start; in rejecting, the reboots
-	// that were ordered because the hook could not go back.
+	// that were ordered because the hook could not go back and, once it could, the boots that led into the slot again.
 	LostBoots int `json:"lost_boots,omitempty"`
 	// Back: the release lies in TargetSlot already, and a rollback goes back to it; the repository need not name it.
 	Back bool `json:"back,omitempty"`
@@ -89,6 +89,9 @@ type Record struct {
 	// Unreachable, after a trial that was given up: the release to count it against if the
 	// old release can.
 	Unreachable string `json:"unreachable,omitempty"`
+
+	// Setback is the release that came back last, without a verdict: while it is on offer it is taken up again ever more seldom.
+	Setback Setback `json:"setback,omitzero"`
 
 	// Confirmed is the last release that was confirmed, and the slot it is in; nil on a fresh device.
 	Confirmed     *Release `json:"confirmed,omitempty"`
@@ -126,6 +129,12 @@ type Hold struct {
 	ID    string    `json:"id"`
 	Count int       `json:"count"`
 	Until time.Time `json:"until,omitzero"` // effective time; zero while Count is below its limit
+}
+
+// A Setback counts how often in a row a release came back without a verdict.
+type Setback struct {
+	ID    string `json:"id"`
+	Count int    `json:"count"`
 }
 
 // TimeFloor is the durable part of the effective time: never a clock reading.

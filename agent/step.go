@@ -49,13 +49,23 @@ func (r *Record) succeeded(a *Action) {
 		if r.Phase == Rejecting && !r.Acted {
 			r.LostBoots++ // bounds how often a hook that fails everywhere reboots the machine
 		}
-	case Try, Reject:
+	case Try:
+		r.Acted, r.BootID = true, a.BootID
+	case Reject:
+		switch {
+		case !r.Acted:
+			r.LostBoots = 0
+		case r.BootID != a.BootID && r.LostBoots < LostBootsMax:
+			r.LostBoots++
+		}
 		r.Acted, r.BootID = true, a.BootID
 	case Source:
 		r.Local = a.Local
 	case Rearm:
+		if r.Phase != Switched || r.Acted { // a boot that went by without a try is no attempt
+			r.Attempts++
+		}
 		r.enter(Switched, a)
-		r.Attempts++
 	case CountLost:
 		r.enter(Switched, a)
 		r.LostBoots++
@@ -97,12 +107,14 @@ func (r *Record) end(a *Action) {
 			r.Rejected = reject(r.Rejected, left.ID(), left.Info().Version, *rolledBack(a.Now))
 		}
 		r.confirm(done, slot)
-		r.Unreachable = ""
+		r.Unreachable, r.Setback = "", Setback{}
 		r.Rejected, r.Held = without(r.Rejected, done.ID()), withoutHold(r.Held, done.ID())
 	case Settle:
 		r.rest()
 		if back {
 			r.Previous, r.PreviousSlot = nil, "" // reject called the slot bad
+		} else if verdict == nil {
+			r.setBack(done.ID())
 		}
 		if verdict != nil {
 			r.Rejected = reject(r.Rejected, done.ID(), done.Info().Version, *verdict)
@@ -113,6 +125,14 @@ func (r *Record) end(a *Action) {
 	case Forgive:
 		r.Unreachable = ""
 	}
+}
+
+// setBack counts a release that came back without a verdict.
+func (r *Record) setBack(id string) {
+	if r.Setback.ID != id {
+		r.Setback = Setback{ID: id}
+	}
+	r.Setback.Count++
 }
 
 // failed handles an action that failed. Only a bad health verdict, and a hook that refuses the release, count
@@ -165,7 +185,7 @@ func (r *Record) enter(p Phase, a *Action) { r.Phase, r.BootID, r.Acted = p, a.B
 // rest is idle, with what is remembered.
 func (r *Record) rest() {
 	*r = Record{
-		Schema: RecordSchema, Component: r.Component, Phase: Idle, Unreachable: r.Unreachable,
+		Schema: RecordSchema, Component: r.Component, Phase: Idle, Unreachable: r.Unreachable, Setback: r.Setback,
 		Confirmed: r.Confirmed, ConfirmedSlot: r.ConfirmedSlot, Degraded: r.Degraded, Previous: r.Previous, PreviousSlot: r.PreviousSlot,
 		Rejected: r.Rejected, Held: r.Held, RollbackAsked: r.RollbackAsked, RetryAsked: r.RetryAsked,
 		Deferral: r.Deferral,

@@ -36,11 +36,12 @@ func TestLookIsNotDelayed(t *testing.T) {
 	}
 }
 
-// TestFailingRejectRebootsSeldom: a hook that can't go back is left by a reboot, but one that fails in the old release,
-// too, must not have the machine reboot for ever.
+// TestFailingRejectRebootsSeldom: a hook that can't go back is left by a reboot, but one that fails wherever it is
+// booted must not have the machine reboot for ever.
 func TestFailingRejectRebootsSeldom(t *testing.T) {
 	r := Record{Phase: Rejecting, Release: releaseV2, TargetSlot: "B", BootID: "boot-1", Reboot: true}
-	f := Facts{Component: &Component{}, BootID: "boot-1", Failures: RejectFailuresMax}
+	f := Facts{Component: &Component{}, BootID: "boot-1", Failures: RejectFailuresMax,
+		Slots: &Slots{Booted: "B", Primary: "A", Slots: map[string]Slot{"A": {Good: true}, "B": {}}}}
 	reboots := 0
 	for range 10 * LostBootsMax {
 		a := Next(r, f)

@@ -126,32 +126,38 @@ func TestSuccessWithoutEffect(t *testing.T) {
 	}
 }
 
-// rollsBackInVain: the try of a rollback fails each time. After RollbackFailuresMax in a row the rollback ends.
-func rollsBackInVain(t testing.TB) Scenario {
+// rollsBackInVain: the try of a rollback, or its confirm, fails each time. After RollbackFailuresMax in a row the rollback ends.
+func rollsBackInVain(verb agent.Verb) func(testing.TB) Scenario {
+	return func(t testing.TB) Scenario { return rollsBackWithout(t, verb) }
+}
+
+func rollsBackWithout(t testing.TB, verb agent.Verb) Scenario {
 	s := rollsBack(t)
 	s.end = unlessForgotten(rootfs, 2, func(w *World, s agent.Status) bool {
 		return w.happened == 1 && rests(w, s, rootfs, 2) && w.disk.state.Records[rootfs].Previous == nil
 	})
 	s.equip = func(w *World, p *agent.Ports) {
 		h := &oddHook{fails: func(v agent.Verb, _ agent.Job) (error, bool) {
-			return &agent.Problem{Reason: agent.ReasonHookFailed, Text: "it fails"}, v == agent.VerbTry && w.disk.state.Records[rootfs].Back
+			return &agent.Problem{Reason: agent.ReasonHookFailed, Text: "it fails"}, v == verb && w.disk.state.Records[rootfs].Back
 		}}
 		h.behind(w, p)
 	}
 	return s
 }
 
-// TestARollbackInVainEnds counts how often the try was made.
+// TestARollbackInVainEnds counts how often it was tried.
 func TestARollbackInVainEnds(t *testing.T) {
 	t.Parallel()
-	w := tell(t, "a rollback whose try fails")
-	tries := 0
-	for _, e := range w.disk.state.Events {
-		if e.Kind == agent.EventFailed {
-			tries++
+	for _, verb := range []string{"try", "confirm"} {
+		w := tell(t, "a rollback whose "+verb+" fails")
+		n := 0
+		for _, e := range w.disk.state.Events {
+			if e.Kind == agent.EventFailed {
+				n++
+			}
 		}
-	}
-	if tries != agent.RollbackFailuresMax {
-		t.Errorf("try failed %d times, expected %d\n%s", tries, agent.RollbackFailuresMax, w.tail())
+		if n != agent.RollbackFailuresMax {
+			t.Errorf("%s failed %d times, expected %d\n%s", verb, n, agent.RollbackFailuresMax, w.tail())
+		}
 	}
 }

@@ -39,8 +39,8 @@ var bugs = []bug{
 	{
 		name: "confirm without checking the boot ID",
 		file: "machine.go",
-		old:  "	case f.BootID != r.BootID:\n		return Action{Kind: Enter}\n	}\n	return f.waitOr(Confirm)\n",
-		new:  "	case f.BootID != r.BootID && !(%s):\n		return Action{Kind: Enter}\n	}\n	return f.waitOr(Confirm)\n",
+		old:  "	case f.BootID != r.BootID:\n		return Action{Kind: Enter}\n	case f.Failures > 0",
+		new:  "	case f.BootID != r.BootID && !(%s):\n		return Action{Kind: Enter}\n	case f.Failures > 0",
 	},
 	{
 		name: "attempts counted on network errors",

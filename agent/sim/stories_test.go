@@ -152,7 +152,10 @@ var updates = []story{
 	{"a rollback while the next release is fetched", rollsBackWhileFetching},
 	{"a rollback below the floor", rollsBackBelowTheFloor},
 	{"a rollback of an application", rollsBackAnApplication},
-	{"a rollback whose try fails", rollsBackInVain},
+	{"a rollback whose try fails", rollsBackInVain(agent.VerbTry)},
+	{"a rollback whose confirm fails", rollsBackInVain(agent.VerbConfirm)},
+	{"a release that can not be confirmed", canNotBeConfirmed},
+	{"a reject that fails for ever", rejectsInVain},
 	{"a trial with a root that nobody published", shipsUnpublishedRoot},
 	{"a trial with a newer root", shipsNewerRoot},
 }
