@@ -91,6 +91,8 @@ type Action struct {
 	// Slot is the slot that Order names, and the one Adopt, Prove or Relent found booted.
 	Slot   string
 	BootID string
+	// Uptime is that of boot BootID, for what begins a trial.
+	Uptime time.Duration
 	// Local, of Source and Prove: the last refresh needed no network.
 	Local bool
 	// Offline is RollBack's: the release that is left does not reach the repository.

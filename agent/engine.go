@@ -142,6 +142,9 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 		r := book.record(c.name)
 		c.trialFrom, c.healthAt, c.deferral = up, up, r.Deferral
 		c.notBefore = e.resumed(r)
+		if r.Phase == Trial && r.TrialFrom > 0 && r.BootID == p.System.BootID() {
+			c.trialFrom = min(up, r.TrialFrom) // the trial's deadline does not begin anew with each process
+		}
 		if r.Phase != Idle {
 			// A release in the trial or beyond asks by itself, once it is known what booted.
 			e.plan.now = e.plan.now || r.Phase == Fetching || r.Phase == Staged || r.Phase == Writing

@@ -35,6 +35,8 @@ type Facts struct {
 	FetchGate, InstallGate *Waiting
 	// Busy names another component that is writing, trying or rebooting, or is empty.
 	Busy string
+	// Uptime is that of this boot.
+	Uptime time.Duration
 	// TrialAge is the uptime since the trial began in this boot.
 	TrialAge time.Duration
 	// Healthy and HealthyFor tell of the health checks of this trial: the last one passed, and for how long they

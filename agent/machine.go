@@ -10,7 +10,7 @@ import (
 // action runs, and after a crash the same record orders the same action again.
 func Next(r Record, f Facts) Action {
 	a := next(r, f)
-	a.BootID, a.Now = f.BootID, f.Now
+	a.BootID, a.Uptime, a.Now = f.BootID, f.Uptime, f.Now
 	return a
 }
 
@@ -307,7 +307,7 @@ func nextTrial(r Record, f Facts) Action {
 		if !f.Healthy {
 			return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
 		}
-		if !reached {
+		if !reached && (f.Failing || f.Fresh) { // a process that started after the deadline asks once before
 			return Action{Kind: GiveUp}
 		}
 	}

@@ -13,7 +13,7 @@ func (e *engine) facts(c *live, r Record) Facts {
 	now, _, _ := e.effectiveTime()
 	up := e.p.System.Uptime()
 	f := Facts{
-		Component: c.component, BootID: e.p.System.BootID(), Now: now, Slots: c.slots, Offer: c.offer,
+		Component: c.component, BootID: e.p.System.BootID(), Uptime: up, Now: now, Slots: c.slots, Offer: c.offer,
 		Fresh:   e.lastBegan >= 0 && e.lastProblem == nil && up-e.lastBegan <= FreshMax,
 		Failing: e.lastProblem != nil, Reached: c.reached, Local: e.last.local,
 		Backoff: max(0, c.notBefore-up), Failure: c.failure, Failures: c.failures, Blind: c.blind, LookIn: max(0, c.lookAt-up),

@@ -71,6 +71,8 @@ type Record struct {
 	TargetSlot string `json:"target_slot,omitempty"`
 	// BootID is the boot in which the phase was entered; from switched on.
 	BootID string `json:"boot_id,omitempty"`
+	// TrialFrom is the uptime at which the trial began, in boot BootID; 0: an older agent noted none.
+	TrialFrom time.Duration `json:"trial_from,omitempty"`
 	// Acted: the hook's verb of this phase has succeeded in boot BootID: try in switched, reject in rejecting.
 	Acted bool `json:"acted,omitempty"`
 	// Local: the refresh before try needed no network, so the trial need not reach it either.

@@ -180,7 +180,12 @@ func (x Reason) fromHook() bool {
 }
 
 // enter moves to a phase that belongs to a boot.
-func (r *Record) enter(p Phase, a *Action) { r.Phase, r.BootID, r.Acted = p, a.BootID, false }
+func (r *Record) enter(p Phase, a *Action) {
+	r.Phase, r.BootID, r.Acted, r.TrialFrom = p, a.BootID, false, 0
+	if p == Trial {
+		r.TrialFrom = max(1, a.Uptime)
+	}
+}
 
 // rest is idle, with what is remembered.
 func (r *Record) rest() {

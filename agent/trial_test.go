@@ -104,3 +104,30 @@ func TestDeadlineThatWasSleptThrough(t *testing.T) {
 		t.Errorf("after a check that failed the action is %s, expected the verdict", a.Kind)
 	}
 }
+
+// TestDeadlineOfAnEarlierProcess: a process that starts when the trial's deadline is over has asked nobody yet. It looks once,
+// and asks the repository once, before it gives the trial up.
+func TestDeadlineOfAnEarlierProcess(t *testing.T) {
+	d := &bareDevice{state: State{Records: map[string]Record{"rootfs": {Schema: RecordSchema, Component: "rootfs", Phase: Trial, Release: releaseV2,
+		TargetSlot: "B", BootID: "boot-1", Reboot: true, TrialFrom: 10 * time.Minute}}}}
+	e := d.start(t, "rootfs").engine
+	r := e.book.record("rootfs")
+	f := e.facts(e.live[0], r)
+	if f.TrialAge != 50*time.Minute {
+		t.Errorf("the trial is %s old, expected 50 min", f.TrialAge)
+	}
+	f.Slots = &Slots{Booted: "B", Primary: "A", Slots: map[string]Slot{"A": {Good: true}, "B": {}}}
+	if a := Next(r, f); a.Kind != Examine {
+		t.Fatalf("the action is %s, expected a health check", a.Kind)
+	}
+	f.Healthy, f.HealthIn = true, time.Second
+	if a := Next(r, f); a.Kind != Check {
+		t.Errorf("the action is %s, expected that the repository is asked", a.Kind)
+	}
+	if f.Failing = true; Next(r, f).Kind != GiveUp {
+		t.Errorf("after a refresh that failed the action is %s", Next(r, f).Kind)
+	}
+	if entered := Step(r, Action{Kind: Enter, BootID: "boot-1", Uptime: 3 * time.Minute}, nil); entered.TrialFrom != 3*time.Minute {
+		t.Errorf("a trial that begins anew begins at %s", entered.TrialFrom)
+	}
+}

@@ -65,9 +65,9 @@ var bugs = []bug{
 	{
 		name: "reject on metadata failure",
 		file: "machine.go",
-		old:  "		if !reached {\n			return Action{Kind: GiveUp}\n",
+		old:  "		if !reached && (f.Failing || f.Fresh) {",
 		new: "		if %s && !reached {\n			return Action{Kind: Condemn, Problem: overdue(f, r, limit)}\n		}\n" +
-			"		if !reached {\n			return Action{Kind: GiveUp}\n",
+			"		if !reached && (f.Failing || f.Fresh) {",
 	},
 	{
 		name: "index floor raised before status shows the confirm",
