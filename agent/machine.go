@@ -51,6 +51,15 @@ func (f Facts) waitOr(k ActionKind) Action {
 	return Action{Kind: k}
 }
 
+// lookAgain waits for another answer of the hook's status, which is asked for ever more seldom: what the first one after a boot says
+// may be too early.
+func (f Facts) lookAgain(w *Waiting) Action {
+	if f.LookIn <= 0 {
+		return Action{Kind: Observe, Waiting: w}
+	}
+	return waitFor(w)
+}
+
 func waitFor(w *Waiting) Action { return Action{Kind: Wait, Waiting: w} }
 
 func backoffWaiting(f Facts) *Waiting {
@@ -133,7 +142,7 @@ func nextRunning(r Record, f Facts, offered Release) Action {
 	case f.Slots.Primary == f.Slots.Booted && booted.Good:
 		return Action{Kind: Adopt, Release: &offered, Slot: f.Slots.Booted}
 	case f.Slots.Primary == f.Slots.Booted || !primary.Good:
-		return waitFor(nil)
+		return f.lookAgain(nil)
 	}
 	if w := firstClosed(r.remembered(offered.ID(), f.Now), busyWaiting(f.Busy), f.InstallGate); w != nil {
 		return waitFor(w)
@@ -187,10 +196,10 @@ func nextStaged(r Record, f Facts) Action {
 	}
 	slot := f.Slots.Inactive()
 	if slot == "" {
-		return waitFor(&Waiting{Reason: ReasonSlot, Text: "the hook's status does not name exactly one slot that is not booted"})
+		return f.lookAgain(&Waiting{Reason: ReasonSlot, Text: "the hook's status does not name exactly one slot that is not booted"})
 	}
 	if f.wayBack(slot) {
-		return waitFor(&Waiting{Reason: ReasonSlot, Text: fmt.Sprintf(
+		return f.lookAgain(&Waiting{Reason: ReasonSlot, Text: fmt.Sprintf(
 			"slot %s is booted and was not confirmed, so slot %s is the way back and is not written to; a reboot goes there",
 			f.Slots.Booted, slot)})
 	}
