@@ -109,7 +109,7 @@ type Action struct {
 
 // shows reports whether a success of the action shows in what is seen then: if the machine orders the same once more, it
 // had no effect.
-func (a Action) shows() bool { return a.Kind == Confirm || a.Kind == Reject || a.Kind == Restart }
+func (k ActionKind) shows() bool { return k == Confirm || k == Reject || k == Restart }
 
 // Pure reports whether the action touches nothing but the record.
 func (a Action) Pure() bool {

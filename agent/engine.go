@@ -141,7 +141,7 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 	for _, c := range e.live {
 		r := book.record(c.name)
 		c.trialFrom, c.healthAt, c.deferral = up, up, r.Deferral
-		c.notBefore = e.resumed(r)
+		c.notBefore = e.resumed(&r)
 		if r.Phase == Trial && r.TrialFrom > 0 && r.BootID == p.System.BootID() {
 			c.trialFrom = min(up, r.TrialFrom) // the trial's deadline does not begin anew with each process
 		}
@@ -200,11 +200,6 @@ func (e *engine) advanceOne(c *live) (*task, error) {
 			// A refresh that succeeded just now and was not enough needed no network: asking again at once would spin.
 			e.plan.want(e.lastProblem != nil || f.Local && f.Fresh)
 			return nil, nil
-		case a.Kind == c.done && a.shows():
-			if err := e.unseen(c, r, a); err != nil {
-				return nil, err
-			}
-			continue
 		case !a.Pure():
 			return e.begin(c, r, a), nil
 		}
@@ -225,10 +220,10 @@ func (e *engine) begin(c *live, r Record, a Action) *task {
 		return nil
 	}
 	*lane = true
+	c.running = &task{of: c, action: a, run: e.work(c, r, a)}
 	if a.Kind != Observe {
 		c.done = ""
 	}
-	c.running = &task{of: c, action: a, run: e.work(c, r, a)}
 	return c.running
 }
 

@@ -88,17 +88,17 @@ func (o Offer) id() string {
 
 // left reports whether the repository is known not to name r's release any more, or to name it with something
 // that refuses it.
-func (o Offer) left(r Record) bool {
+func (o Offer) left(r *Record) bool {
 	return o.Known && (o.id() != r.Release.ID() || o.Problem != nil)
 }
 
 // fellBack reports whether another slot is booted than the one that was confirmed, with something else in it.
-func (f Facts) fellBack(r Record) bool {
-	return r.Confirmed != nil && f.Slots.Booted != r.ConfirmedSlot && !f.runs(r, *r.Confirmed)
+func (f *Facts) fellBack(r *Record) bool {
+	return r.Confirmed != nil && f.Slots.Booted != r.ConfirmedSlot && !f.runs(r, r.Confirmed)
 }
 
 // runs reports whether the booted slot holds the release, as far as the hook or the record can tell.
-func (f Facts) runs(r Record, rel Release) bool {
+func (f *Facts) runs(r *Record, rel *Release) bool {
 	if f.Slots == nil {
 		return false
 	}

@@ -9,12 +9,12 @@ import (
 // action that touches the world comes only out of a record that orders it, so the record is durable before the
 // action runs, and after a crash the same record orders the same action again.
 func Next(r Record, f Facts) Action {
-	a := next(r, f)
+	a := next(&r, &f) // copies of its own, which nothing below changes: handed on by value they would fill the binary
 	a.BootID, a.Uptime, a.Now = f.BootID, f.Uptime, f.Now
 	return a
 }
 
-func next(r Record, f Facts) Action {
+func next(r *Record, f *Facts) Action {
 	if r.Phase != Idle && r.Release == nil {
 		return Action{Kind: Drop} // no phase but idle is without a release: a record that says so is worth nothing
 	}
@@ -41,19 +41,20 @@ func next(r Record, f Facts) Action {
 
 // waitOr returns Wait while a back-off runs, else the action of kind k. To look costs nothing: only an Observe that failed
 // waits, or a short drive would end before its trial began.
-func (f Facts) waitOr(k ActionKind) Action {
+func (f *Facts) waitOr(k ActionKind) Action {
+	left, why := f.Backoff, f.Failure
 	if k == Observe {
-		f.Backoff, f.Failure = f.LookIn, f.Blind
+		left, why = f.LookIn, f.Blind
 	}
-	if f.Backoff > 0 && (k != Observe || f.Blind != nil) {
-		return waitFor(backoffWaiting(f))
+	if left > 0 && (k != Observe || why != nil) {
+		return waitFor(backoffWaiting(left, why))
 	}
 	return Action{Kind: k}
 }
 
 // lookAgain waits for another answer of the hook's status, which is asked for ever more seldom: what the first one after a boot says
 // may be too early.
-func (f Facts) lookAgain(w *Waiting) Action {
+func (f *Facts) lookAgain(w *Waiting) Action {
 	if f.LookIn <= 0 {
 		return Action{Kind: Observe, Waiting: w}
 	}
@@ -62,15 +63,15 @@ func (f Facts) lookAgain(w *Waiting) Action {
 
 func waitFor(w *Waiting) Action { return Action{Kind: Wait, Waiting: w} }
 
-func backoffWaiting(f Facts) *Waiting {
-	w := &Waiting{Reason: ReasonBackoff, Text: "waiting before the next attempt", Left: SecondsOf(f.Backoff)}
-	if f.Failure != nil {
-		w.Reason, w.Text = f.Failure.Reason, "waiting before the next attempt, after: "+f.Failure.Text
+func backoffWaiting(left time.Duration, why *Problem) *Waiting {
+	w := &Waiting{Reason: ReasonBackoff, Text: "waiting before the next attempt", Left: SecondsOf(left)}
+	if why != nil {
+		w.Reason, w.Text = why.Reason, "waiting before the next attempt, after: "+why.Text
 	}
 	return w
 }
 
-func nextIdle(r Record, f Facts) Action {
+func nextIdle(r *Record, f *Facts) Action {
 	if f.Component == nil {
 		return waitFor(nil)
 	}
@@ -101,11 +102,11 @@ func nextIdle(r Record, f Facts) Action {
 	case !f.Offer.Known || f.Offer.Release == nil:
 		return waitFor(nil)
 	}
-	return nextOffered(r, f, *f.Offer.Release)
+	return nextOffered(r, f, f.Offer.Release)
 }
 
 // nextOffered is nextIdle with a release on offer.
-func nextOffered(r Record, f Facts, offered Release) Action {
+func nextOffered(r *Record, f *Facts, offered *Release) Action {
 	if f.runs(r, offered) {
 		return nextRunning(r, f, offered)
 	}
@@ -124,30 +125,29 @@ func nextOffered(r Record, f Facts, offered Release) Action {
 		return waitFor(f.FetchGate)
 	}
 	if r.Setback.ID == offered.ID() && f.Backoff > 0 {
-		return waitFor(&Waiting{Reason: ReasonBackoff, Left: SecondsOf(f.Backoff),
-			Text: fmt.Sprintf("waiting before this release is taken up again: it came back without a verdict %d times in a row", r.Setback.Count)})
+		return f.waitOr(TakeUp)
 	}
-	return Action{Kind: TakeUp, Release: &offered, Hook: f.Component.Hook, Reboot: f.Component.Reboot}
+	return Action{Kind: TakeUp, Release: offered, Hook: f.Component.Hook, Reboot: f.Component.Reboot}
 }
 
 // nextRunning is nextOffered where the booted slot holds the offered release. What boots for good is adopted. What boots
 // only now is a trial whose record was lost with the database: it goes on from its beginning, since the bootloader
 // would otherwise fall back from a release that nobody judged. It needs a good slot to go back to.
-func nextRunning(r Record, f Facts, offered Release) Action {
+func nextRunning(r *Record, f *Facts, offered *Release) Action {
 	if r.Confirmed != nil && r.Confirmed.ID() == offered.ID() || f.Offer.Problem != nil {
 		return waitFor(nil)
 	}
 	booted, primary := f.Slots.Slots[f.Slots.Booted], f.Slots.Slots[f.Slots.Primary]
 	switch {
 	case f.Slots.Primary == f.Slots.Booted && booted.Good:
-		return Action{Kind: Adopt, Release: &offered, Slot: f.Slots.Booted}
+		return Action{Kind: Adopt, Release: offered, Slot: f.Slots.Booted}
 	case f.Slots.Primary == f.Slots.Booted || !primary.Good:
 		return f.lookAgain(nil)
 	}
 	if w := firstClosed(r.remembered(offered.ID(), f.Now), busyWaiting(f.Busy), f.InstallGate); w != nil {
 		return waitFor(w)
 	}
-	return Action{Kind: Prove, Release: &offered, Hook: f.Component.Hook, Reboot: f.Component.Reboot, Slot: f.Slots.Booted,
+	return Action{Kind: Prove, Release: offered, Hook: f.Component.Hook, Reboot: f.Component.Reboot, Slot: f.Slots.Booted,
 		Local: f.Local}
 }
 
@@ -159,7 +159,7 @@ func busyWaiting(other string) *Waiting {
 }
 
 // remembered says why a release is not taken up again, or nil.
-func (r Record) remembered(id string, now time.Time) *Waiting {
+func (r *Record) remembered(id string, now time.Time) *Waiting {
 	for _, x := range r.Rejected {
 		if x.ID == id {
 			return &Waiting{Reason: ReasonRejected, Text: "this release was rejected (" + x.Last.Text + "); a new release or retry ends this"}
@@ -174,7 +174,7 @@ func (r Record) remembered(id string, now time.Time) *Waiting {
 	return nil
 }
 
-func nextFetching(r Record, f Facts) Action {
+func nextFetching(r *Record, f *Facts) Action {
 	if f.Offer.left(r) || r.RollbackAsked {
 		return Action{Kind: Drop}
 	}
@@ -184,7 +184,7 @@ func nextFetching(r Record, f Facts) Action {
 	return f.waitOr(Fetch)
 }
 
-func nextStaged(r Record, f Facts) Action {
+func nextStaged(r *Record, f *Facts) Action {
 	if f.Offer.left(r) || r.RollbackAsked {
 		return Action{Kind: Drop}
 	}
@@ -208,7 +208,7 @@ func nextStaged(r Record, f Facts) Action {
 
 // wayBack reports whether what is booted has not proved itself, and slot is what the device goes back to. A booted slot that is
 // good, beside a primary one that is good, too, is the trial of a rollback whose record was lost.
-func (f Facts) wayBack(slot string) bool {
+func (f *Facts) wayBack(slot string) bool {
 	good, primary := f.Slots.Slots[slot].Good, f.Slots.Primary == slot
 	if f.Slots.Slots[f.Slots.Booted].Good {
 		return good && primary
@@ -216,7 +216,7 @@ func (f Facts) wayBack(slot string) bool {
 	return good || primary
 }
 
-func nextWriting(r Record, f Facts) Action {
+func nextWriting(r *Record, f *Facts) Action {
 	if f.Offer.left(r) || r.RollbackAsked {
 		return Action{Kind: Drop}
 	}
@@ -229,7 +229,7 @@ func nextWriting(r Record, f Facts) Action {
 	return f.waitOr(Install)
 }
 
-func nextSwitched(r Record, f Facts) Action {
+func nextSwitched(r *Record, f *Facts) Action {
 	if r.RollbackAsked {
 		return byOperator(f) // asked for in the trial, which a power cut has ended since
 	}
@@ -253,7 +253,7 @@ func nextSwitched(r Record, f Facts) Action {
 	case f.InstallGate != nil:
 		return waitFor(f.InstallGate)
 	case f.Backoff > 0:
-		return waitFor(backoffWaiting(f))
+		return f.waitOr(Try)
 	case r.Back:
 		return sourceOrTry(r, f)
 	case !f.Fresh || !f.Offer.Known:
@@ -264,7 +264,7 @@ func nextSwitched(r Record, f Facts) Action {
 }
 
 // sourceOrTry notes first where the release came from: the power may go between try and its record.
-func sourceOrTry(r Record, f Facts) Action {
+func sourceOrTry(r *Record, f *Facts) Action {
 	if r.Local != f.Local {
 		return Action{Kind: Source, Local: f.Local}
 	}
@@ -272,7 +272,7 @@ func sourceOrTry(r Record, f Facts) Action {
 }
 
 // afterSwitchBoot judges the first observation after a boot in switched.
-func afterSwitchBoot(r Record, f Facts) Action {
+func afterSwitchBoot(r *Record, f *Facts) Action {
 	if f.Slots.Booted == r.TargetSlot {
 		return Action{Kind: Enter}
 	}
@@ -288,7 +288,7 @@ func afterSwitchBoot(r Record, f Facts) Action {
 	return Action{Kind: CountLost}
 }
 
-func nextTrial(r Record, f Facts) Action {
+func nextTrial(r *Record, f *Facts) Action {
 	if r.RollbackAsked {
 		return byOperator(f)
 	}
@@ -335,7 +335,7 @@ func nextTrial(r Record, f Facts) Action {
 }
 
 // observeWithin is Observe; with bounded, a hook that does not answer until the trial's deadline condemns the release.
-func (f Facts) observeWithin(r Record, bounded bool) Action {
+func (f *Facts) observeWithin(r *Record, bounded bool) Action {
 	limit := f.Component.trialDeadline()
 	if bounded && f.TrialAge >= limit && f.Blind != nil {
 		return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
@@ -347,7 +347,7 @@ func (f Facts) observeWithin(r Record, bounded bool) Action {
 	return a
 }
 
-func overdue(f Facts, r Record, limit time.Duration) *Problem {
+func overdue(f *Facts, r *Record, limit time.Duration) *Problem {
 	why := "no health check came to an end"
 	if f.Blind != nil {
 		why = f.Blind.Text
@@ -358,7 +358,7 @@ func overdue(f Facts, r Record, limit time.Duration) *Problem {
 		Text: fmt.Sprintf("slot %s was not healthy within %s of its trial: %s", r.TargetSlot, limit, why)}
 }
 
-func nextConfirming(r Record, f Facts) Action {
+func nextConfirming(r *Record, f *Facts) Action {
 	if f.Slots == nil {
 		return f.waitOr(Observe)
 	}
@@ -375,7 +375,7 @@ func nextConfirming(r Record, f Facts) Action {
 	return f.waitOr(Confirm)
 }
 
-func nextRejecting(r Record, f Facts) Action {
+func nextRejecting(r *Record, f *Facts) Action {
 	if !r.Acted && f.Failures >= RejectFailuresMax {
 		switch {
 		case f.Slots == nil && f.LookIn <= 0:
@@ -403,6 +403,6 @@ func nextRejecting(r Record, f Facts) Action {
 
 // isBack reports whether the device has gone back although no reject succeeded: another slot runs and is primary, and a boot
 // has shown that no try is pending.
-func (f Facts) isBack(r Record) bool {
+func (f *Facts) isBack(r *Record) bool {
 	return f.Slots != nil && f.Slots.Booted != r.TargetSlot && f.Slots.Primary != r.TargetSlot && (!r.Reboot || f.BootID != r.BootID)
 }

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -51,7 +50,6 @@ func (e *engine) note(c *live, r Record, a Action, o outcome) {
 	switch a.Kind {
 	case Observe:
 		e.looked(c, o)
-		return
 	case Examine:
 		c.healthAt = up + c.component.healthEvery()
 		if o.problem == nil && !c.healthy {
@@ -68,16 +66,23 @@ func (e *engine) note(c *live, r Record, a Action, o outcome) {
 		c.slots, c.observed, c.lookAt = nil, 0, 0 // the hook may have changed them, also when it failed
 	}
 	if o.problem == nil {
-		if c.done = a.Kind; !a.shows() {
+		if a.Kind == Observe {
+			return
+		}
+		if c.done = a.Kind; !a.Kind.shows() {
 			c.failure, c.failures = nil, 0
 		}
 		return
 	}
-	c.failure = o.problem
-	c.failures++
+	n := c.observed
+	if a.Kind != Observe {
+		c.failure = o.problem
+		c.failures++
+		n = c.failures
+	}
 	e.log.Warn("failed", "component", c.name, "action", a.Kind, "reason", o.problem.Reason,
-		"release", describe(r.Release), "attempt", c.failures, "err", o.problem.Text)
-	if a.Kind != Examine {
+		"release", describe(r.Release), "attempt", n, "err", o.problem.Text)
+	if a.Kind != Examine && a.Kind != Observe {
 		wait := e.backoff(o.problem.Reason, max(c.failures, r.Attempts+1))
 		c.notBefore = up + max(wait, min(o.problem.RetryAfter, e.cfg.BackoffMax))
 	}
@@ -90,7 +95,7 @@ func (e *engine) backoff(reason Reason, n int) time.Duration {
 
 // resumed is the uptime at which the back-off ends that a process finds in a record. Right after a boot it is a short one: a drive
 // may be short, too, and the next one would begin the wait anew.
-func (e *engine) resumed(r Record) time.Duration {
+func (e *engine) resumed(r *Record) time.Duration {
 	up, wait := e.p.System.Uptime(), time.Duration(0)
 	switch {
 	case r.Phase == Idle && r.Setback.Count > 0:
@@ -111,7 +116,6 @@ func (e *engine) looked(c *live, o outcome) {
 		c.slots = &o.slots
 	} else {
 		reason = o.problem.Reason
-		e.log.Warn("failed", "component", c.name, "action", Observe, "reason", reason, "attempt", c.observed+1, "err", o.problem.Text)
 	}
 	if (o.problem == nil) != (c.blind == nil) {
 		c.observed = 0
@@ -119,21 +123,6 @@ func (e *engine) looked(c *live, o outcome) {
 	c.blind = o.problem
 	c.observed++
 	c.lookAt = e.p.System.Uptime() + e.backoff(reason, c.observed)
-}
-
-// unseen notes that a verb ended well, and what is seen since orders it again: it has failed.
-func (e *engine) unseen(c *live, r Record, a Action) error {
-	p := &Problem{Reason: ReasonSlot, Text: fmt.Sprintf("%s of slot %s ended well, and the hook's status does not show it", a.Kind, r.TargetSlot)}
-	switch {
-	case a.Kind == Reject && r.Reboot:
-		p.Text = fmt.Sprintf("slot %s was rejected and is booted again and again: the other slot does not boot", r.TargetSlot)
-	case a.Kind == Restart:
-		p = &Problem{Reason: ReasonInternal, Text: "a reboot was ordered, and the machine is still up"}
-	}
-	p.At, _, _ = e.effectiveTime()
-	c.done = ""
-	e.note(c, r, a, outcome{problem: p})
-	return e.step(c, r, a, p)
 }
 
 // transition follows a committed change of phase. Where a failure led back to what comes before the attempt, its back-off
@@ -158,11 +147,11 @@ func (e *engine) transition(c *live, from, to Record, a Action, p *Problem) {
 		c.trialFrom, c.healthAt, c.healthy, c.reached = up, up, false, false
 		e.plan.now = e.plan.now || to.Phase == Trial || to.Unreachable != ""
 	case a.Kind == Rearm && to.Attempts == from.Attempts:
-		c.notBefore = e.resumed(to)
+		c.notBefore = e.resumed(&to)
 	case a.Kind == Rearm, a.Kind == CountLost:
 		c.notBefore = up + e.backoff(ReasonBackoff, to.Attempts)
 	}
-	if a.Kind == Settle && to.Setback != from.Setback {
+	if a.Kind == Settle && from.Verdict == nil {
 		c.notBefore = up + e.backoff(ReasonTrialNoRepo, to.Setback.Count)
 	}
 	if to.Phase == Idle {
@@ -246,7 +235,7 @@ func (e *engine) refreshEnded(o outcome) error {
 		if changed && r.Phase == Fetching && c.failure != nil && Permanent(c.failure.Reason) {
 			c.notBefore = 0 // the publisher has done something
 		}
-		if c.running != nil && c.running.action.Kind == Fetch && c.offer.left(r) && c.running.cancel != nil {
+		if c.running != nil && c.running.action.Kind == Fetch && c.offer.left(&r) && c.running.cancel != nil {
 			c.running.cancel() // what is being fetched is no longer wanted
 		}
 	}

@@ -53,11 +53,11 @@ func TestBackOffAfterABoot(t *testing.T) {
 	} {
 		d := &bareDevice{}
 		e := d.start(t).engine
-		if late := e.resumed(r) - d.Uptime(); late < time.Hour {
+		if late := e.resumed(&r) - d.Uptime(); late < time.Hour {
 			t.Errorf("%s: an hour after the boot the wait is %s", r.Phase, late)
 		}
 		e.p.System = justBooted{d}
-		if early := e.resumed(r); early < defaultBackoffMin || early > retrySoonMax {
+		if early := e.resumed(&r); early < defaultBackoffMin || early > retrySoonMax {
 			t.Errorf("%s: right after the boot the wait is %s", r.Phase, early)
 		}
 	}
