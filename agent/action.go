@@ -92,6 +92,8 @@ type Action struct {
 	// was confirmed.
 	Slot   string
 	BootID string
+	// Uptime is that of boot BootID, for what begins a trial.
+	Uptime time.Duration
 	// Local, of Source and Prove: the last refresh needed no network.
 	Local bool
 	// Offline, of RollBack and of a rollback's Source: the release that is left does not reach the repository.
@@ -105,6 +107,10 @@ type Action struct {
 	// Now is the effective time, for Count and Finish.
 	Now time.Time
 }
+
+// shows reports whether a success of the action shows in what is seen then: if the machine orders the same once more, it
+// had no effect.
+func (k ActionKind) shows() bool { return k == Confirm || k == Reject || k == Restart }
 
 // Pure reports whether the action touches nothing but the record.
 func (a Action) Pure() bool {

@@ -59,7 +59,7 @@ func (e *engine) unproven() bool {
 		switch r.Phase {
 		case Idle:
 			reboots := c.component != nil && c.component.Reboot
-			lost := c.slots == nil && c.failures == 0 || c.slots != nil && c.slots.Booted != c.slots.Primary
+			lost := c.slots == nil && c.blind == nil || c.slots != nil && c.slots.Booted != c.slots.Primary
 			if reboots && r.Confirmed == nil && lost {
 				return true
 			}

@@ -58,9 +58,9 @@ func (e *engine) retry(name string) error {
 		if name != "" && c.name != name {
 			continue
 		}
-		c.notBefore, c.failures, c.opinions = 0, 0, [2]opinion{}
+		c.notBefore, c.failures, c.lookAt, c.observed, c.opinions = 0, 0, 0, 0, [2]opinion{}
 		r := e.book.record(c.name)
-		r.Rejected, r.Held, r.Attempts, r.RetryAsked = nil, nil, 0, true
+		r.Rejected, r.Held, r.Setback, r.Attempts, r.RetryAsked = nil, nil, Setback{}, 0, true
 		if err := e.book.put(r, false, nil); err != nil {
 			return err
 		}

@@ -72,6 +72,11 @@ type live struct {
 	failure   *Problem
 	failures  int
 	notBefore time.Duration // uptime
+	done      ActionKind    // of the last attempt, which ended well
+
+	blind    *Problem      // why the hook's status could not be had
+	observed int           // times in a row with the same outcome
+	lookAt   time.Duration // uptime of the next one, where none is due before
 
 	trialFrom   time.Duration // uptime at which the trial, or the time after it, began
 	healthy     bool
@@ -140,8 +145,9 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 	for _, c := range e.live {
 		r := book.record(c.name)
 		c.trialFrom, c.healthAt, c.deferral = up, up, r.Deferral
-		if r.Attempts > 0 && (r.Phase == Staged || r.Phase == Writing || r.Phase == Switched) {
-			c.notBefore = up + Backoff(ReasonBackoff, r.Attempts, e.cfg.BackoffMin, e.cfg.BackoffMax, p.Random())
+		c.notBefore = e.resumed(&r)
+		if r.Phase == Trial && r.TrialFrom > 0 && r.BootID == p.System.BootID() {
+			c.trialFrom = min(up, r.TrialFrom) // the trial's deadline does not begin anew with each process
 		}
 		if r.Phase != Idle {
 			// A release in the trial or beyond asks by itself, once it is known what booted.
@@ -234,6 +240,9 @@ func (e *engine) begin(c *live, r Record, a Action) *task {
 		c.healthy = false // checks were missed, as in a suspend: what they would have said is not known
 	}
 	c.running = &task{of: c, action: a, run: e.work(c, r, a)}
+	if a.Kind != Observe {
+		c.done = ""
+	}
 	return c.running
 }
 
@@ -281,7 +290,7 @@ func (e *engine) step(c *live, r Record, a Action, p *Problem) error {
 		e.log.Warn("rollback declined", "component", c.name, "reason", a.Problem.Reason, "err", a.Problem.Text)
 	}
 	if next.Phase != r.Phase || next.BootID != r.BootID || next.Acted != r.Acted {
-		e.transition(c, r, next, a)
+		e.transition(c, r, next, a, p)
 	}
 	if next.Phase != r.Phase && (next.Phase == Idle || next.Phase == Fetching) {
 		e.sweep()

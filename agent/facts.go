@@ -22,16 +22,23 @@ type Facts struct {
 	// Local: the last refresh that succeeded needed no network (a directory, a USB stick).
 	Local bool
 	// Backoff is what is left of the wait after a failure, and Failure is that failure. Failures counts how many there
-	// were in a row in this phase and process.
+	// were in a row in this phase and process. Those of the hook's status apart: that it answers between two attempts
+	// says nothing about the attempts.
 	Backoff  time.Duration
 	Failure  *Problem
 	Failures int
+	// Blind is why the hook's status could not be had when it was last asked, and LookIn is what is left of the wait before
+	// it is asked again; Blind is nil where it was had, or was not asked yet.
+	Blind  *Problem
+	LookIn time.Duration
 	// FetchGate and InstallGate are the first closed gates on the way to a download and to a switch; nil: open.
 	FetchGate, InstallGate *Waiting
 	// Busy names another component that is writing, trying or rebooting, or is empty.
 	Busy string
 	// Awaited: another component waits until this one is not busy any more.
 	Awaited bool
+	// Uptime is that of this boot.
+	Uptime time.Duration
 	// TrialAge is the uptime since the trial began in this boot.
 	TrialAge time.Duration
 	// Healthy and HealthyFor tell of the health checks of this trial: the last one passed, and for how long they
@@ -52,9 +59,10 @@ const (
 	// LostBootsMax trial boots in which the agent never recorded its start reject a release: one can be a power
 	// cut, three in a row are not.
 	LostBootsMax = 3
-	// RejectFailuresMax failures of reject in the boot of the trial are enough to leave it by a reboot.
+	// RejectFailuresMax failures of reject in a row are enough to see whether the device is back all the same, and else to
+	// leave the trial by a reboot.
 	RejectFailuresMax = 3
-	// RollbackFailuresMax failures of try in a row end a rollback: unlike a release, nobody withdraws it.
+	// RollbackFailuresMax failures of try, or of confirm, in a row end a rollback: unlike a release, nobody withdraws it.
 	RollbackFailuresMax = 5
 	// HoldAfter trials that could not reach a repository which the old release reached hold a release back for
 	// HoldFor.
@@ -82,17 +90,17 @@ func (o *Offer) id() string {
 
 // left reports whether the repository is known not to name r's release any more, or to name it with something
 // that refuses it.
-func (o *Offer) left(r Record) bool {
+func (o *Offer) left(r *Record) bool {
 	return o.Known && (o.id() != r.Release.ID() || o.Problem != nil)
 }
 
 // fellBack reports whether another slot is booted than the one that was confirmed, with something else in it.
-func (f *Facts) fellBack(r Record) bool {
-	return r.Confirmed != nil && f.Slots.Booted != r.ConfirmedSlot && !f.runs(r, *r.Confirmed)
+func (f *Facts) fellBack(r *Record) bool {
+	return r.Confirmed != nil && f.Slots.Booted != r.ConfirmedSlot && !f.runs(r, r.Confirmed)
 }
 
 // runs reports whether the booted slot holds the release, as far as the hook or the record can tell.
-func (f *Facts) runs(r Record, rel Release) bool {
+func (f *Facts) runs(r *Record, rel *Release) bool {
 	if f.Slots == nil {
 		return false
 	}

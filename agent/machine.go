@@ -9,12 +9,12 @@ import (
 // action that touches the world comes only out of a record that orders it, so the record is durable before the
 // action runs, and after a crash the same record orders the same action again.
 func Next(r Record, f Facts) Action {
-	a := next(r, f)
-	a.BootID, a.Now = f.BootID, f.Now
+	a := next(&r, &f) // copies of its own, which nothing below changes: handed on by value they would fill the binary
+	a.BootID, a.Uptime, a.Now = f.BootID, f.Uptime, f.Now
 	return a
 }
 
-func next(r Record, f Facts) Action {
+func next(r *Record, f *Facts) Action {
 	if r.Phase != Idle && r.Release == nil {
 		return Action{Kind: Drop} // no phase but idle is without a release: a record that says so is worth nothing
 	}
@@ -42,23 +42,36 @@ func next(r Record, f Facts) Action {
 // waitOr returns Wait while a back-off runs, else the action of kind k. To look costs nothing: only an Observe that failed
 // waits, or a short drive would end before its trial began.
 func (f *Facts) waitOr(k ActionKind) Action {
-	if f.Backoff > 0 && (k != Observe || f.Failures > 0) {
-		return waitFor(backoffWaiting(f))
+	left, why := f.Backoff, f.Failure
+	if k == Observe {
+		left, why = f.LookIn, f.Blind
+	}
+	if left > 0 && (k != Observe || why != nil) {
+		return waitFor(backoffWaiting(left, why))
 	}
 	return Action{Kind: k}
 }
 
+// lookAgain waits for another answer of the hook's status, which is asked for ever more seldom: what the first one after a boot says
+// may be too early.
+func (f *Facts) lookAgain(w *Waiting) Action {
+	if f.LookIn <= 0 {
+		return Action{Kind: Observe, Waiting: w}
+	}
+	return waitFor(w)
+}
+
 func waitFor(w *Waiting) Action { return Action{Kind: Wait, Waiting: w} }
 
-func backoffWaiting(f *Facts) *Waiting {
-	w := &Waiting{Reason: ReasonBackoff, Text: "waiting before the next attempt", Left: SecondsOf(f.Backoff)}
-	if f.Failure != nil {
-		w.Reason, w.Text = f.Failure.Reason, "waiting before the next attempt, after: "+f.Failure.Text
+func backoffWaiting(left time.Duration, why *Problem) *Waiting {
+	w := &Waiting{Reason: ReasonBackoff, Text: "waiting before the next attempt", Left: SecondsOf(left)}
+	if why != nil {
+		w.Reason, w.Text = why.Reason, "waiting before the next attempt, after: "+why.Text
 	}
 	return w
 }
 
-func nextIdle(r Record, f Facts) Action {
+func nextIdle(r *Record, f *Facts) Action {
 	if f.Component == nil {
 		return waitFor(nil)
 	}
@@ -84,7 +97,7 @@ func nextIdle(r Record, f Facts) Action {
 	switch {
 	case r.RetryAsked:
 		a := Action{Kind: Relent}
-		if r.Confirmed != nil && f.runs(r, *r.Confirmed) { // somebody may have flashed the slot since
+		if r.Confirmed != nil && f.runs(r, r.Confirmed) { // somebody may have flashed the slot since
 			a.Slot = f.Slots.Booted
 		}
 		return a
@@ -93,11 +106,11 @@ func nextIdle(r Record, f Facts) Action {
 	case !f.Offer.Known || f.Offer.Release == nil:
 		return waitFor(nil)
 	}
-	return nextOffered(r, f, *f.Offer.Release)
+	return nextOffered(r, f, f.Offer.Release)
 }
 
 // nextOffered is nextIdle with a release on offer.
-func nextOffered(r Record, f Facts, offered Release) Action {
+func nextOffered(r *Record, f *Facts, offered *Release) Action {
 	if f.runs(r, offered) {
 		return nextRunning(r, f, offered)
 	}
@@ -115,33 +128,40 @@ func nextOffered(r Record, f Facts, offered Release) Action {
 	if f.FetchGate != nil {
 		return waitFor(f.FetchGate)
 	}
-	return Action{Kind: TakeUp, Release: &offered, Hook: f.Component.Hook, Reboot: f.Component.Reboot}
+	if r.Setback.ID == offered.ID() && f.Backoff > 0 {
+		return f.waitOr(TakeUp)
+	}
+	return Action{Kind: TakeUp, Release: offered, Hook: f.Component.Hook, Reboot: f.Component.Reboot}
 }
 
 // nextRunning is nextOffered where the booted slot holds the offered release. What boots for good is adopted, and again where
 // the publisher says something else of the image now, since others may wait for its index. What boots
 // only now is a trial whose record was lost with the database: it goes on from its beginning, since the bootloader
 // would otherwise fall back from a release that nobody judged. It needs a good slot to go back to.
-func nextRunning(r Record, f Facts, offered Release) Action {
+func nextRunning(r *Record, f *Facts, offered *Release) Action {
 	known := r.Confirmed != nil && r.Confirmed.ID() == offered.ID()
 	if known {
-		offered.ImageSHA256 = r.Confirmed.ImageSHA256
+		again := *offered
+		again.ImageSHA256 = r.Confirmed.ImageSHA256
+		offered = &again
 	}
 	// Nothing is adopted while another component is on trial: what is known then may have to be forgotten with its release.
-	if f.Offer.Problem != nil || known && (f.Busy != "" || r.Confirmed.saysAs(&offered)) {
+	if f.Offer.Problem != nil || known && (f.Busy != "" || r.Confirmed.saysAs(offered)) {
 		return waitFor(nil)
 	}
 	booted, primary := f.Slots.Slots[f.Slots.Booted], f.Slots.Slots[f.Slots.Primary]
 	switch {
 	case f.Slots.Primary == f.Slots.Booted && booted.Good:
-		return Action{Kind: Adopt, Release: &offered, Slot: f.Slots.Booted}
-	case known || f.Slots.Primary == f.Slots.Booted || !primary.Good:
+		return Action{Kind: Adopt, Release: offered, Slot: f.Slots.Booted}
+	case known:
 		return waitFor(nil)
+	case f.Slots.Primary == f.Slots.Booted || !primary.Good:
+		return f.lookAgain(nil)
 	}
 	if w := firstClosed(r.remembered(offered.ID(), f.Now), busyWaiting(f.Busy), f.InstallGate); w != nil {
 		return waitFor(w)
 	}
-	return Action{Kind: Prove, Release: &offered, Hook: f.Component.Hook, Reboot: f.Component.Reboot, Slot: f.Slots.Booted,
+	return Action{Kind: Prove, Release: offered, Hook: f.Component.Hook, Reboot: f.Component.Reboot, Slot: f.Slots.Booted,
 		Local: f.Local}
 }
 
@@ -172,11 +192,11 @@ func (r *Record) remembered(id string, now time.Time) *Waiting {
 // unwanted reports whether a release that was not tried yet is to be dropped: the repository names it no longer, the config
 // does not name its component, or a rollback was asked for.
 func unwanted(r *Record, f *Facts) bool {
-	return f.Offer.left(*r) || f.Component == nil || r.RollbackAsked
+	return f.Offer.left(r) || f.Component == nil || r.RollbackAsked
 }
 
-func nextFetching(r Record, f Facts) Action {
-	if unwanted(&r, &f) {
+func nextFetching(r *Record, f *Facts) Action {
+	if unwanted(r, f) {
 		return Action{Kind: Drop}
 	}
 	if f.FetchGate != nil {
@@ -185,12 +205,12 @@ func nextFetching(r Record, f Facts) Action {
 	return f.waitOr(Fetch)
 }
 
-func nextStaged(r Record, f Facts) Action {
-	if unwanted(&r, &f) {
+func nextStaged(r *Record, f *Facts) Action {
+	if unwanted(r, f) {
 		return Action{Kind: Drop}
 	}
 	if f.Backoff > 0 {
-		return waitFor(backoffWaiting(&f)) // its installation failed, and here it keeps no other component waiting
+		return f.waitOr(Order) // its installation failed, and here it keeps no other component waiting
 	}
 	if w := firstClosed(busyWaiting(f.Busy), f.InstallGate); w != nil {
 		return waitFor(w)
@@ -200,10 +220,10 @@ func nextStaged(r Record, f Facts) Action {
 	}
 	slot := f.Slots.Inactive()
 	if slot == "" {
-		return waitFor(&Waiting{Reason: ReasonSlot, Text: "the hook's status does not name exactly one slot that is not booted"})
+		return f.lookAgain(&Waiting{Reason: ReasonSlot, Text: "the hook's status does not name exactly one slot that is not booted"})
 	}
 	if f.wayBack(slot) {
-		return waitFor(&Waiting{Reason: ReasonSlot, Text: fmt.Sprintf(
+		return f.lookAgain(&Waiting{Reason: ReasonSlot, Text: fmt.Sprintf(
 			"slot %s is booted and was not confirmed, so slot %s is the way back and is not written to; a reboot goes there",
 			f.Slots.Booted, slot)})
 	}
@@ -220,8 +240,8 @@ func (f *Facts) wayBack(slot string) bool {
 	return good || primary
 }
 
-func nextWriting(r Record, f Facts) Action {
-	if unwanted(&r, &f) {
+func nextWriting(r *Record, f *Facts) Action {
+	if unwanted(r, f) {
 		return Action{Kind: Drop}
 	}
 	if f.Backoff > 0 && f.Awaited {
@@ -236,13 +256,13 @@ func nextWriting(r Record, f Facts) Action {
 	return f.waitOr(Install)
 }
 
-func nextSwitched(r Record, f Facts) Action {
+func nextSwitched(r *Record, f *Facts) Action {
 	if r.RollbackAsked {
 		return byOperator(f) // asked for in the trial, which a power cut has ended since
 	}
 	if f.Slots == nil {
 		if r.Reboot && f.BootID != r.BootID {
-			return nextBlind(&r, &f)
+			return nextBlind(r, f)
 		}
 		return f.waitOr(Observe)
 	}
@@ -260,7 +280,7 @@ func nextSwitched(r Record, f Facts) Action {
 	case f.InstallGate != nil:
 		return waitFor(f.InstallGate)
 	case f.Backoff > 0:
-		return waitFor(backoffWaiting(&f))
+		return f.waitOr(Try)
 	case !r.Back && (!f.Fresh || !f.Offer.Known):
 		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonRefreshFirst,
 			Text: "asking the repository once more whether it still names this release"}}
@@ -291,7 +311,7 @@ func nextBlind(r *Record, f *Facts) Action {
 }
 
 // sourceOrTry notes first where the release came from: the power may go between try and its record.
-func sourceOrTry(r Record, f Facts) Action {
+func sourceOrTry(r *Record, f *Facts) Action {
 	offline := r.Back && !f.Fresh
 	if r.Local != f.Local || r.Offline != offline {
 		return Action{Kind: Source, Local: f.Local, Offline: offline}
@@ -300,7 +320,7 @@ func sourceOrTry(r Record, f Facts) Action {
 }
 
 // afterSwitchBoot judges the first observation after a boot in switched.
-func afterSwitchBoot(r Record, f Facts) Action {
+func afterSwitchBoot(r *Record, f *Facts) Action {
 	if f.Slots.Booted == r.TargetSlot {
 		return Action{Kind: Enter}
 	}
@@ -316,7 +336,7 @@ func afterSwitchBoot(r Record, f Facts) Action {
 	return Action{Kind: CountLost}
 }
 
-func nextTrial(r Record, f Facts) Action {
+func nextTrial(r *Record, f *Facts) Action {
 	if r.RollbackAsked {
 		return byOperator(f)
 	}
@@ -342,12 +362,12 @@ func nextTrial(r Record, f Facts) Action {
 	// A device that slept through its deadline looks once more: only a check that comes to its end after it has the last word.
 	if f.TrialAge >= limit && f.HealthIn > 0 {
 		if !f.Healthy {
-			return Action{Kind: Condemn, Problem: overdue(&f, &r, limit)}
+			return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
 		}
-		if !reached && r.Back && r.Reboot && r.Unreached+1 < HoldAfter {
-			return f.waitOr(Restart) // a reject would call a good slot bad, perhaps for an outage; the try ends by itself
-		}
-		if !reached {
+		if !reached && (f.Failing || f.Fresh) { // a process that started after the deadline asks once before
+			if r.Back && r.Reboot && r.Unreached+1 < HoldAfter {
+				return f.waitOr(Restart) // a reject would call a good slot bad, perhaps for an outage; the try ends by itself
+			}
 			return Action{Kind: GiveUp}
 		}
 	}
@@ -366,10 +386,10 @@ func nextTrial(r Record, f Facts) Action {
 }
 
 // observeInTrial is Observe. In the boot of the trial, a hook that does not answer until its deadline condemns the release.
-func (f *Facts) observeInTrial(r Record) Action {
+func (f *Facts) observeInTrial(r *Record) Action {
 	limit, bounded := f.Component.trialDeadline(), f.BootID == r.BootID
-	if bounded && f.TrialAge >= limit && f.Failures > 0 {
-		return Action{Kind: Condemn, Problem: overdue(f, &r, limit)}
+	if bounded && f.TrialAge >= limit && f.Blind != nil {
+		return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
 	}
 	a := f.waitOr(Observe)
 	if bounded && a.Waiting != nil {
@@ -380,14 +400,16 @@ func (f *Facts) observeInTrial(r Record) Action {
 
 func overdue(f *Facts, r *Record, limit time.Duration) *Problem {
 	why := "no health check came to an end"
-	if f.Failure != nil {
+	if f.Blind != nil {
+		why = f.Blind.Text
+	} else if f.Failure != nil {
 		why = f.Failure.Text
 	}
 	return &Problem{Reason: ReasonUnhealthy, At: f.Now,
 		Text: fmt.Sprintf("slot %s was not healthy within %s of its trial: %s", r.TargetSlot, limit, why)}
 }
 
-func nextConfirming(r Record, f Facts) Action {
+func nextConfirming(r *Record, f *Facts) Action {
 	if f.Slots == nil {
 		return f.waitOr(Observe)
 	}
@@ -398,13 +420,22 @@ func nextConfirming(r Record, f Facts) Action {
 		return Action{Kind: Finish}
 	case f.BootID != r.BootID:
 		return Action{Kind: Enter}
+	case f.Failures > 0 && !r.Back && f.Offer.left(r), r.Back && f.Failures >= RollbackFailuresMax:
+		return Action{Kind: Withdraw} // what can't be confirmed must not keep out what is offered in its place
 	}
 	return f.waitOr(Confirm)
 }
 
-func nextRejecting(r Record, f Facts) Action {
-	if !r.Acted && r.Reboot && f.Failures >= RejectFailuresMax && r.LostBoots < LostBootsMax {
-		return f.waitOr(Restart) // the hook fails in the release that it goes back from: the try ends by itself in some boots
+func nextRejecting(r *Record, f *Facts) Action {
+	if !r.Acted && f.Failures >= RejectFailuresMax {
+		switch {
+		case f.Slots == nil && f.LookIn <= 0:
+			return Action{Kind: Observe}
+		case f.isBack(r):
+			return Action{Kind: Settle}
+		case r.Reboot && r.LostBoots < LostBootsMax:
+			return f.waitOr(Restart) // the hook fails in the release that it goes back from: the try ends by itself in some boots
+		}
 	}
 	if !r.Acted {
 		return f.waitOr(Reject) // also where the status can't be had: going back needs no leave
@@ -415,8 +446,14 @@ func nextRejecting(r Record, f Facts) Action {
 	if f.Slots.Booted != r.TargetSlot {
 		return Action{Kind: Settle}
 	}
-	if r.Reboot && f.BootID == r.BootID {
+	if r.Reboot && f.BootID == r.BootID && r.LostBoots < LostBootsMax {
 		return f.waitOr(Restart)
 	}
-	return f.waitOr(Reject) // it was done and yet the slot is booted: do it again
+	return f.waitOr(Reject) // it was done and yet the slot is booted, or booted again and again: do it again, and report it
+}
+
+// isBack reports whether the device has gone back although no reject succeeded: another slot runs and is primary, and a boot
+// has shown that no try is pending.
+func (f *Facts) isBack(r *Record) bool {
+	return f.Slots != nil && f.Slots.Booted != r.TargetSlot && f.Slots.Primary != r.TargetSlot && (!r.Reboot || f.BootID != r.BootID)
 }

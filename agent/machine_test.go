@@ -106,7 +106,7 @@ func worldOfFacts(visit func(Facts)) {
 					f.TrialAge = defaultTrialDeadline
 				}
 				if is(6) {
-					f.Busy, f.Failures, f.Awaited = "app", RejectFailuresMax, true
+					f.Busy, f.Failures, f.Awaited, f.Blind = "app", RejectFailuresMax, true, &Problem{Reason: ReasonHookFailed}
 				}
 				if is(7) {
 					f.HealthIn = 0
@@ -168,6 +168,8 @@ func broken(r Record, f Facts, a Action) string {
 		return "fetches or writes in a rollback, or ends it for what the repository offers"
 	case a.Kind == Condemn && !r.RollbackAsked && !(f.TrialAge >= defaultTrialDeadline && r.Phase == Trial || f.Slots != nil && r.LostBoots >= LostBootsMax-1 && r.Acted && r.Reboot):
 		return "condemns without a deadline passed or enough lost boots"
+	case a.Kind == Settle && (booted == "" || booted == r.TargetSlot || !r.Acted && (primary == r.TargetSlot || r.Reboot && f.BootID == r.BootID)):
+		return "settles before it is known that the device is back for good"
 	case a.Kind == TakeUp && (f.Offer.Problem != nil || f.FetchGate != nil):
 		return "takes up a release that is refused or gated"
 	case (a.Kind == Order || a.Kind == Install || a.Kind == Fetch) && f.Backoff > 0:
@@ -175,7 +177,7 @@ func broken(r Record, f Facts, a Action) string {
 	case (a.Kind == Fetch || a.Kind == Install || a.Kind == Try) && f.InstallGate != nil && r.Phase != Writing:
 		return "goes through a closed gate"
 	case a.Kind == Restart && r.Phase == Switched && f.Slots == nil && !(f.BootID != r.BootID && f.TrialAge >= defaultTrialDeadline &&
-		f.Failures > 0 && r.BlindBoots < LostBootsMax && (r.Acted || f.InstallGate == nil)):
+		f.Blind != nil && r.BlindBoots < LostBootsMax && (r.Acted || f.InstallGate == nil)):
 		return "reboots blindly before the deadline, without having looked, too often, or unordered through a closed gate"
 	case a.Kind == Restart && r.Phase == Switched && f.Slots != nil && (f.InstallGate != nil ||
 		!r.Back && !(f.Fresh && f.Offer.Known && f.Offer.Problem == nil && f.Offer.id() == r.Release.ID())):

@@ -12,10 +12,10 @@ func (e *engine) facts(c *live, r Record) Facts {
 	now, _, _ := e.effectiveTime()
 	up := e.p.System.Uptime()
 	f := Facts{
-		Component: c.component, BootID: e.p.System.BootID(), Now: now, Slots: c.slots, Offer: c.offer,
+		Component: c.component, BootID: e.p.System.BootID(), Uptime: up, Now: now, Slots: c.slots, Offer: c.offer,
 		Fresh:   e.lastBegan >= 0 && e.failing(c) == nil && up-e.lastBegan <= FreshMax,
 		Failing: e.failing(c) != nil, Reached: c.reached, Local: e.last.local,
-		Backoff: max(0, c.notBefore-up), Failure: c.failure, Failures: c.failures,
+		Backoff: max(0, c.notBefore-up), Failure: c.failure, Failures: c.failures, Blind: c.blind, LookIn: max(0, c.lookAt-up),
 		Busy: e.busy(c), Awaited: e.awaited(c),
 		TrialAge: up - c.trialFrom, Healthy: c.healthy, HealthyFor: up - c.healthyFrom, HealthIn: c.healthAt - up,
 	}
@@ -62,9 +62,7 @@ func (e *engine) note(c *live, r Record, a Action, o outcome) {
 	up := e.p.System.Uptime()
 	switch a.Kind {
 	case Observe:
-		if o.problem == nil {
-			c.slots = &o.slots
-		}
+		e.looked(c, o)
 	case Examine:
 		// A check that took longer than a whole trial may was slept through.
 		if o.problem == nil && (!c.healthy || up-c.healthAt > c.component.healthEvery()+c.component.trialDeadline()) {
@@ -79,24 +77,71 @@ func (e *engine) note(c *live, r Record, a Action, o outcome) {
 		}
 	case Fetch:
 	default:
-		c.slots = nil // the hook may have changed them, also when it failed
+		c.slots, c.observed, c.lookAt = nil, 0, 0 // the hook may have changed them, also when it failed
 	}
 	if o.problem == nil {
-		c.failure, c.failures = nil, 0
+		if a.Kind == Observe {
+			return
+		}
+		if c.done = a.Kind; !a.Kind.shows() {
+			c.failure, c.failures = nil, 0
+		}
 		return
 	}
-	c.failure = o.problem
-	c.failures++
+	n := c.observed
+	if a.Kind != Observe {
+		c.failure = o.problem
+		c.failures++
+		n = c.failures
+	}
 	e.log.Warn("failed", "component", c.name, "action", a.Kind, "reason", o.problem.Reason,
-		"release", describe(r.Release), "attempt", c.failures, "err", o.problem.Text)
-	if a.Kind != Examine {
-		wait := Backoff(o.problem.Reason, max(c.failures, r.Attempts+1), e.cfg.BackoffMin, e.cfg.BackoffMax, e.p.Random())
+		"release", describe(r.Release), "attempt", n, "err", o.problem.Text)
+	if a.Kind != Examine && a.Kind != Observe {
+		wait := e.backoff(o.problem.Reason, max(c.failures, r.Attempts+1))
 		c.notBefore = up + max(wait, min(o.problem.RetryAfter, e.cfg.BackoffMax))
 	}
 }
 
-// transition follows a committed change of phase.
-func (e *engine) transition(c *live, from, to Record, a Action) {
+// backoff is the wait after the n-th failure.
+func (e *engine) backoff(reason Reason, n int) time.Duration {
+	return Backoff(reason, n, e.cfg.BackoffMin, e.cfg.BackoffMax, e.p.Random())
+}
+
+// resumed is the uptime at which the back-off ends that a process finds in a record. Right after a boot it is a short one: a drive
+// may be short, too, and the next one would begin the wait anew.
+func (e *engine) resumed(r *Record) time.Duration {
+	up, wait := e.p.System.Uptime(), time.Duration(0)
+	switch {
+	case r.Phase == Idle && r.Setback.Count > 0:
+		wait = e.backoff(ReasonTrialNoRepo, r.Setback.Count)
+	case r.Attempts > 0 && (r.Phase == Fetching || r.Phase == Writing || r.Phase == Switched):
+		wait = e.backoff(ReasonBackoff, r.Attempts)
+	}
+	if up < retrySoonMax {
+		wait = min(wait, max(retrySoonMax, e.cfg.BackoffMin))
+	}
+	return up + wait
+}
+
+// looked is note for the hook's status.
+func (e *engine) looked(c *live, o outcome) {
+	reason := ReasonSlot
+	if o.problem == nil {
+		c.slots = &o.slots
+	} else {
+		reason = o.problem.Reason
+	}
+	if (o.problem == nil) != (c.blind == nil) {
+		c.observed = 0
+	}
+	c.blind = o.problem
+	c.observed++
+	c.lookAt = e.p.System.Uptime() + e.backoff(reason, c.observed)
+}
+
+// transition follows a committed change of phase. Where a failure led back to what comes before the attempt, its back-off
+// goes on: the attempt will be the same again.
+func (e *engine) transition(c *live, from, to Record, a Action, p *Problem) {
 	up := e.p.System.Uptime()
 	rel := to.Release
 	if rel == nil {
@@ -107,15 +152,22 @@ func (e *engine) transition(c *live, from, to Record, a Action) {
 		attrs = append(attrs, "reason", a.Problem.Reason, "err", a.Problem.Text)
 	}
 	e.log.Info("step", attrs...)
-	if c.failures = 0; a.Kind != Restage {
-		c.notBefore = 0 // what failed and made room for another component is not tried again at once
+	// What failed and made room for another component is not tried again at once, nor is what a failure led back to.
+	if a.Kind != Restage && (p == nil || to.Phase != Fetching && to.Phase != Writing) {
+		c.notBefore, c.failures = 0, 0
 	}
+	c.blind, c.observed, c.lookAt = nil, 0, 0
 	switch {
 	case to.Phase == Trial, a.Kind == Settle:
 		c.trialFrom, c.healthAt, c.healthy, c.reached = up, up, false, false
 		e.plan.now = e.plan.now || to.Phase == Trial || to.Unreachable != ""
+	case a.Kind == Rearm && to.Attempts == from.Attempts:
+		c.notBefore = e.resumed(&to)
 	case a.Kind == Rearm, a.Kind == CountLost:
-		c.notBefore = up + Backoff(ReasonBackoff, to.Attempts, e.cfg.BackoffMin, e.cfg.BackoffMax, e.p.Random())
+		c.notBefore = up + e.backoff(ReasonBackoff, to.Attempts)
+	}
+	if a.Kind == Settle && from.Verdict == nil {
+		c.notBefore = up + e.backoff(ReasonTrialNoRepo, to.Setback.Count)
 	}
 	if to.Phase == Idle {
 		c.failure = nil
@@ -235,7 +287,7 @@ func (e *engine) refreshEnded(o outcome) error {
 		if changed && r.Phase == Fetching && c.failure != nil && Permanent(c.failure.Reason) {
 			c.notBefore = 0 // the publisher has done something
 		}
-		if c.running != nil && c.running.action.Kind == Fetch && c.offer.left(r) && c.running.cancel != nil {
+		if c.running != nil && c.running.action.Kind == Fetch && c.offer.left(&r) && c.running.cancel != nil {
 			c.running.cancel() // what is being fetched is no longer wanted
 		}
 	}
@@ -296,8 +348,10 @@ func (e *engine) deadline() time.Duration {
 		if c.running != nil {
 			continue
 		}
-		if c.notBefore > up {
-			wait = min(wait, c.notBefore-up)
+		for _, at := range [...]time.Duration{c.notBefore, c.lookAt} {
+			if at > up {
+				wait = min(wait, at-up)
+			}
 		}
 		if c.waiting != nil && c.waiting.Left > 0 {
 			wait = min(wait, time.Duration(c.waiting.Left)*time.Second)

@@ -78,6 +78,8 @@ type Record struct {
 	TargetSlot string `json:"target_slot,omitempty"`
 	// BootID is the boot in which the phase was entered; from switched on.
 	BootID string `json:"boot_id,omitempty"`
+	// TrialFrom is the uptime at which the trial began, in boot BootID; 0: an older agent noted none.
+	TrialFrom time.Duration `json:"trial_from,omitempty"`
 	// Acted: the hook's verb of this phase has succeeded in boot BootID: try in switched, reject in rejecting.
 	Acted bool `json:"acted,omitempty"`
 	// Local: the refresh before try needed no network, so the trial need not reach it either.
@@ -85,7 +87,7 @@ type Record struct {
 	// Attempts counts failed hook runs and trials since the release was taken up, for back-off only.
 	Attempts int `json:"attempts,omitempty"`
 	// LostBoots counts the trial boots in a row of which the agent never recorded the start; in rejecting, the reboots
-	// that were ordered because the hook could not go back.
+	// that were ordered because the hook could not go back and, once it could, the boots that led into the slot again.
 	LostBoots int `json:"lost_boots,omitempty"`
 	// BlindBoots, in switched, counts the reboots that were ordered because the hook never said which slot was booted.
 	BlindBoots int `json:"blind_boots,omitempty"`
@@ -102,6 +104,9 @@ type Record struct {
 	Unreachable string `json:"unreachable,omitempty"`
 	// UnreachableBoot is the boot in which that is found out: the one in which the old release was back.
 	UnreachableBoot string `json:"unreachable_boot,omitempty"`
+
+	// Setback is the release that came back last, without a verdict: while it is on offer it is taken up again ever more seldom.
+	Setback Setback `json:"setback,omitzero"`
 
 	// Confirmed is the last release that was confirmed, and the slot it is in; nil on a fresh device.
 	Confirmed     *Release `json:"confirmed,omitempty"`
@@ -139,6 +144,12 @@ type Hold struct {
 	ID    string    `json:"id"`
 	Count int       `json:"count"`
 	Until time.Time `json:"until,omitzero"` // effective time; zero while Count is below its limit
+}
+
+// A Setback counts how often in a row a release came back without a verdict.
+type Setback struct {
+	ID    string `json:"id"`
+	Count int    `json:"count"`
 }
 
 // TimeFloor is the durable part of the effective time: never a clock reading.

@@ -77,7 +77,10 @@ func (e *engine) componentStatus(c *live) ComponentStatus {
 		Name: c.name, Phase: r.Phase, Slot: r.TargetSlot, Waiting: c.waiting, Gates: gateStatuses(c.gates),
 		Attempts: r.Attempts, Problem: c.failure, Rejected: r.Rejected, Last: c.last,
 	}
-	if s.Problem == nil {
+	switch {
+	case c.blind != nil:
+		s.Problem = c.blind
+	case s.Problem == nil:
 		s.Problem = c.unfound
 	}
 	if g := c.progress.Load(); g != nil {

@@ -50,13 +50,13 @@ func (e *engine) running() map[string]Record {
 		}
 		r := e.book.record(c.name)
 		f := Facts{Slots: c.slots}
-		if c.slots == nil && r.Degraded || c.slots != nil && f.fellBack(r) {
+		if c.slots == nil && r.Degraded || c.slots != nil && f.fellBack(&r) {
 			if r.Confirmed = r.Previous; c.slots != nil && c.slots.Booted != r.PreviousSlot {
 				r.Confirmed = nil
 			}
 			r.ConfirmedSlot = r.PreviousSlot
 		}
-		if o := c.offer.Release; o != nil && c.slots != nil && c.slots.Booted == c.slots.Primary && f.runs(r, *o) {
+		if o := c.offer.Release; o != nil && c.slots != nil && c.slots.Booted == c.slots.Primary && f.runs(&r, o) {
 			r.Confirmed = o
 		}
 		records[c.name] = r

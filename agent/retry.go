@@ -52,7 +52,8 @@ func ruleOf(r Reason) retryRule {
 		return retryRule{retrySlow, true}
 	case ReasonHookBusy, ReasonLocked:
 		return retryRule{retrySoon, false}
-	case ReasonClockAhead, ReasonDiskFull, ReasonReadOnly, ReasonStore, ReasonSlot, ReasonHookMissing, ReasonHookFailed, ReasonHookTimeout:
+	case ReasonClockAhead, ReasonDiskFull, ReasonReadOnly, ReasonStore, ReasonSlot, ReasonHookMissing, ReasonHookFailed, ReasonHookTimeout,
+		ReasonTrialNoRepo:
 		return retryRule{retrySlow, false}
 	case ReasonNotListed, ReasonWrongHardware, ReasonIndexTooLow, ReasonRequires, ReasonHookRefused:
 		return retryRule{retryPermanent, false}

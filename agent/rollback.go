@@ -102,7 +102,7 @@ func wanted(r Record, index int64, records map[string]Record, refuse func(Reason
 
 // nextRollback is nextIdle once a rollback was asked for. It asks the repository before, to find out whether the release
 // that is left reaches it: where that one does not, it can't be asked of the release before either.
-func nextRollback(f Facts) Action {
+func nextRollback(f *Facts) Action {
 	switch {
 	case f.NoRollback != nil:
 		return Action{Kind: Decline, Problem: f.NoRollback}
@@ -121,7 +121,7 @@ func askFirst() Action {
 }
 
 // byOperator ends a trial with the operator's verdict.
-func byOperator(f Facts) Action { return Action{Kind: Condemn, Problem: rolledBack(f.Now)} }
+func byOperator(f *Facts) Action { return Action{Kind: Condemn, Problem: rolledBack(f.Now)} }
 
 func rolledBack(now time.Time) *Problem {
 	return &Problem{Reason: ReasonOperator, Text: "an operator rolled it back", At: now}

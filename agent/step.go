@@ -54,13 +54,23 @@ func (r *Record) succeeded(a *Action) {
 		case r.Phase == Trial:
 			r.Unreached++
 		}
-	case Try, Reject:
+	case Try:
+		r.Acted, r.BootID = true, a.BootID
+	case Reject:
+		switch {
+		case !r.Acted:
+			r.LostBoots = 0
+		case r.BootID != a.BootID && r.LostBoots < LostBootsMax:
+			r.LostBoots++
+		}
 		r.Acted, r.BootID = true, a.BootID
 	case Source:
 		r.Local, r.Offline = a.Local, a.Offline
 	case Rearm:
+		if r.Phase != Switched || r.Acted { // a boot that went by without a try is no attempt
+			r.Attempts++
+		}
 		r.enter(Switched, a)
-		r.Attempts++
 	case CountLost:
 		r.enter(Switched, a)
 		r.LostBoots++
@@ -102,7 +112,7 @@ func (r *Record) end(a *Action) {
 			r.Rejected = reject(r.Rejected, left.ID(), left.Info().Version, *rolledBack(a.Now))
 		}
 		r.confirm(done, slot)
-		r.Unreachable, r.UnreachableBoot = "", ""
+		r.Unreachable, r.UnreachableBoot, r.Setback = "", "", Setback{}
 		r.Rejected, r.Held = without(r.Rejected, done.ID()), withoutHold(r.Held, done.ID())
 	case Settle:
 		if r.rest(); r.Unreachable != "" {
@@ -110,6 +120,8 @@ func (r *Record) end(a *Action) {
 		}
 		if back {
 			r.Previous, r.PreviousSlot = nil, "" // reject called the slot bad
+		} else if verdict == nil {
+			r.setBack(done.ID())
 		}
 		if verdict != nil {
 			r.Rejected = reject(r.Rejected, done.ID(), done.Info().Version, *verdict)
@@ -120,6 +132,14 @@ func (r *Record) end(a *Action) {
 	case Forgive:
 		r.Unreachable, r.UnreachableBoot = "", ""
 	}
+}
+
+// setBack counts a release that came back without a verdict.
+func (r *Record) setBack(id string) {
+	if r.Setback.ID != id {
+		r.Setback = Setback{ID: id}
+	}
+	r.Setback.Count++
 }
 
 // failed handles an action that failed. Only a bad health verdict, and a hook that refuses the release, count
@@ -139,6 +159,7 @@ func (r *Record) failed(a *Action, p *Problem) {
 		r.Rejected = reject(r.Rejected, refused.ID(), refused.Info().Version, *p)
 	case a.Kind == Install && p.Reason.imageIsBad():
 		r.Phase, r.TargetSlot = Fetching, ""
+		r.Attempts++
 	case a.Kind == Try && p.Reason.imageIsBad():
 		r.Phase, r.BootID = Writing, ""
 		r.Attempts++
@@ -167,13 +188,16 @@ func (x Reason) fromHook() bool {
 
 // enter moves to a phase that belongs to a boot.
 func (r *Record) enter(p Phase, a *Action) {
-	r.Phase, r.BootID, r.Acted, r.BlindBoots = p, a.BootID, false, 0
+	r.Phase, r.BootID, r.Acted, r.BlindBoots, r.TrialFrom = p, a.BootID, false, 0, 0
+	if p == Trial {
+		r.TrialFrom = max(1, a.Uptime)
+	}
 }
 
 // rest is idle, with what is remembered.
 func (r *Record) rest() {
 	*r = Record{
-		Schema: RecordSchema, Component: r.Component, Phase: Idle, Unreachable: r.Unreachable, UnreachableBoot: r.UnreachableBoot,
+		Schema: RecordSchema, Component: r.Component, Phase: Idle, Unreachable: r.Unreachable, UnreachableBoot: r.UnreachableBoot, Setback: r.Setback,
 		Confirmed: r.Confirmed, ConfirmedSlot: r.ConfirmedSlot, Degraded: r.Degraded, Previous: r.Previous, PreviousSlot: r.PreviousSlot,
 		Rejected: r.Rejected, Held: r.Held, RollbackAsked: r.RollbackAsked, RetryAsked: r.RetryAsked,
 		Deferral: r.Deferral,

@@ -26,21 +26,22 @@ func TestBootsAreLostInARow(t *testing.T) {
 // TestLookIsNotDelayed: the back-off of earlier attempts must not outlast a short drive before its trial even began.
 func TestLookIsNotDelayed(t *testing.T) {
 	r := Record{Phase: Switched, Release: releaseV2, TargetSlot: "B", BootID: "boot-1", Acted: true, Reboot: true, Attempts: 9}
-	f := Facts{Component: &Component{}, BootID: "boot-2", Backoff: time.Hour}
+	f := Facts{Component: &Component{}, BootID: "boot-2", Backoff: time.Hour, LookIn: time.Hour}
 	if a := Next(r, f); a.Kind != Observe {
 		t.Errorf("after the boot the action is %s, expected a look at the slots", a.Kind)
 	}
-	f.Failures = 1
+	f.Blind = &Problem{Reason: ReasonHookFailed}
 	if a := Next(r, f); a.Kind != Wait {
 		t.Errorf("after a look that failed the action is %s, expected a wait", a.Kind)
 	}
 }
 
-// TestFailingRejectRebootsSeldom: a hook that can't go back is left by a reboot, but one that fails in the old release,
-// too, must not have the machine reboot for ever.
+// TestFailingRejectRebootsSeldom: a hook that can't go back is left by a reboot, but one that fails wherever it is
+// booted must not have the machine reboot for ever.
 func TestFailingRejectRebootsSeldom(t *testing.T) {
 	r := Record{Phase: Rejecting, Release: releaseV2, TargetSlot: "B", BootID: "boot-1", Reboot: true}
-	f := Facts{Component: &Component{}, BootID: "boot-1", Failures: RejectFailuresMax}
+	f := Facts{Component: &Component{}, BootID: "boot-1", Failures: RejectFailuresMax,
+		Slots: &Slots{Booted: "B", Primary: "A", Slots: map[string]Slot{"A": {Good: true}, "B": {}}}}
 	reboots := 0
 	for range 10 * LostBootsMax {
 		a := Next(r, f)
@@ -136,7 +137,7 @@ func TestBlindReboots(t *testing.T) {
 	slots := &Slots{Booted: "A", Primary: "A", Slots: map[string]Slot{"A": {Good: true}, "B": {}}}
 	for _, acted := range []bool{true, false} {
 		r := Record{Phase: Switched, Release: releaseV2, TargetSlot: "B", BootID: "boot-1", Acted: acted, Reboot: true}
-		f := Facts{Component: &Component{}, BootID: "boot-2", Failures: 1, Backoff: time.Second}
+		f := Facts{Component: &Component{}, BootID: "boot-2", Blind: &Problem{Reason: ReasonHookFailed}, LookIn: time.Second}
 		if a := Next(r, f); a.Kind != Wait {
 			t.Errorf("ordered: %v; before the deadline: %s", acted, a.Kind)
 		}
@@ -160,5 +161,32 @@ func TestBlindReboots(t *testing.T) {
 		if r = Step(r, Next(r, f), nil); r.BlindBoots != 0 || (r.LostBoots == 1) != acted || r.Phase != Switched {
 			t.Errorf("ordered: %v; once the old release is seen: %+v", acted, r)
 		}
+	}
+}
+
+// TestDeadlineOfAnEarlierProcess: a process that starts when the trial's deadline is over has asked nobody yet. It looks once,
+// and asks the repository once, before it gives the trial up.
+func TestDeadlineOfAnEarlierProcess(t *testing.T) {
+	d := &bareDevice{state: State{Records: map[string]Record{"rootfs": {Schema: RecordSchema, Component: "rootfs", Phase: Trial, Release: releaseV2,
+		TargetSlot: "B", BootID: "boot-1", Reboot: true, TrialFrom: 10 * time.Minute}}}}
+	e := d.start(t, "rootfs").engine
+	r := e.book.record("rootfs")
+	f := e.facts(e.live[0], r)
+	if f.TrialAge != 50*time.Minute {
+		t.Errorf("the trial is %s old, expected 50 min", f.TrialAge)
+	}
+	f.Slots = &Slots{Booted: "B", Primary: "A", Slots: map[string]Slot{"A": {Good: true}, "B": {}}}
+	if a := Next(r, f); a.Kind != Examine {
+		t.Fatalf("the action is %s, expected a health check", a.Kind)
+	}
+	f.Healthy, f.HealthIn = true, time.Second
+	if a := Next(r, f); a.Kind != Check {
+		t.Errorf("the action is %s, expected that the repository is asked", a.Kind)
+	}
+	if f.Failing = true; Next(r, f).Kind != GiveUp {
+		t.Errorf("after a refresh that failed the action is %s", Next(r, f).Kind)
+	}
+	if entered := Step(r, Action{Kind: Enter, BootID: "boot-1", Uptime: 3 * time.Minute}, nil); entered.TrialFrom != 3*time.Minute {
+		t.Errorf("a trial that begins anew begins at %s", entered.TrialFrom)
 	}
 }

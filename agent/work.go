@@ -14,7 +14,11 @@ const parkedMax = 10 * time.Minute
 
 // work is what an action does to the world. It may be run again after a crash: every verb is idempotent.
 func (e *engine) work(c *live, r Record, a Action) func(context.Context) outcome {
+	unseen := a.Kind == c.done && a.Kind.shows()
 	do := func(ctx context.Context) (outcome, error) {
+		if unseen {
+			return outcome{}, noEffect(r, a.Kind)
+		}
 		switch a.Kind {
 		case Observe:
 			s, err := e.p.Installer.Status(ctx, e.job(c, r))
@@ -35,6 +39,18 @@ func (e *engine) work(c *live, r Record, a Action) func(context.Context) outcome
 		return outcome{}, e.p.Installer.Do(ctx, verbs[a.Kind], e.job(c, r))
 	}
 	return e.outcomeOf(do)
+}
+
+// noEffect says that a verb ended well, and that what is seen since orders it again. So it failed, and it is not done again before its
+// back-off is over.
+func noEffect(r Record, k ActionKind) *Problem {
+	switch {
+	case k == Restart:
+		return &Problem{Reason: ReasonInternal, Text: "a reboot was ordered, and the machine is still up"}
+	case k == Reject && r.Reboot:
+		return &Problem{Reason: ReasonSlot, Text: "slot " + r.TargetSlot + " was rejected and is booted again and again: the other slot does not boot"}
+	}
+	return &Problem{Reason: ReasonSlot, Text: string(k) + " of slot " + r.TargetSlot + " ended well, and the hook's status does not show it"}
 }
 
 // outcomeOf runs do and sorts how it ended. A download that the byte budget stopped has not failed: its gate is closed now.

@@ -90,6 +90,26 @@ func other(slot string) string {
 // hooks are the installers of all components.
 type hooks struct{ w *World }
 
+// A tiring installer counts what the agent asks of the hooks, whatever these make of it: each verb but the looks wears something.
+type tiring struct {
+	agent.Installer
+	w *World
+}
+
+// Install implements agent.Installer.
+func (t tiring) Install(ctx context.Context, j agent.Job, v verifier.Verified, image agent.Image) error {
+	t.w.checkEffort(j.Component + " install")
+	return t.Installer.Install(ctx, j, v, image)
+}
+
+// Do implements agent.Installer.
+func (t tiring) Do(ctx context.Context, verb agent.Verb, j agent.Job) error {
+	if verb == agent.VerbTry || verb == agent.VerbConfirm || verb == agent.VerbReject {
+		t.w.checkEffort(j.Component + " " + string(verb))
+	}
+	return t.Installer.Do(ctx, verb, j)
+}
+
 // call is what happens at the beginning of any verb.
 func (h hooks) call(j agent.Job) (*board, error) {
 	if h.w.dead {

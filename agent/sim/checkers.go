@@ -219,6 +219,33 @@ func (w *World) checkConfirm(b *board, j agent.Job) {
 	}
 }
 
+// What wears the device is not done again and again at full speed: after the first times, a verb runs no more often than the
+// shortest back-off allows, and the agent orders no more reboots than one an hour.
+const (
+	attemptsFree = 20
+	attemptEvery = 30 * time.Second
+	rebootsFree  = 50
+	rebootEvery  = time.Hour
+)
+
+// checkEffort counts a verb that changes something.
+func (w *World) checkEffort(what string) {
+	if w.dead {
+		return
+	}
+	w.attempts[what]++
+	if n, in := w.attempts[what], w.uptime-w.began; n > attemptsFree+int(in/attemptEvery) {
+		w.breach("%s ran %d times in %s", what, n, in)
+	}
+}
+
+// checkReboots judges the reboots that were ordered.
+func (w *World) checkReboots() {
+	if w.ordered > rebootsFree+int(w.ran/rebootEvery) {
+		w.breach("%d reboots were ordered in %s", w.ordered, w.ran)
+	}
+}
+
 // version is the version that a metadata file states, or 0.
 func version(b []byte) int64 {
 	var doc struct {

@@ -30,7 +30,8 @@
 // there; trusted versions and floors never fall and are never behind the database; a verb runs only while a durable
 // record orders it, one component at a time; nothing is tried without asking the repository shortly before, and nothing
 // confirmed that did not prove itself in this boot; no good release is ever rejected; the time's floor is never ahead
-// of the true time; the loop does not spin. Each commit holds both a change and the event that tells of it, or neither
+// of the true time; the loop does not spin, no verb that wears something is repeated at full speed, and no more reboots are ordered
+// than one an hour. Each commit holds both a change and the event that tells of it, or neither
 // (broker.go); nothing is told that is not durable, what is new comes in order, no verdict is dropped untold, and in the
 // end each has arrived. When the faults stop, the device must come to run what the repository offers (or to have
 // rejected it, if it is bad) within a bounded time. One thing is left to people: a device that lost the record of a trial

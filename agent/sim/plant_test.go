@@ -39,8 +39,8 @@ var bugs = []bug{
 	{
 		name: "confirm without checking the boot ID",
 		file: "machine.go",
-		old:  "	case f.BootID != r.BootID:\n		return Action{Kind: Enter}\n	}\n	return f.waitOr(Confirm)\n",
-		new:  "	case f.BootID != r.BootID && !(%s):\n		return Action{Kind: Enter}\n	}\n	return f.waitOr(Confirm)\n",
+		old:  "	case f.BootID != r.BootID:\n		return Action{Kind: Enter}\n	case f.Failures > 0",
+		new:  "	case f.BootID != r.BootID && !(%s):\n		return Action{Kind: Enter}\n	case f.Failures > 0",
 	},
 	{
 		name: "attempts counted on network errors",
@@ -65,8 +65,9 @@ var bugs = []bug{
 	{
 		name: "reject on metadata failure",
 		file: "machine.go",
-		old:  "		if !reached {\n",
-		new:  "		if !reached && %s {\n			return Action{Kind: Condemn, Problem: overdue(&f, &r, limit)}\n		}\n		if !reached {\n",
+		old:  "		if !reached && (f.Failing || f.Fresh) {",
+		new: "		if %s && !reached {\n			return Action{Kind: Condemn, Problem: overdue(f, r, limit)}\n		}\n" +
+			"		if !reached && (f.Failing || f.Fresh) {",
 	},
 	{
 		name: "index floor raised before status shows the confirm",
@@ -80,6 +81,12 @@ var bugs = []bug{
 		file: "machine.go",
 		old:  "	case !r.Back && (!f.Fresh || !f.Offer.Known):\n",
 		new:  "	case !(%s) && !r.Back && (!f.Fresh || !f.Offer.Known):\n",
+	},
+	{
+		name: "a back-off that ends when the status is had",
+		file: "observe.go",
+		old:  "	c.blind = o.problem\n",
+		new:  "	c.blind = o.problem\n	if %s && o.problem == nil {\n		c.failure, c.failures = nil, 0\n	}\n",
 	},
 	{
 		name: "an event committed after its change",

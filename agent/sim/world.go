@@ -42,13 +42,16 @@ type World struct {
 	agent                      *agent.Agent // the life that is, for its effective time
 	floor                      time.Time    // of the life that is, as it said last
 	highest                    verifier.Floors
-	earlyCuts                  int           // power cuts in a boot of a try before the agent recorded that it started
-	happened                   int           // of the scenario's events
-	plant                      string        // a bug of the world's, planted on purpose
-	lostRecord                 bool          // by a mishap
-	asked                      time.Duration // when a mirror last handed out a timestamp
-	asks                       int           // how often
-	fetched                    int64         // bytes of images that crossed the network
+	earlyCuts                  int            // power cuts in a boot of a try before the agent recorded that it started
+	happened                   int            // of the scenario's events
+	plant                      string         // a bug of the world's, planted on purpose
+	lostRecord                 bool           // by a mishap
+	asked                      time.Duration  // when a mirror last handed out a timestamp
+	asks                       int            // how often
+	fetched                    int64          // bytes of images that crossed the network
+	began                      time.Duration  // uptime at which this life of the process began
+	attempts                   map[string]int // of each component's verbs that change something, in this life
+	ordered                    int            // reboots that the agent ordered
 }
 
 // NewWorld is a device that was provisioned with each component's first release in slot A.
@@ -143,6 +146,7 @@ func (w *World) Run() string {
 // live is one life of the process, from its start to its death or to the end of the run.
 func (w *World) live() bool {
 	w.dead, w.powerLost = false, false
+	w.began, w.attempts = w.uptime, map[string]int{}
 	if b := w.boards[rootfs]; b.behaves(neverStarts) {
 		w.note("slot %s never starts the agent; the watchdog resets the board", b.booted)
 		w.ran += time.Minute
@@ -158,6 +162,10 @@ func (w *World) live() bool {
 	}
 	switch {
 	case w.rebooting || w.powerLost:
+		if w.rebooting {
+			w.ordered++
+			w.checkReboots()
+		}
 		w.reboot()
 	default:
 		w.note("the process starts again")
@@ -252,5 +260,6 @@ func (w *World) ports() agent.Ports {
 	if w.equip != nil {
 		w.equip(w, &p)
 	}
+	p.Installer = tiring{p.Installer, w}
 	return p
 }
