@@ -62,7 +62,7 @@ func (e *engine) note(c *live, r Record, a Action, o outcome) {
 	up := e.p.System.Uptime()
 	switch a.Kind {
 	case Observe:
-		e.looked(c, o)
+		e.looked(c, &r, o)
 	case Examine:
 		// A check that took longer than a whole trial may was slept through.
 		if o.problem == nil && (!c.healthy || up-c.healthAt > c.component.healthEvery()+c.component.trialDeadline()) {
@@ -123,9 +123,10 @@ func (e *engine) resumed(r *Record) time.Duration {
 	return up + wait
 }
 
-// looked is note for the hook's status.
-func (e *engine) looked(c *live, o outcome) {
-	reason := ReasonSlot
+// looked is note for the hook's status. While a trial's deadline runs it is asked for as often as health: one answer that did not
+// come must not be what condemns a release.
+func (e *engine) looked(c *live, r *Record, o outcome) {
+	up, reason := e.p.System.Uptime(), ReasonSlot
 	if o.problem == nil {
 		c.slots = &o.slots
 	} else {
@@ -136,7 +137,11 @@ func (e *engine) looked(c *live, o outcome) {
 	}
 	c.blind = o.problem
 	c.observed++
-	c.lookAt = e.p.System.Uptime() + e.backoff(reason, c.observed)
+	wait := e.backoff(reason, c.observed)
+	if r.Phase == Trial || r.Phase == Switched && r.BootID != e.p.System.BootID() && up-c.trialFrom < c.component.trialDeadline() {
+		wait = min(wait, c.component.healthEvery())
+	}
+	c.lookAt = up + wait
 }
 
 // transition follows a committed change of phase. Where a failure led back to what comes before the attempt, its back-off

@@ -190,3 +190,28 @@ func TestDeadlineOfAnEarlierProcess(t *testing.T) {
 		t.Errorf("a trial that begins anew begins at %s", entered.TrialFrom)
 	}
 }
+
+// TestLooksInATrialAreAsOftenAsHealthChecks: one answer of the hook that did not come, with the back-off of a hook that fails, took up
+// all the time that a release has to prove itself.
+func TestLooksInATrialAreAsOftenAsHealthChecks(t *testing.T) {
+	for name, c := range map[string]struct {
+		r    Record
+		soon bool
+	}{
+		"on trial":                          {Record{Phase: Trial, Release: releaseV2, TargetSlot: "B", BootID: "boot-1", Reboot: true}, true},
+		"after the boot, not yet seen":      {Record{Phase: Switched, Release: releaseV2, TargetSlot: "B", BootID: "boot-0", Reboot: true}, true},
+		"before the try, nothing is urgent": {Record{Phase: Switched, Release: releaseV2, TargetSlot: "B", BootID: "boot-1", Reboot: true}, false},
+		"idle":                              {Record{Phase: Idle}, false},
+	} {
+		c.r.Schema, c.r.Component = RecordSchema, "rootfs"
+		d := &bareDevice{state: State{Records: map[string]Record{"rootfs": c.r}}}
+		e := d.start(t, "rootfs").engine
+		one := e.live[0]
+		for range 5 {
+			e.looked(one, &c.r, outcome{problem: &Problem{Reason: ReasonHookTimeout}})
+		}
+		if wait := one.lookAt - e.p.System.Uptime(); (wait <= one.component.healthEvery()) != c.soon {
+			t.Errorf("%s: the next look is in %s", name, wait)
+		}
+	}
+}

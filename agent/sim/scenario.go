@@ -199,6 +199,7 @@ type chaos struct {
 	kinds   []Mishap
 	wakes   float64 // per turn
 	orders  float64 // of the operator's commands, per turn
+	hooks   float64 // of misbehaving hooks, per call
 	attacks []attack
 	outages []span
 }

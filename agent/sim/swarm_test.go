@@ -87,6 +87,7 @@ func (p palette) swarm(seed uint64) Scenario {
 		f.synchronised = r.IntN(2) == 0
 		s.clock = append(s.clock, f)
 	}
+	s.chaos.hooks = some(0, 0, 0, 0.03, 0.2)
 	if short := time.Duration(some(0, 0, 0, 3, 15, 60)) * time.Minute; short > 0 {
 		s.drive = func(w *World) time.Duration {
 			if w.calm() {

@@ -255,7 +255,7 @@ func (w *World) believed() time.Time {
 }
 
 func (w *World) ports() agent.Ports {
-	p := agent.Ports{Store: w.disk, Images: w.disk.images, Repository: mirror{w}, Installer: hooks{w}, System: system{w},
+	p := agent.Ports{Store: w.disk, Images: w.disk.images, Repository: mirror{w}, Installer: w.installer(), System: system{w},
 		Random: w.random.Float64}
 	if w.equip != nil {
 		w.equip(w, &p)
