@@ -29,7 +29,9 @@ type Facts struct {
 	Failures int
 	// Blind is why the hook's status could not be had when it was last asked, and LookIn is what is left of the wait before
 	// it is asked again; Blind is nil where it was had, or was not asked yet.
-	Blind  *Problem
+	Blind *Problem
+	// Looks counts the answers to status in a row that came, or did not, in this process and phase.
+	Looks  int
 	LookIn time.Duration
 	// FetchGate and InstallGate are the first closed gates on the way to a download and to a switch; nil: open.
 	FetchGate, InstallGate *Waiting
@@ -59,6 +61,9 @@ const (
 	// LostBootsMax trial boots in which the agent never recorded its start reject a release: one can be a power
 	// cut, three in a row are not.
 	LostBootsMax = 3
+	// BlindLooksMin is how often in a row the hook's status must have failed before that condemns a release whose time is over: an
+	// agent that starts again at the end of a trial has not looked before.
+	BlindLooksMin = 3
 	// RejectFailuresMax failures of reject in a row are enough to see whether the device is back all the same, and else to
 	// leave the trial by a reboot.
 	RejectFailuresMax = 3

@@ -388,11 +388,11 @@ func nextTrial(r *Record, f *Facts) Action {
 // observeInTrial is Observe. In the boot of the trial, a hook that does not answer until its deadline condemns the release.
 func (f *Facts) observeInTrial(r *Record) Action {
 	limit, bounded := f.Component.trialDeadline(), f.BootID == r.BootID
-	if bounded && f.TrialAge >= limit && f.Blind != nil {
+	if bounded && f.TrialAge >= limit && f.Blind != nil && f.Looks >= BlindLooksMin {
 		return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
 	}
 	a := f.waitOr(Observe)
-	if bounded && a.Waiting != nil {
+	if bounded && a.Waiting != nil && f.TrialAge < limit {
 		a.Waiting.Left = min(a.Waiting.Left, SecondsOf(limit-f.TrialAge))
 	}
 	return a

@@ -106,7 +106,7 @@ func worldOfFacts(visit func(Facts)) {
 					f.TrialAge = defaultTrialDeadline
 				}
 				if is(6) {
-					f.Busy, f.Failures, f.Awaited, f.Blind = "app", RejectFailuresMax, true, &Problem{Reason: ReasonHookFailed}
+					f.Busy, f.Failures, f.Awaited, f.Blind, f.Looks = "app", RejectFailuresMax, true, &Problem{Reason: ReasonHookFailed}, BlindLooksMin
 				}
 				if is(7) {
 					f.HealthIn = 0

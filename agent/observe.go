@@ -15,7 +15,7 @@ func (e *engine) facts(c *live, r Record) Facts {
 		Component: c.component, BootID: e.p.System.BootID(), Uptime: up, Now: now, Slots: c.slots, Offer: c.offer,
 		Fresh:   e.lastBegan >= 0 && e.failing(c) == nil && up-e.lastBegan <= FreshMax,
 		Failing: e.failing(c) != nil, Reached: c.reached, Local: e.last.local,
-		Backoff: max(0, c.notBefore-up), Failure: c.failure, Failures: c.failures, Blind: c.blind, LookIn: max(0, c.lookAt-up),
+		Backoff: max(0, c.notBefore-up), Failure: c.failure, Failures: c.failures, Blind: c.blind, Looks: c.observed, LookIn: max(0, c.lookAt-up),
 		Busy: e.busy(c), Awaited: e.awaited(c),
 		TrialAge: up - c.trialFrom, Healthy: c.healthy, HealthyFor: up - c.healthyFrom, HealthIn: c.healthAt - up,
 	}

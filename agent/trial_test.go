@@ -215,3 +215,16 @@ func TestLooksInATrialAreAsOftenAsHealthChecks(t *testing.T) {
 		}
 	}
 }
+
+// TestOneLookDoesNotCondemn: an agent that starts again after the deadline of a trial asks more than once before it takes a hook that
+// does not answer for the release's.
+func TestOneLookDoesNotCondemn(t *testing.T) {
+	r := Record{Phase: Trial, Release: releaseV2, TargetSlot: "B", BootID: "boot-1", Reboot: true}
+	for looks := 1; looks <= BlindLooksMin; looks++ {
+		f := Facts{Component: &Component{}, BootID: "boot-1", TrialAge: 2 * defaultTrialDeadline, Blind: &Problem{Reason: ReasonHookTimeout},
+			Looks: looks, LookIn: time.Second}
+		if a := Next(r, f); (a.Kind == Condemn) != (looks == BlindLooksMin) {
+			t.Errorf("after %d looks in vain: %s", looks, a.Kind)
+		}
+	}
+}
