@@ -38,7 +38,7 @@ var bugs = []bug{
 	},
 	{
 		name: "confirm without checking the boot ID",
-		file: "machine.go",
+		file: "machine_trial.go",
 		old:  "	case f.BootID != r.BootID:\n		return Action{Kind: Enter}\n	case f.Failures > 0",
 		new:  "	case f.BootID != r.BootID && !(%s):\n		return Action{Kind: Enter}\n	case f.Failures > 0",
 	},
@@ -64,7 +64,7 @@ var bugs = []bug{
 	},
 	{
 		name: "reject on metadata failure",
-		file: "machine.go",
+		file: "machine_trial.go",
 		old:  "		if !reached && (f.Failing || f.Fresh) {",
 		new: "		if %s && !reached {\n			return Action{Kind: Condemn, Problem: overdue(f, r, limit)}\n		}\n" +
 			"		if !reached && (f.Failing || f.Fresh) {",
@@ -78,7 +78,7 @@ var bugs = []bug{
 	},
 	{
 		name: "try without asking the repository once more",
-		file: "machine.go",
+		file: "machine_trial.go",
 		old:  "	case !r.Back && (!f.Fresh || !f.Offer.Known):\n",
 		new:  "	case !(%s) && !r.Back && (!f.Fresh || !f.Offer.Known):\n",
 	},

@@ -1,0 +1,210 @@
+package agent
+
+import (
+	"fmt"
+	"time"
+)
+
+// This is the machine from the switch on: what tries a release, judges it, keeps it or goes back.
+
+func nextSwitched(r *Record, f *Facts) Action {
+	if r.RollbackAsked {
+		return byOperator(f) // asked for in the trial, which a power cut has ended since
+	}
+	if f.Slots == nil {
+		if r.Reboot && f.BootID != r.BootID {
+			return nextBlind(r, f)
+		}
+		return f.waitOr(Observe)
+	}
+	if f.BootID != r.BootID {
+		return afterSwitchBoot(r, f)
+	}
+	if r.Acted && !r.Reboot {
+		return Action{Kind: Enter}
+	}
+	switch { // what holds before try holds before the reboot, too: it may be long after, where the machine can't be rebooted at once
+	case !r.Back && f.Offer.left(r), r.Back && !r.Acted && f.Failures >= RollbackFailuresMax:
+		return Action{Kind: Withdraw}
+	case f.InstallGate.unmet() && f.Awaited:
+		return Action{Kind: Withdraw} // the one that waits may be the very one that is required
+	case f.InstallGate != nil:
+		return waitFor(f.InstallGate)
+	case f.Backoff > 0:
+		return f.waitOr(Try)
+	case !r.Back && (!f.Fresh || !f.Offer.Known):
+		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonRefreshFirst,
+			Text: "asking the repository once more whether it still names this release"}}
+	case r.Back && !r.Acted && !f.Fresh && !f.Failing:
+		return askFirst()
+	case r.Acted:
+		return Action{Kind: Restart}
+	}
+	return sourceOrTry(r, f)
+}
+
+// nextBlind is nextSwitched where the hook does not say, after a boot, which slot was booted. It may be the old release's, whose
+// hook is only busy: that says nothing about the new one. It may be the new one's, which has as long as a trial; then the try
+// ends by itself in some boots, and in the old release it counts as a lost one. Where nothing was ordered the gates are heard.
+func nextBlind(r *Record, f *Facts) Action {
+	a, limit := f.waitOr(Observe), f.Component.trialDeadline()
+	if a.Kind == Observe || r.BlindBoots >= LostBootsMax {
+		return a
+	}
+	switch {
+	case f.TrialAge < limit:
+		a.Waiting.Left = min(a.Waiting.Left, SecondsOf(limit-f.TrialAge))
+		return a
+	case !r.Acted && f.InstallGate != nil:
+		return waitFor(f.InstallGate)
+	}
+	return Action{Kind: Restart}
+}
+
+// sourceOrTry notes first where the release came from: the power may go between try and its record.
+func sourceOrTry(r *Record, f *Facts) Action {
+	offline := r.Back && !f.Fresh
+	if r.Local != f.Local || r.Offline != offline {
+		return Action{Kind: Source, Local: f.Local, Offline: offline}
+	}
+	return Action{Kind: Try}
+}
+
+// afterSwitchBoot judges the first observation after a boot in switched.
+func afterSwitchBoot(r *Record, f *Facts) Action {
+	if f.Slots.Booted == r.TargetSlot {
+		return Action{Kind: Enter}
+	}
+	// Only a boot that was ordered and went by without the agent's noticing counts: try may not have happened
+	// before the power went.
+	if !r.Acted || !r.Reboot {
+		return Action{Kind: Rearm}
+	}
+	if r.LostBoots+1 >= LostBootsMax {
+		return Action{Kind: Condemn, Problem: &Problem{Reason: ReasonNeverBooted, At: f.Now,
+			Text: fmt.Sprintf("slot %s was tried %d times, and each time the agent never started in it or its hook never answered", r.TargetSlot, LostBootsMax)}}
+	}
+	return Action{Kind: CountLost}
+}
+
+func nextTrial(r *Record, f *Facts) Action {
+	if r.RollbackAsked {
+		return byOperator(f)
+	}
+	limit := f.Component.trialDeadline()
+	if f.Slots == nil {
+		return f.observeInTrial(r)
+	}
+	if f.Slots.Booted != r.TargetSlot {
+		return Action{Kind: Rearm} // the trial was cut short: that says nothing about the release
+	}
+	if f.BootID != r.BootID {
+		return Action{Kind: Enter}
+	}
+	if !r.Back && f.Offer.left(r) {
+		if f.Offer.id() == r.Release.ID() {
+			// The release before took it, and its own config, anchor or floors refuse it. Brought back without being
+			// counted, it would be taken up again at once, for ever.
+			return Action{Kind: GiveUp}
+		}
+		return Action{Kind: Withdraw}
+	}
+	reached := f.Reached || r.Local || r.Offline
+	// A device that slept through its deadline looks once more: only a check that comes to its end after it has the last word.
+	if f.TrialAge >= limit && f.HealthIn > 0 {
+		if !f.Healthy {
+			return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
+		}
+		if !reached && (f.Failing || f.Fresh) { // a process that started after the deadline asks once before
+			if r.Back && r.Reboot && r.Unreached+1 < HoldAfter {
+				return f.waitOr(Restart) // a reject would call a good slot bad, perhaps for an outage; the try ends by itself
+			}
+			return Action{Kind: GiveUp}
+		}
+	}
+	if f.HealthIn <= 0 {
+		return Action{Kind: Examine} // also before a release is approved: what was healthy may have slept since
+	}
+	if f.Healthy && f.HealthyFor >= f.Component.trialSettle() && reached {
+		return Action{Kind: Approve}
+	}
+	if !reached {
+		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonTrial, Left: SecondsOf(f.HealthIn),
+			Text: "on trial: has not reached the repository yet"}}
+	}
+	return waitFor(&Waiting{Reason: ReasonTrial, Left: SecondsOf(min(f.HealthIn, limit-f.TrialAge)),
+		Text: "on trial: health has not been proven yet"})
+}
+
+// observeInTrial is Observe. In the boot of the trial, a hook that does not answer until its deadline condemns the release.
+func (f *Facts) observeInTrial(r *Record) Action {
+	limit, bounded := f.Component.trialDeadline(), f.BootID == r.BootID
+	if bounded && f.TrialAge >= limit && f.Blind != nil && f.Looks >= BlindLooksMin {
+		return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
+	}
+	a := f.waitOr(Observe)
+	if bounded && a.Waiting != nil && f.TrialAge < limit {
+		a.Waiting.Left = min(a.Waiting.Left, SecondsOf(limit-f.TrialAge))
+	}
+	return a
+}
+
+func overdue(f *Facts, r *Record, limit time.Duration) *Problem {
+	why := "no health check came to an end"
+	if f.Blind != nil {
+		why = f.Blind.Text
+	} else if f.Failure != nil {
+		why = f.Failure.Text
+	}
+	return &Problem{Reason: ReasonUnhealthy, At: f.Now,
+		Text: fmt.Sprintf("slot %s was not healthy within %s of its trial: %s", r.TargetSlot, limit, why)}
+}
+
+func nextConfirming(r *Record, f *Facts) Action {
+	if f.Slots == nil {
+		return f.waitOr(Observe)
+	}
+	switch {
+	case f.Slots.Booted != r.TargetSlot:
+		return Action{Kind: Rearm}
+	case f.Slots.Primary == r.TargetSlot && f.Slots.Slots[r.TargetSlot].Good:
+		return Action{Kind: Finish}
+	case f.BootID != r.BootID:
+		return Action{Kind: Enter}
+	case f.Failures > 0 && !r.Back && f.Offer.left(r), r.Back && f.Failures >= RollbackFailuresMax:
+		return Action{Kind: Withdraw} // what can't be confirmed must not keep out what is offered in its place
+	}
+	return f.waitOr(Confirm)
+}
+
+func nextRejecting(r *Record, f *Facts) Action {
+	if !r.Acted && f.Failures >= RejectFailuresMax {
+		switch {
+		case f.Slots == nil && f.LookIn <= 0:
+			return Action{Kind: Observe}
+		case f.isBack(r):
+			return Action{Kind: Settle}
+		case r.Reboot && r.LostBoots < LostBootsMax:
+			return f.waitOr(Restart) // the hook fails in the release that it goes back from: the try ends by itself in some boots
+		}
+	}
+	if !r.Acted {
+		return f.waitOr(Reject) // also where the status can't be had: going back needs no leave
+	}
+	if f.Slots == nil {
+		return f.waitOr(Observe)
+	}
+	if f.Slots.Booted != r.TargetSlot {
+		return Action{Kind: Settle}
+	}
+	if r.Reboot && f.BootID == r.BootID && r.LostBoots < LostBootsMax {
+		return f.waitOr(Restart)
+	}
+	return f.waitOr(Reject) // it was done and yet the slot is booted, or booted again and again: do it again, and report it
+}
+
+// isBack reports whether the device has gone back although no reject succeeded: another slot runs and is primary, and a boot
+// has shown that no try is pending.
+func (f *Facts) isBack(r *Record) bool {
+	return f.Slots != nil && f.Slots.Booted != r.TargetSlot && f.Slots.Primary != r.TargetSlot && (!r.Reboot || f.BootID != r.BootID)
+}
