@@ -20,7 +20,7 @@ CROSS   := amd64 arm64 arm:7 386
 
 # The simulation's own build of the verifier checks each good signature once: see agent/sim/testdata/remembered.go.
 SIM     := $(BIN)/sim
-SIMTEST := GOGC=400 $(GO) test -overlay $(SIM)/overlay.json -count=1 -v -json
+SIMTEST := GOGC=800 $(GO) test -overlay $(SIM)/overlay.json -count=1 -v -json
 
 # What needs other people's code or other programs lives in modules of its own.
 NESTED  := interop e2e crash mqtt/nowebsocket
@@ -73,10 +73,10 @@ cross: $(BIN)/agent.mod ## the agent as a static binary for each CPU, with its s
 	done
 	@OTA_CROSS=$(CURDIR)/$(BIN)/cross $(GO) test -count=1 -run 'TestCross' ./cmd/ota-agent
 
-crash: $(TESTSUM) $(SIM)/overlay.json ## kill the simulated device at every step, and again in its recovery (five minutes)
+crash: $(TESTSUM) $(SIM)/overlay.json ## kill the simulated device at every step, and again in its recovery (seven minutes)
 	@OTA_SIM=crash $(SIMTEST) -timeout 2h ./agent/sim | $(TESTSUM) -v
 
-crash-long: $(TESTSUM) $(SIM)/overlay.json ## the same with all pairs of faults and many seeds (an hour; OTA_SIM_PART=1/8 runs an eighth)
+crash-long: $(TESTSUM) $(SIM)/overlay.json ## the same with all pairs of faults and many seeds (two hours; OTA_SIM_PART=1/8 runs an eighth)
 	@OTA_SIM=long $(SIMTEST) -timeout 48h ./agent/sim | $(TESTSUM) -v
 
 $(SIM)/overlay.json: verifier/keys.go agent/sim/testdata/remembered.go Makefile

@@ -129,10 +129,10 @@ func (a *Agent) Turn(ctx context.Context) (time.Duration, error) {
 			return 0, err
 		}
 	}
-	a.publish()
 	if len(tasks) > 0 {
 		return 0, nil
 	}
+	a.publish() // once it comes to rest: nobody looks in between
 	return a.engine.deadline(), nil
 }
 
