@@ -53,6 +53,9 @@ func newBudget(max int64, paid Spending, meter int64) budget {
 func (b *budget) count(day, floor, meter int64) {
 	b.used += max(0, meter-b.seen)
 	b.seen = meter
+	if b.paid.Day > 0 && b.paid.Floor == 0 { // charged by an agent of before, which kept none
+		b.paid.Floor = floor
+	}
 	switch {
 	case day > b.paid.Day, day < b.paid.Day && floor > b.paid.Floor:
 		b.paid, b.used = Spending{Day: day, Floor: floor}, 0

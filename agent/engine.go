@@ -54,6 +54,7 @@ type engine struct {
 
 	hookBusy, fetchBusy, refreshing bool
 	stepped                         bool          // a component's record may have changed since all were asked
+	freedAt                         time.Duration // uptime at which the last hook ended
 	parkedAt                        time.Duration // uptime of an ordered reboot; -1: none
 
 	account *account // nil: no byte budget
@@ -74,9 +75,10 @@ type live struct {
 	notBefore time.Duration // uptime
 	done      ActionKind    // of the last attempt, which ended well
 
-	blind    *Problem      // why the hook's status could not be had
-	observed int           // times in a row with the same outcome
-	lookAt   time.Duration // uptime of the next one, where none is due before
+	blind      *Problem      // why the hook's status could not be had
+	observed   int           // times in a row with the same outcome
+	lookAt     time.Duration // uptime of the next one, where none is due before
+	lookedFrom time.Duration // uptime of the first of the observed looks
 
 	trialFrom   time.Duration // uptime at which the trial, or the time after it, began
 	healthy     bool
@@ -236,7 +238,7 @@ func (e *engine) begin(c *live, r Record, a Action) *task {
 		return nil
 	}
 	*lane = true
-	if a.Kind == Examine && e.p.System.Uptime()-c.healthAt > c.component.healthEvery() {
+	if a.Kind == Examine && e.p.System.Uptime()-max(c.healthAt, e.freedAt) > c.component.healthEvery() {
 		c.healthy = false // checks were missed, as in a suspend: what they would have said is not known
 	}
 	c.running = &task{of: c, action: a, run: e.work(c, r, a)}
@@ -260,7 +262,7 @@ func (e *engine) finish(t *task, o outcome) error {
 	if t.action.Kind == Fetch {
 		e.fetchBusy = false
 	} else {
-		e.hookBusy = false
+		e.hookBusy, e.freedAt = false, e.p.System.Uptime()
 	}
 	if err := e.book.failure(); err != nil {
 		return err

@@ -30,6 +30,8 @@ type Facts struct {
 	// Blind is why the hook's status could not be had when it was last asked, and LookIn is what is left of the wait before
 	// it is asked again; Blind is nil where it was had, or was not asked yet.
 	Blind *Problem
+	// BlindFor is for how long the status has not been had, where it was asked for since.
+	BlindFor time.Duration
 	// Looks counts the answers to status in a row that came, or did not, in this process and phase.
 	Looks  int
 	LookIn time.Duration
@@ -61,9 +63,13 @@ const (
 	// LostBootsMax trial boots in which the agent never recorded its start reject a release: one can be a power
 	// cut, three in a row are not.
 	LostBootsMax = 3
-	// BlindLooksMin is how often in a row the hook's status must have failed before that condemns a release whose time is over: an
-	// agent that starts again at the end of a trial has not looked before.
+	// BlindLooksMin is how often in a row, and BlindMin for how long, the hook's status must have failed before that condemns a release
+	// whose time is over: an agent that starts again at the end of a trial has not looked before.
 	BlindLooksMin = 3
+	BlindMin      = time.Minute
+	// OfflineRollbackMax is for how long a rollback of a component that needs no reboot waits in its trial for a repository. It can be left
+	// by reject alone, which calls a good slot bad.
+	OfflineRollbackMax = 24 * time.Hour
 	// RejectFailuresMax failures of reject in a row are enough to see whether the device is back all the same, and else to
 	// leave the trial by a reboot.
 	RejectFailuresMax = 3

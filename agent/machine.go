@@ -212,7 +212,7 @@ func nextStaged(r *Record, f *Facts) Action {
 	if f.Backoff > 0 {
 		return f.waitOr(Order) // its installation failed, and here it keeps no other component waiting
 	}
-	if w := firstClosed(busyWaiting(f.Busy), f.InstallGate); w != nil {
+	if w := firstClosed(f.InstallGate, busyWaiting(f.Busy)); w != nil {
 		return waitFor(w)
 	}
 	if f.Slots == nil {

@@ -106,7 +106,7 @@ func worldOfFacts(visit func(Facts)) {
 					f.TrialAge = defaultTrialDeadline
 				}
 				if is(6) {
-					f.Busy, f.Failures, f.Awaited, f.Blind, f.Looks = "app", RejectFailuresMax, true, &Problem{Reason: ReasonHookFailed}, BlindLooksMin
+					f.Busy, f.Failures, f.Awaited, f.Blind, f.Looks, f.BlindFor = "app", RejectFailuresMax, true, &Problem{Reason: ReasonHookFailed}, BlindLooksMin, BlindMin
 				}
 				if is(7) {
 					f.HealthIn = 0
@@ -182,7 +182,7 @@ func broken(r Record, f Facts, a Action) string {
 	case a.Kind == Restart && r.Phase == Switched && f.Slots != nil && (f.InstallGate != nil ||
 		!r.Back && !(f.Fresh && f.Offer.Known && f.Offer.Problem == nil && f.Offer.id() == r.Release.ID())):
 		return "reboots into a trial through a closed gate, or without a fresh refresh that names this release"
-	case a.Kind == Restart && r.Phase == Trial && !(r.Back && !r.Offline && !f.Reached && f.TrialAge >= defaultTrialDeadline && r.Unreached+1 < HoldAfter):
+	case a.Kind == Restart && r.Phase == Trial && f.Slots != nil && !(r.Back && !r.Offline && !f.Reached && f.TrialAge >= defaultTrialDeadline && r.Unreached+1 < HoldAfter):
 		return "leaves a trial by a reboot that is no rollback's, reached the repository, still has time, or was left so too often"
 	case a.Kind == Restart && r.Phase != Trial && !(r.Reboot && (f.BootID == r.BootID && r.Acted || f.Slots == nil && r.Phase == Switched ||
 		r.Phase == Rejecting && f.Failures >= RejectFailuresMax && r.LostBoots < LostBootsMax)):

@@ -26,7 +26,7 @@ func nextSwitched(r *Record, f *Facts) Action {
 	switch { // what holds before try holds before the reboot, too: it may be long after, where the machine can't be rebooted at once
 	case !r.Back && f.Offer.left(r), r.Back && !r.Acted && f.Failures >= RollbackFailuresMax:
 		return Action{Kind: Withdraw}
-	case f.InstallGate.unmet() && f.Awaited:
+	case f.InstallGate.unmet() && f.Awaited, !r.Back && !r.Acted && f.Awaited && f.Failures >= RejectFailuresMax:
 		return Action{Kind: Withdraw} // the one that waits may be the very one that is required
 	case f.InstallGate != nil:
 		return waitFor(f.InstallGate)
@@ -48,7 +48,7 @@ func nextSwitched(r *Record, f *Facts) Action {
 // ends by itself in some boots, and in the old release it counts as a lost one. Where nothing was ordered the gates are heard.
 func nextBlind(r *Record, f *Facts) Action {
 	a, limit := f.waitOr(Observe), f.Component.trialDeadline()
-	if a.Kind == Observe || r.BlindBoots >= LostBootsMax {
+	if a.Kind == Observe || r.BlindBoots >= LostBootsMax && r.RebootedIn != f.BootID {
 		return a
 	}
 	switch {
@@ -58,7 +58,7 @@ func nextBlind(r *Record, f *Facts) Action {
 	case !r.Acted && f.InstallGate != nil:
 		return waitFor(f.InstallGate)
 	}
-	return Action{Kind: Restart}
+	return f.waitOr(Restart)
 }
 
 // sourceOrTry notes first where the release came from: the power may go between try and its record.
@@ -119,7 +119,9 @@ func nextTrial(r *Record, f *Facts) Action {
 			if r.Back && r.Reboot && r.Unreached+1 < HoldAfter {
 				return f.waitOr(Restart) // a reject would call a good slot bad, perhaps for an outage; the try ends by itself
 			}
-			return Action{Kind: GiveUp}
+			if !r.Back || r.Reboot || f.TrialAge >= limit+OfflineRollbackMax {
+				return Action{Kind: GiveUp}
+			}
 		}
 	}
 	if f.HealthIn <= 0 {
@@ -139,8 +141,11 @@ func nextTrial(r *Record, f *Facts) Action {
 // observeInTrial is Observe. In the boot of the trial, a hook that does not answer until its deadline condemns the release.
 func (f *Facts) observeInTrial(r *Record) Action {
 	limit, bounded := f.Component.trialDeadline(), f.BootID == r.BootID
-	if bounded && f.TrialAge >= limit && f.Blind != nil && f.Looks >= BlindLooksMin {
+	if bounded && f.TrialAge >= limit && f.Looks >= BlindLooksMin && f.BlindFor >= BlindMin {
 		return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
+	}
+	if !bounded && r.Reboot {
+		return nextBlind(r, f)
 	}
 	a := f.waitOr(Observe)
 	if bounded && a.Waiting != nil && f.TrialAge < limit {
@@ -171,8 +176,8 @@ func nextConfirming(r *Record, f *Facts) Action {
 		return Action{Kind: Finish}
 	case f.BootID != r.BootID:
 		return Action{Kind: Enter}
-	case f.Failures > 0 && !r.Back && f.Offer.left(r), r.Back && f.Failures >= RollbackFailuresMax:
-		return Action{Kind: Withdraw} // what can't be confirmed must not keep out what is offered in its place
+	case f.Failures > 0 && !r.Back && f.Offer.left(r), !r.Back && f.Awaited && f.Failures >= RejectFailuresMax, r.Back && f.Failures >= RollbackFailuresMax:
+		return Action{Kind: Withdraw} // what can't be confirmed must not keep out what is offered in its place, nor another component
 	}
 	return f.waitOr(Confirm)
 }
@@ -184,7 +189,7 @@ func nextRejecting(r *Record, f *Facts) Action {
 			return Action{Kind: Observe}
 		case f.isBack(r):
 			return Action{Kind: Settle}
-		case r.Reboot && r.LostBoots < LostBootsMax:
+		case r.Reboot && (r.LostBoots < LostBootsMax || r.RebootedIn == f.BootID):
 			return f.waitOr(Restart) // the hook fails in the release that it goes back from: the try ends by itself in some boots
 		}
 	}

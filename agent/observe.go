@@ -19,6 +19,9 @@ func (e *engine) facts(c *live, r Record) Facts {
 		Busy: e.busy(c), Awaited: e.awaited(c),
 		TrialAge: up - c.trialFrom, Healthy: c.healthy, HealthyFor: up - c.healthyFrom, HealthIn: c.healthAt - up,
 	}
+	if c.blind != nil {
+		f.BlindFor = up - c.lookedFrom
+	}
 	if r.RollbackAsked {
 		f.NoRollback = e.noRollback(c, r)
 	}
@@ -135,10 +138,14 @@ func (e *engine) looked(c *live, r *Record, o outcome) {
 	if (o.problem == nil) != (c.blind == nil) {
 		c.observed = 0
 	}
+	if c.observed == 0 {
+		c.lookedFrom = up
+	}
 	c.blind = o.problem
 	c.observed++
 	wait := e.backoff(reason, c.observed)
-	if r.Phase == Trial || r.Phase == Switched && r.BootID != e.p.System.BootID() && up-c.trialFrom < c.component.trialDeadline() {
+	here := r.BootID == e.p.System.BootID()
+	if r.Phase == Trial && here || (r.Phase == Trial || r.Phase == Switched) && !here && up-c.trialFrom < c.component.trialDeadline() {
 		wait = min(wait, c.component.healthEvery())
 	}
 	c.lookAt = up + wait
@@ -158,7 +165,7 @@ func (e *engine) transition(c *live, from, to Record, a Action, p *Problem) {
 	}
 	e.log.Info("step", attrs...)
 	// What failed and made room for another component is not tried again at once, nor is what a failure led back to.
-	if a.Kind != Restage && (p == nil || to.Phase != Fetching && to.Phase != Writing) {
+	if a.Kind != Restage && a.Kind != Order && (p == nil || to.Phase != Fetching && to.Phase != Writing) {
 		c.notBefore, c.failures = 0, 0
 	}
 	c.blind, c.observed, c.lookAt = nil, 0, 0

@@ -91,6 +91,8 @@ type Record struct {
 	LostBoots int `json:"lost_boots,omitempty"`
 	// BlindBoots, in switched, counts the reboots that were ordered because the hook never said which slot was booted.
 	BlindBoots int `json:"blind_boots,omitempty"`
+	// RebootedIn is the boot in which a reboot was ordered last: one that does not come is asked for again, and counts once.
+	RebootedIn string `json:"rebooted_in,omitempty"`
 	// Back: the release lies in TargetSlot already, and a rollback goes back to it; the repository need not name it.
 	Back bool `json:"back,omitempty"`
 	// Offline, in a rollback: the release that is left did not reach the repository right before, so the trial need not.

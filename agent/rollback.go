@@ -104,10 +104,12 @@ func wanted(r Record, index int64, records map[string]Record, refuse func(Reason
 // that is left reaches it: where that one does not, it can't be asked of the release before either.
 func nextRollback(f *Facts) Action {
 	switch {
-	case f.NoRollback != nil:
-		return Action{Kind: Decline, Problem: f.NoRollback}
 	case f.Busy != "":
 		return waitFor(busyWaiting(f.Busy))
+	case f.NoRollback != nil && f.Looks < BlindLooksMin:
+		return f.lookAgain(&Waiting{Reason: f.NoRollback.Reason, Text: f.NoRollback.Text})
+	case f.NoRollback != nil:
+		return Action{Kind: Decline, Problem: f.NoRollback}
 	case !f.Fresh && !f.Failing:
 		return askFirst()
 	}

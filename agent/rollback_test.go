@@ -235,6 +235,10 @@ func TestDeclinedRollback(t *testing.T) {
 	slots.Slots["A"] = Slot{}
 	d := &bareDevice{slots: slots, state: State{Records: map[string]Record{"rootfs": r}}}
 	a := d.start(t, "rootfs")
+	if turns(t, a); !d.state.Records["rootfs"].RollbackAsked {
+		t.Error("declined by the first look, which may be too early")
+	}
+	a.engine.live[0].observed = BlindLooksMin
 	turns(t, a)
 	if r := d.state.Records["rootfs"]; r.RollbackAsked || r.Phase != Idle {
 		t.Errorf("%+v", r)

@@ -46,14 +46,7 @@ func (r *Record) succeeded(a *Action) {
 	case Install:
 		r.enter(Switched, a)
 	case Restart:
-		switch { // both bound how often a hook that fails everywhere reboots the machine
-		case r.Phase == Rejecting && !r.Acted:
-			r.LostBoots++
-		case r.Phase == Switched && r.BootID != a.BootID:
-			r.BlindBoots++
-		case r.Phase == Trial:
-			r.Unreached++
-		}
+		r.reboot(a.BootID)
 	case Try:
 		r.Acted, r.BootID = true, a.BootID
 	case Reject:
@@ -67,6 +60,9 @@ func (r *Record) succeeded(a *Action) {
 	case Source:
 		r.Local, r.Offline = a.Local, a.Offline
 	case Rearm:
+		if r.Phase == Trial && r.Back && r.RebootedIn == r.BootID {
+			r.Unreached++ // it was left by an ordered reboot
+		}
 		if r.Phase != Switched || r.Acted { // a boot that went by without a try is no attempt
 			r.Attempts++
 		}
@@ -85,6 +81,22 @@ func (r *Record) succeeded(a *Action) {
 	case Finish, Settle, Count, Forgive:
 		r.end(a)
 	} // observed, confirmed, examined, asked for: the facts say what came of it
+}
+
+// reboot notes a reboot that was ordered for want of a hook that answers: the first one in a boot counts, which bounds how often a hook
+// that fails everywhere reboots the machine. One that only follows a verb needs no bound, and no write.
+func (r *Record) reboot(bootID string) {
+	switch {
+	case r.RebootedIn == bootID:
+		return
+	case r.Phase == Rejecting && !r.Acted:
+		r.LostBoots++
+	case (r.Phase == Switched || r.Phase == Trial) && r.BootID != bootID:
+		r.BlindBoots++
+	case r.Phase != Trial:
+		return
+	}
+	r.RebootedIn = bootID
 }
 
 // takeUp begins an update.

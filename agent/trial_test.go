@@ -51,7 +51,13 @@ func TestFailingRejectRebootsSeldom(t *testing.T) {
 		} else {
 			reboots++
 		}
-		r = Step(r, a, p)
+		if r = Step(r, a, p); a.Kind == Restart {
+			again := Step(r, Next(r, f), nil) // it does not come, and is asked for again
+			if again.LostBoots != r.LostBoots {
+				t.Error("a reboot that did not come counts as a boot")
+			}
+			f.BootID += "1"
+		}
 	}
 	if reboots != LostBootsMax {
 		t.Errorf("%d reboots, expected %d", reboots, LostBootsMax)
@@ -149,10 +155,14 @@ func TestBlindReboots(t *testing.T) {
 		reboots := 0
 		for range 10 {
 			a := Next(r, f)
+			r = Step(r, a, nil)
 			if a.Kind == Restart {
 				reboots++
+				if again := Step(r, Next(r, f), nil); again.BlindBoots != r.BlindBoots {
+					t.Errorf("ordered: %v; a reboot that did not come counts as a boot", acted)
+				}
+				f.BootID += "1"
 			}
-			r = Step(r, a, nil)
 		}
 		if reboots != LostBootsMax || r.Phase != Switched {
 			t.Errorf("ordered: %v; %d reboots, expected %d, and it is %s", acted, reboots, LostBootsMax, r.Phase)
@@ -222,9 +232,12 @@ func TestOneLookDoesNotCondemn(t *testing.T) {
 	r := Record{Phase: Trial, Release: releaseV2, TargetSlot: "B", BootID: "boot-1", Reboot: true}
 	for looks := 1; looks <= BlindLooksMin; looks++ {
 		f := Facts{Component: &Component{}, BootID: "boot-1", TrialAge: 2 * defaultTrialDeadline, Blind: &Problem{Reason: ReasonHookTimeout},
-			Looks: looks, LookIn: time.Second}
+			Looks: looks, BlindFor: BlindMin, LookIn: time.Second}
 		if a := Next(r, f); (a.Kind == Condemn) != (looks == BlindLooksMin) {
 			t.Errorf("after %d looks in vain: %s", looks, a.Kind)
+		}
+		if f.BlindFor--; Next(r, f).Kind == Condemn {
+			t.Errorf("condemned after %d looks in less than %s", looks, BlindMin)
 		}
 	}
 }
