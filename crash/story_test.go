@@ -160,7 +160,11 @@ func (s *story) follow(ctx context.Context, p *tracer) (rest bool, err error) {
 				return false, err
 			}
 		}
-		if s.look(status) {
+		if !s.look(status) {
+			continue
+		}
+		// What the first refresh of a first start accepted is kept only once it is known what is booted: one check more, and it is.
+		if _, err := client.Check(ctx); err == nil {
 			return true, nil
 		}
 	}
