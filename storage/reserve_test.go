@@ -43,7 +43,7 @@ func TestRecoveryOnAFullDisk(t *testing.T) {
 		t.Run(lost, func(t *testing.T) {
 			dir := t.TempDir()
 			if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
-				t.Skip(err)
+				t.Skipf("no tmpfs can be mounted (run as root, on Linux): %v", err)
 			}
 			t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
 			s := openT(t, dir)
