@@ -36,6 +36,8 @@ const (
 	CountLost ActionKind = "count_lost"
 	// Enter begins a trial in this boot.
 	Enter ActionKind = "enter"
+	// CountStart counts an agent that started anew in a trial.
+	CountStart ActionKind = "count_start"
 	// Approve ends a trial well: trial → confirming.
 	Approve ActionKind = "approve"
 	// Finish ends an update: confirming → idle.
@@ -100,7 +102,7 @@ type Action struct {
 	Offline bool
 	// SHA256 is the hex hash of the image that Fetch staged.
 	SHA256 string
-	// Problem is Condemn's verdict, or why Decline declines.
+	// Problem is Condemn's verdict, or why Withdraw, GiveUp and Decline do what they do.
 	Problem *Problem
 	// Waiting says why, for Wait; nil when the component is at rest.
 	Waiting *Waiting

@@ -85,6 +85,7 @@ type live struct {
 	healthyFrom time.Duration
 	healthAt    time.Duration
 	reached     bool
+	anew        bool // the trial was found in the record, and this process is not counted in it yet
 
 	running  *task
 	progress atomic.Pointer[gauge] // of the running download; nil: none
@@ -151,6 +152,7 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 		if r.Phase == Trial && r.TrialFrom > 0 && r.BootID == p.System.BootID() {
 			c.trialFrom = min(up, r.TrialFrom) // the trial's deadline does not begin anew with each process
 		}
+		c.anew = r.Phase == Trial && r.BootID == p.System.BootID()
 		if r.Phase != Idle {
 			// A release in the trial or beyond asks by itself, once it is known what booted.
 			e.plan.now = e.plan.now || r.Phase == Fetching || r.Phase == Staged || r.Phase == Writing
@@ -284,6 +286,7 @@ func (e *engine) finish(t *task, o outcome) error {
 func (e *engine) step(c *live, r Record, a Action, p *Problem) error {
 	next := Step(r, a, p)
 	e.stepped = true
+	c.anew = c.anew && a.Kind != CountStart
 	if err := e.book.put(next, a.Kind == Finish && !r.Back || a.Kind == Adopt, p); err != nil {
 		return err
 	}

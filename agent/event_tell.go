@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"time"
 	"unicode/utf8"
 )
@@ -31,7 +32,7 @@ func tell(from, to Record, p *Problem) []Event {
 	case to.Phase == Trial && (moved || from.BootID != to.BootID):
 		add(EventTrial, to.Release, nil)
 	case moved && to.Phase == Rejecting:
-		add(EventGoingBack, to.Release, to.Verdict)
+		add(EventGoingBack, to.Release, to.why())
 	case p != nil:
 		add(EventFailed, to.Release, p)
 	case from.Phase == Fetching && to.Phase == Staged:
@@ -56,9 +57,9 @@ func tellEnd(from, to Record) []Event {
 		e.Kind, e.Problem = EventRejected, &rejected.Last
 	case from.Phase == Rejecting && to.Unreachable == id:
 		e.Kind = EventGivenUp
-		e.Problem = &Problem{Reason: ReasonTrialNoRepo, Text: "the trial did not reach the repository, or refused the release itself"}
-	case from.Verdict != nil:
-		e.Problem = from.Verdict
+		e.Problem = cmp.Or(from.Cause, &Problem{Reason: ReasonTrialNoRepo, Text: "the trial did not reach the repository, or refused the release itself"})
+	default:
+		e.Problem = from.why()
 	}
 	return []Event{e}
 }

@@ -58,9 +58,10 @@ func TestTell(t *testing.T) {
 		{"a trial cut short", at(Trial), Action{Kind: Rearm, BootID: "boot"}, nil, nil},
 		{"unhealthy", at(Trial), Action{Kind: Examine, BootID: "boot"}, failed(ReasonUnhealthy), []EventKind{EventGoingBack}},
 		{"condemned", at(Trial), Action{Kind: Condemn, Problem: failed(ReasonUnhealthy)}, nil, []EventKind{EventGoingBack}},
-		{"given up", at(Trial), Action{Kind: GiveUp}, nil, []EventKind{EventGoingBack}},
+		{"given up", at(Trial), Action{Kind: GiveUp, Problem: failed(ReasonTrialNoRepo)}, nil, []EventKind{EventGoingBack}},
 		{"rejected", at(Rejecting).with(func(r *Record) { r.Verdict = failed(ReasonUnhealthy) }), Action{Kind: Settle}, nil, []EventKind{EventRejected}},
-		{"withdrawn", at(Rejecting), Action{Kind: Settle}, nil, []EventKind{EventWithdrawn}},
+		{"going back", at(Trial), Action{Kind: Withdraw, Problem: failed(ReasonWithdrawn)}, nil, []EventKind{EventGoingBack}},
+		{"withdrawn", at(Rejecting).with(func(r *Record) { r.Cause = failed(ReasonWithdrawn) }), Action{Kind: Settle}, nil, []EventKind{EventWithdrawn}},
 		{"given up, and back", unreachable, Action{Kind: Settle}, nil, []EventKind{EventGivenUp}},
 		{"counted", held.with(func(r *Record) { r.Held = nil }), Action{Kind: Count, Now: testNow}, nil, nil},
 		{"held", held, Action{Kind: Count, Now: testNow}, nil, []EventKind{EventHeld}},
@@ -83,7 +84,8 @@ func TestTell(t *testing.T) {
 				if e.Release == nil || e.Release.SHA256 == "" || e.Component != c.from.Component {
 					t.Errorf("event %+v does not say of what", e)
 				}
-				bad := slices.Contains([]EventKind{EventFailed, EventRejected, EventGivenUp, EventHeld, EventDegraded}, e.Kind)
+				bad := slices.Contains([]EventKind{EventFailed, EventRejected, EventGivenUp, EventHeld, EventDegraded}, e.Kind) ||
+					e.Kind == EventGoingBack && c.p == nil || c.from.Phase == Rejecting
 				if bad && (e.Problem == nil || e.Problem.Reason == "" || e.Problem.Text == "") {
 					t.Errorf("event %+v does not say why", e)
 				}

@@ -45,6 +45,8 @@ type Facts struct {
 	Uptime time.Duration
 	// TrialAge is the uptime since the trial began in this boot.
 	TrialAge time.Duration
+	// Anew: this process found the trial in its record, and Starts does not count it yet.
+	Anew bool
 	// Healthy and HealthyFor tell of the health checks of this trial: the last one passed, and for how long they
 	// have passed without a break, none of them missed.
 	Healthy    bool
@@ -75,6 +77,9 @@ const (
 	RejectFailuresMax = 3
 	// RollbackFailuresMax failures of try, or of confirm, in a row end a rollback: unlike a release, nobody withdraws it.
 	RollbackFailuresMax = 5
+	// TrialStartsMax is how often the agent may start anew in a trial whose deadline is over: one that is ended ever again before health
+	// has settled can't say anything about the release.
+	TrialStartsMax = 5
 	// HoldAfter trials that could not reach a repository which the old release reached hold a release back for
 	// HoldFor.
 	HoldAfter = 3

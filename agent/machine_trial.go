@@ -24,10 +24,12 @@ func nextSwitched(r *Record, f *Facts) Action {
 		return Action{Kind: Enter}
 	}
 	switch { // what holds before try holds before the reboot, too: it may be long after, where the machine can't be rebooted at once
-	case !r.Back && f.Offer.left(r), r.Back && !r.Acted && f.Failures >= RollbackFailuresMax:
-		return Action{Kind: Withdraw}
-	case f.InstallGate.unmet() && f.Awaited, !r.Back && !r.Acted && f.Awaited && f.Failures >= RejectFailuresMax:
-		return Action{Kind: Withdraw} // the one that waits may be the very one that is required
+	case !r.Back && f.Offer.left(r):
+		return withdraw(f.departure(r))
+	case f.InstallGate.unmet() && f.Awaited: // the one that waits may be the very one that is required
+		return withdraw(&Problem{Reason: f.InstallGate.Reason, Text: f.InstallGate.Text, At: f.Now})
+	case !r.Acted && (r.Back && f.Failures >= RollbackFailuresMax || !r.Back && f.Awaited && f.Failures >= RejectFailuresMax):
+		return withdraw(f.Failure)
 	case f.InstallGate != nil:
 		return waitFor(f.InstallGate)
 	case f.Backoff > 0:
@@ -92,6 +94,14 @@ func nextTrial(r *Record, f *Facts) Action {
 		return byOperator(f)
 	}
 	limit := f.Component.trialDeadline()
+	if f.Anew {
+		// It is counted before anything else is done, since it may not live for longer.
+		if r.Starts >= TrialStartsMax && f.TrialAge >= limit {
+			return withdraw(&Problem{Reason: ReasonAgentDied, At: f.Now, // no verdict: a full memory or disk may be what ends it
+				Text: fmt.Sprintf("the agent ended and was started again %d times in the trial, before its health was proven", r.Starts+1)})
+		}
+		return Action{Kind: CountStart}
+	}
 	if f.Slots == nil {
 		return f.observeInTrial(r)
 	}
@@ -105,9 +115,9 @@ func nextTrial(r *Record, f *Facts) Action {
 		if f.Offer.id() == r.Release.ID() {
 			// The release before took it, and its own config, anchor or floors refuse it. Brought back without being
 			// counted, it would be taken up again at once, for ever.
-			return Action{Kind: GiveUp}
+			return Action{Kind: GiveUp, Problem: f.departure(r)}
 		}
-		return Action{Kind: Withdraw}
+		return withdraw(f.departure(r))
 	}
 	reached := f.Reached || r.Local || r.Offline
 	// A device that slept through its deadline looks once more: only a check that comes to its end after it has the last word.
@@ -120,7 +130,8 @@ func nextTrial(r *Record, f *Facts) Action {
 				return f.waitOr(Restart) // a reject would call a good slot bad, perhaps for an outage; the try ends by itself
 			}
 			if !r.Back || r.Reboot || f.TrialAge >= limit+OfflineRollbackMax {
-				return Action{Kind: GiveUp}
+				return Action{Kind: GiveUp, Problem: &Problem{Reason: ReasonTrialNoRepo, At: f.Now,
+					Text: fmt.Sprintf("slot %s did not reach the repository within %s of its trial", r.TargetSlot, limit)}}
 			}
 		}
 	}
@@ -154,6 +165,16 @@ func (f *Facts) observeInTrial(r *Record) Action {
 	return a
 }
 
+func withdraw(why *Problem) Action { return Action{Kind: Withdraw, Problem: why} }
+
+// departure says why the repository's answer ends r's release, from which it is known to have gone.
+func (f *Facts) departure(r *Record) *Problem {
+	if f.Offer.id() == r.Release.ID() {
+		return f.Offer.Problem
+	}
+	return &Problem{Reason: ReasonWithdrawn, Text: "the repository does not name this release any more", At: f.Now}
+}
+
 func overdue(f *Facts, r *Record, limit time.Duration) *Problem {
 	why := "no health check came to an end"
 	if f.Blind != nil {
@@ -177,7 +198,7 @@ func nextConfirming(r *Record, f *Facts) Action {
 	case f.BootID != r.BootID:
 		return Action{Kind: Enter}
 	case f.Failures > 0 && !r.Back && f.Offer.left(r), !r.Back && f.Awaited && f.Failures >= RejectFailuresMax, r.Back && f.Failures >= RollbackFailuresMax:
-		return Action{Kind: Withdraw} // what can't be confirmed must not keep out what is offered in its place, nor another component
+		return withdraw(f.Failure) // what can't be confirmed must not keep out what is offered in its place, nor another component
 	}
 	return f.waitOr(Confirm)
 }
@@ -189,7 +210,7 @@ func nextRejecting(r *Record, f *Facts) Action {
 			return Action{Kind: Observe}
 		case f.isBack(r):
 			return Action{Kind: Settle}
-		case r.Reboot && (r.LostBoots < LostBootsMax || r.RebootedIn == f.BootID):
+		case r.leavesByReboot(f.BootID):
 			return f.waitOr(Restart) // the hook fails in the release that it goes back from: the try ends by itself in some boots
 		}
 	}
@@ -206,6 +227,18 @@ func nextRejecting(r *Record, f *Facts) Action {
 		return f.waitOr(Restart)
 	}
 	return f.waitOr(Reject) // it was done and yet the slot is booted, or booted again and again: do it again, and report it
+}
+
+// stuck reports whether nothing is left but to repeat a reject that fails, ever more seldom: no other component waits for that, since
+// its release may be what repairs the hook.
+func (r *Record) stuck(failures int, bootID string) bool {
+	return r.Phase == Rejecting && failures >= RejectFailuresMax && !r.leavesByReboot(bootID)
+}
+
+// leavesByReboot reports whether a slot whose reject fails may still be left by a reboot: not too often, and one that was ordered and did
+// not come is ordered again.
+func (r *Record) leavesByReboot(bootID string) bool {
+	return r.Reboot && (r.LostBoots < LostBootsMax || r.RebootedIn == bootID)
 }
 
 // isBack reports whether the device has gone back although no reject succeeded: another slot runs and is primary, and a boot

@@ -17,7 +17,7 @@ func (e *engine) facts(c *live, r Record) Facts {
 		Failing: e.failing(c) != nil, Reached: c.reached, Local: e.last.local,
 		Backoff: max(0, c.notBefore-up), Failure: c.failure, Failures: c.failures, Blind: c.blind, Looks: c.observed, LookIn: max(0, c.lookAt-up),
 		Busy: e.busy(c), Awaited: e.awaited(c),
-		TrialAge: up - c.trialFrom, Healthy: c.healthy, HealthyFor: up - c.healthyFrom, HealthIn: c.healthAt - up,
+		TrialAge: up - c.trialFrom, Anew: c.anew, Healthy: c.healthy, HealthyFor: up - c.healthyFrom, HealthIn: c.healthAt - up,
 	}
 	if c.blind != nil {
 		f.BlindFor = up - c.lookedFrom
@@ -40,7 +40,8 @@ func (e *engine) facts(c *live, r Record) Facts {
 // busy names another component that writes, tries or reboots: one at a time.
 func (e *engine) busy(c *live) string {
 	for _, other := range e.live {
-		if other != c && !slices.Contains([]Phase{Idle, Fetching, Staged}, e.book.record(other.name).Phase) {
+		r := e.book.record(other.name)
+		if other != c && !slices.Contains([]Phase{Idle, Fetching, Staged}, r.Phase) && !r.stuck(other.failures, e.p.System.BootID()) {
 			return other.name
 		}
 	}
@@ -196,7 +197,7 @@ func ended(from Record, a Action) *Outcome {
 	if from.Release == nil {
 		return nil
 	}
-	o := &Outcome{Release: releaseStatus(from.Release), Problem: from.Verdict}
+	o := &Outcome{Release: releaseStatus(from.Release), Problem: from.why()}
 	switch {
 	case a.Kind == Finish:
 		o.Verdict = "confirmed"

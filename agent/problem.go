@@ -50,6 +50,7 @@ const (
 	ReasonUnhealthy   Reason = "unhealthy"
 	ReasonNeverBooted Reason = "never_booted"
 	ReasonTrialNoRepo Reason = "trial_unreachable"
+	ReasonAgentDied   Reason = "agent_died" // again and again, in a trial
 	ReasonWithdrawn   Reason = "withdrawn"
 	ReasonRejected    Reason = "rejected"
 	ReasonHeld        Reason = "held"

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"slices"
 	"time"
@@ -80,6 +81,8 @@ type Record struct {
 	BootID string `json:"boot_id,omitempty"`
 	// TrialFrom is the uptime at which the trial began, in boot BootID; 0: an older agent noted none.
 	TrialFrom time.Duration `json:"trial_from,omitempty"`
+	// Starts, in trial, counts how often an agent started anew in it.
+	Starts int `json:"starts,omitempty"`
 	// Acted: the hook's verb of this phase has succeeded in boot BootID: try in switched, reject in rejecting.
 	Acted bool `json:"acted,omitempty"`
 	// Local: the refresh before try needed no network, so the trial need not reach it either.
@@ -99,8 +102,9 @@ type Record struct {
 	Offline bool `json:"offline,omitempty"`
 	// Unreached, in a rollback, counts the trials that did not reach the repository, although the release that is left had.
 	Unreached int `json:"unreached,omitempty"`
-	// Verdict, in rejecting, is why; nil brings the old release back without a verdict.
+	// Verdict, in rejecting, is why; nil brings the old release back without a verdict, and Cause is then why, to tell people.
 	Verdict *Problem `json:"verdict,omitempty"`
+	Cause   *Problem `json:"cause,omitempty"`
 	// Unreachable, after a trial that was given up: the release to count it against if the
 	// old release can.
 	Unreachable string `json:"unreachable,omitempty"`
@@ -128,6 +132,9 @@ type Record struct {
 	// Deferral is for how long gates have held updates back.
 	Deferral Deferral `json:"deferral,omitzero"`
 }
+
+// why is what began the way back, or nil where an older agent noted nothing.
+func (r *Record) why() *Problem { return cmp.Or(r.Verdict, r.Cause) }
 
 // RememberedMax bounds the rejected and held releases that a record remembers; a flood forgets the oldest.
 const RememberedMax = 16

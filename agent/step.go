@@ -74,6 +74,8 @@ func (r *Record) succeeded(a *Action) {
 	case Enter:
 		r.enter(Trial, a)
 		r.LostBoots = 0 // only boots lost in a row count
+	case CountStart:
+		r.Starts++
 	case Approve:
 		r.enter(Confirming, a)
 	case Condemn, Withdraw, GiveUp:
@@ -108,9 +110,15 @@ func (r *Record) takeUp(release *Release, hook string, reboot bool) {
 // goBack begins the way back.
 func (r *Record) goBack(a *Action) {
 	r.enter(Rejecting, a)
-	r.Verdict, r.LostBoots, r.RollbackAsked = a.Problem, 0, false
-	if a.Kind == GiveUp {
+	r.LostBoots, r.RollbackAsked = 0, false
+	switch a.Kind {
+	case GiveUp:
 		r.Unreachable = r.Release.ID()
+		r.Cause = a.Problem
+	case Withdraw:
+		r.Cause = a.Problem
+	default:
+		r.Verdict = a.Problem
 	}
 }
 
@@ -200,7 +208,7 @@ func (x Reason) fromHook() bool {
 
 // enter moves to a phase that belongs to a boot.
 func (r *Record) enter(p Phase, a *Action) {
-	r.Phase, r.BootID, r.Acted, r.BlindBoots, r.TrialFrom = p, a.BootID, false, 0, 0
+	r.Phase, r.BootID, r.Acted, r.BlindBoots, r.TrialFrom, r.Starts = p, a.BootID, false, 0, 0, 0
 	if p == Trial {
 		r.TrialFrom = max(1, a.Uptime)
 	}

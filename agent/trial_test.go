@@ -180,8 +180,14 @@ func TestDeadlineOfAnEarlierProcess(t *testing.T) {
 	d := &bareDevice{state: State{Records: map[string]Record{"rootfs": {Schema: RecordSchema, Component: "rootfs", Phase: Trial, Release: releaseV2,
 		TargetSlot: "B", BootID: "boot-1", Reboot: true, TrialFrom: 10 * time.Minute}}}}
 	e := d.start(t, "rootfs").engine
+	if err := e.step(e.live[0], e.book.record("rootfs"), Next(e.book.record("rootfs"), e.facts(e.live[0], e.book.record("rootfs"))), nil); err != nil {
+		t.Fatal(err)
+	}
 	r := e.book.record("rootfs")
 	f := e.facts(e.live[0], r)
+	if r.Starts != 1 || f.Anew {
+		t.Errorf("%d starts in the trial, to count: %v; expected that this one was counted", r.Starts, f.Anew)
+	}
 	if f.TrialAge != 50*time.Minute {
 		t.Errorf("the trial is %s old, expected 50 min", f.TrialAge)
 	}
@@ -198,6 +204,33 @@ func TestDeadlineOfAnEarlierProcess(t *testing.T) {
 	}
 	if entered := Step(r, Action{Kind: Enter, BootID: "boot-1", Uptime: 3 * time.Minute}, nil); entered.TrialFrom != 3*time.Minute {
 		t.Errorf("a trial that begins anew begins at %s", entered.TrialFrom)
+	}
+}
+
+// TestStartsInATrialEndIt: an agent that was ended ever again before health had settled goes back, without a verdict, once the trial's
+// time is over: at its start, since it may not live for longer, and never later.
+func TestStartsInATrialEndIt(t *testing.T) {
+	r := Record{Phase: Trial, Release: releaseV2, TargetSlot: "B", BootID: "boot-1", Reboot: true}
+	f := Facts{Component: &Component{}, BootID: "boot-1", Anew: true, TrialAge: defaultTrialDeadline - 1}
+	for range TrialStartsMax {
+		a := Next(r, f)
+		if r = Step(r, a, nil); a.Kind != CountStart {
+			t.Fatalf("at a start before the deadline the action is %s", a.Kind)
+		}
+	}
+	f.TrialAge = defaultTrialDeadline
+	if a := Next(r, f); a.Kind != Withdraw || a.Problem.Reason != ReasonAgentDied {
+		t.Errorf("at start %d after the deadline the action is %s", r.Starts, a.Kind)
+	}
+	if f.Anew = false; Next(r, f).Kind == Withdraw {
+		t.Error("a process that lives is interrupted")
+	}
+	if entered := Step(r, Action{Kind: Enter, BootID: "boot-2"}, nil); entered.Starts != 0 {
+		t.Errorf("a trial that begins anew has had %d starts", entered.Starts)
+	}
+	r.Starts = TrialStartsMax - 1
+	if f.Anew = true; Next(r, f).Kind != CountStart {
+		t.Errorf("at start %d after the deadline the action is %s", r.Starts, Next(r, f).Kind)
 	}
 }
 

@@ -10,11 +10,14 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
+// verbInstall stands for Install, which is no verb of Do.
+const verbInstall agent.Verb = "install"
+
 // An oddHook stands before a hook: it fails, or changes what the hook says.
 type oddHook struct {
 	agent.Installer
-	// fails answers a verb instead of the hook; ok is false where the hook is to answer.
-	fails func(verb agent.Verb, j agent.Job) (p error, ok bool)
+	// fails answers a verb instead of the hook, where it says so.
+	fails func(verb agent.Verb, j agent.Job) (instead bool, err error)
 	// says changes the answer to status.
 	says func(j agent.Job, s *agent.Slots) error
 	// then follows a verb that ended well.
@@ -41,7 +44,7 @@ func (h *oddHook) Status(ctx context.Context, j agent.Job) (agent.Slots, error) 
 func (h *oddHook) Install(ctx context.Context, j agent.Job, v verifier.Verified, i agent.Image) error {
 	h.ran[verbInstall]++
 	if h.fails != nil {
-		if err, ok := h.fails(verbInstall, j); ok {
+		if instead, err := h.fails(verbInstall, j); instead {
 			return err
 		}
 	}
@@ -51,7 +54,7 @@ func (h *oddHook) Install(ctx context.Context, j agent.Job, v verifier.Verified,
 func (h *oddHook) Do(ctx context.Context, verb agent.Verb, j agent.Job) error {
 	h.ran[verb]++
 	if h.fails != nil {
-		if err, ok := h.fails(verb, j); ok {
+		if instead, err := h.fails(verb, j); instead {
 			return err
 		}
 	}
@@ -64,8 +67,8 @@ func (h *oddHook) Do(ctx context.Context, verb agent.Verb, j agent.Job) error {
 
 // failing is a hook some verb of which fails each time.
 func failing(verb agent.Verb, reason agent.Reason) *oddHook {
-	return &oddHook{fails: func(v agent.Verb, _ agent.Job) (error, bool) {
-		return &agent.Problem{Reason: reason, Text: "it fails"}, v == verb
+	return &oddHook{fails: func(v agent.Verb, _ agent.Job) (bool, error) {
+		return v == verb, &agent.Problem{Reason: reason, Text: "it fails"}
 	}}
 }
 
@@ -110,7 +113,7 @@ func TestSuccessWithoutEffect(t *testing.T) {
 		{agent.VerbConfirm, app, apps(fine)},
 		{agent.VerbReject, app, apps(unhealthy)},
 	} {
-		h := &oddHook{fails: func(v agent.Verb, _ agent.Job) (error, bool) { return nil, v == c.verb }}
+		h := &oddHook{fails: func(v agent.Verb, _ agent.Job) (bool, error) { return v == c.verb, nil }}
 		w, why := play(Scenario{repo: c.repo, end: lasts(2 * day), equip: h.behind}, 1, nil)
 		if why != "" || h.ran[c.verb] > 40 {
 			t.Errorf("%s: it ran %d times in %s: %s\n%s", c.verb, h.ran[c.verb], w.ran, why, w.lastStatus())
@@ -135,8 +138,8 @@ func rollsBackWithout(t testing.TB, verb agent.Verb) Scenario {
 		return w.happened == 1 && rests(w, s, rootfs, 2) && w.disk.state.Records[rootfs].Previous == nil
 	})
 	s.equip = func(w *World, p *agent.Ports) {
-		h := &oddHook{fails: func(v agent.Verb, _ agent.Job) (error, bool) {
-			return &agent.Problem{Reason: agent.ReasonHookFailed, Text: "it fails"}, v == verb && w.disk.state.Records[rootfs].Back
+		h := &oddHook{fails: func(v agent.Verb, _ agent.Job) (bool, error) {
+			return v == verb && w.disk.state.Records[rootfs].Back, &agent.Problem{Reason: agent.ReasonHookFailed, Text: "it fails"}
 		}}
 		h.behind(w, p)
 	}

@@ -107,6 +107,9 @@ func (t tiring) Do(ctx context.Context, verb agent.Verb, j agent.Job) error {
 	if verb == agent.VerbTry || verb == agent.VerbConfirm || verb == agent.VerbReject {
 		t.w.checkEffort(j.Component + " " + string(verb))
 	}
+	if verb == agent.VerbReject {
+		t.w.rejects[j.Component]++
+	}
 	return t.Installer.Do(ctx, verb, j)
 }
 

@@ -44,6 +44,9 @@ func (w *World) checkSlots(b *board) {
 
 // checkRecord: nothing that was not the release's fault is held against a good one.
 func (w *World) checkRecord(r agent.Record) {
+	if r.Phase != agent.Rejecting {
+		delete(w.rejects, r.Component)
+	}
 	for _, x := range r.Rejected {
 		early := x.Last.Reason == agent.ReasonNeverBooted && w.earlyCuts >= agent.LostBootsMax
 		how := w.repo.behaviour(x.ID)
@@ -178,7 +181,7 @@ func (w *World) checkEffectiveTime(now, floor time.Time) {
 }
 
 // checkOrder: a verb runs only while the durable record orders it, with the hook that the record names, and no other
-// component is being changed.
+// component is being changed, but for one whose reject fails ever again.
 func (w *World) checkOrder(j agent.Job, phase agent.Phase) {
 	r := w.disk.state.Records[j.Component]
 	if r.Phase != phase || r.TargetSlot != j.Slot || r.Hook != j.Hook {
@@ -188,7 +191,7 @@ func (w *World) checkOrder(j agent.Job, phase agent.Phase) {
 	for name, x := range w.disk.state.Records {
 		switch x.Phase {
 		case agent.Writing, agent.Switched, agent.Trial, agent.Confirming, agent.Rejecting:
-			if name != j.Component {
+			if name != j.Component && w.rejects[name] < agent.RejectFailuresMax && w.rejects[j.Component] < agent.RejectFailuresMax {
 				w.breach("%s and %s are changed at the same time", name, j.Component)
 			}
 		}

@@ -30,10 +30,10 @@ func hookFailsUntilNextSystem(t testing.TB) Scenario {
 	s := beside(t)
 	s.end = func(w *World, s agent.Status) bool { return rests(w, s, rootfs, 2) && rests(w, s, app, 2) }
 	s.equip = func(w *World, p *agent.Ports) {
-		p.Installer = crooked{Installer: p.Installer, do: func(v agent.Verb, j agent.Job) (bool, error) {
+		hookDoes(w, p, func(v agent.Verb, j agent.Job) (bool, error) {
 			return v == verbInstall && j.Component == app && w.repo.index(w.boards[rootfs].slots[w.boards[rootfs].booted].image) < 2,
 				&agent.Problem{Reason: agent.ReasonHookFailed, Text: "the hook fails with exit status 1"}
-		}}
+		})
 	}
 	return s
 }
@@ -101,9 +101,9 @@ func takenOut(t testing.TB) Scenario {
 		}
 	}
 	s.equip = func(w *World, p *agent.Ports) {
-		p.Installer = crooked{Installer: p.Installer, do: func(v agent.Verb, j agent.Job) (bool, error) {
+		hookDoes(w, p, func(v agent.Verb, j agent.Job) (bool, error) {
 			return v == verbInstall && j.Component == app, &agent.Problem{Reason: agent.ReasonHookMissing, Text: "no such file"}
-		}}
+		})
 	}
 	return s
 }

@@ -12,6 +12,11 @@ func hookSays(w *World, p *agent.Ports, says func(agent.Job, *agent.Slots) error
 	(&oddHook{says: says}).behind(w, p)
 }
 
+// hookDoes has verbs answered instead of the hook, where it says so.
+func hookDoes(w *World, p *agent.Ports, instead func(agent.Verb, agent.Job) (bool, error)) {
+	(&oddHook{fails: instead}).behind(w, p)
+}
+
 // busyHook is exit 75.
 func busyHook() error {
 	return &agent.Problem{Reason: agent.ReasonHookBusy, Text: "the boot environment is locked"}
@@ -39,7 +44,7 @@ func TestAnotherHooksTimeIsNoSuspend(t *testing.T) {
 				}
 			},
 			equip: func(w *World, p *agent.Ports) {
-				p.Installer = crooked{Installer: p.Installer, do: func(v agent.Verb, j agent.Job) (bool, error) {
+				hookDoes(w, p, func(v agent.Verb, j agent.Job) (bool, error) {
 					if v != agent.VerbGate {
 						return false, nil
 					}
@@ -49,7 +54,7 @@ func TestAnotherHooksTimeIsNoSuspend(t *testing.T) {
 					w.uptime += 45 * time.Second // it asks a person, who does not answer; its time-out is a minute
 					w.ran += 45 * time.Second
 					return true, &agent.Problem{Reason: agent.ReasonHookBusy, Text: "nobody answers", RetryAfter: time.Minute}
-				}}
+				})
 			}}
 		w, why := play(s, 1, nil)
 		if r := w.disk.state.Records[rootfs]; why != "" || r.ConfirmedSlot != "B" {

@@ -48,8 +48,8 @@ func TestARebootThatDoesNotComeCountsOnce(t *testing.T) {
 				return w.boots > 2 && w.boards[rootfs].booted == "A" || w.ran > 10*day
 			},
 			equip: func(w *World, p *agent.Ports) {
-				h := &oddHook{fails: func(v agent.Verb, _ agent.Job) (error, bool) {
-					return readOnly(), v == agent.VerbReject && w.boards[rootfs].booted == "B"
+				h := &oddHook{fails: func(v agent.Verb, _ agent.Job) (bool, error) {
+					return v == agent.VerbReject && w.boards[rootfs].booted == "B", readOnly()
 				}}
 				h.behind(w, p)
 				p.System = slowMachine{p.System, func() (bool, error) { return w.boards[rootfs].booted == "B" && w.uptime < time.Hour, nil }}

@@ -29,3 +29,42 @@ func TestATrialEndsDespiteRestarts(t *testing.T) {
 		t.Errorf("%s: with %d kills the longest trial lasted %s\n%s", why, w.happened, longest, w.tail())
 	}
 }
+
+// TestATrialInWhichTheAgentKeepsDyingEnds: in the new release something ends the agent every twenty seconds, before health has held for as
+// long as it must. It is no verdict, but nobody may have to come and switch the device off: it goes back, and tries again ever more seldom.
+func TestATrialInWhichTheAgentKeepsDyingEnds(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{rootfs, app} {
+		trials, longest := 0, time.Duration(0)
+		from := time.Duration(-1)
+		s := Scenario{settle: 2 * time.Minute, end: lasts(7 * day), repo: publishEach(t, publication{component: rootfs, how: fine},
+			publication{component: app, how: fine}, publication{component: name, how: fine})}
+		s.equip = func(w *World, p *agent.Ports) {
+			p.Store = watcher{p.Store, func(c agent.Change) {
+				for _, r := range c.Records {
+					switch {
+					case r.Component != name:
+					case r.Phase == agent.Trial && from < 0:
+						trials++
+						from = w.ran
+					case r.Phase != agent.Trial:
+						from = -1
+					}
+				}
+			}}
+		}
+		for range 1000 {
+			s.events = append(s.events, event{name: "the agent is killed", when: func(w *World) bool {
+				trial := w.boards[name].booted == "B"
+				if trial && from >= 0 {
+					longest = max(longest, w.ran-from)
+				}
+				return trial && !w.dead && w.uptime-w.began >= 20*time.Second
+			}, do: func(w *World, _ *agent.Agent) bool { w.die(false); return true }})
+		}
+		w, why := play(s, 1, nil)
+		if r := w.disk.state.Records[name]; why != "" || trials < 2 || trials > 60 || longest > 8*time.Minute || len(r.Rejected) > 0 {
+			t.Errorf("%s: %s: %d trials in a week, the longest of %s; rejected %v", name, why, trials, longest, r.Rejected)
+		}
+	}
+}

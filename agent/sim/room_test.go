@@ -45,14 +45,19 @@ func TestTwoThatFailMakeRoomForEachOtherSeldom(t *testing.T) {
 
 // TestAVerbThatFailsKeepsNoSystemWaiting: whatever verb of an application's hook fails until the next system runs, that system comes.
 func TestAVerbThatFailsKeepsNoSystemWaiting(t *testing.T) {
-	for _, verb := range []agent.Verb{verbInstall, agent.VerbVerify, agent.VerbTry, agent.VerbConfirm} {
+	for _, verb := range []agent.Verb{verbInstall, agent.VerbVerify, agent.VerbTry, agent.VerbConfirm, agent.VerbReject} {
 		s := beside(t)
 		s.end = both
+		if verb == agent.VerbReject { // with a release that the application goes back from
+			s.repo = publishEach(t, publication{component: rootfs, how: fine}, publication{component: app, how: fine},
+				publication{component: app, how: unhealthy}, publication{component: rootfs, how: fine})
+			s.end = func(w *World, s agent.Status) bool { return rests(w, s, rootfs, 2) && rests(w, s, app, 1) }
+		}
 		s.equip = func(w *World, p *agent.Ports) {
-			p.Installer = crooked{Installer: p.Installer, do: func(v agent.Verb, j agent.Job) (bool, error) {
+			hookDoes(w, p, func(v agent.Verb, j agent.Job) (bool, error) {
 				return v == verb && j.Component == app && w.repo.index(w.boards[rootfs].slots[w.boards[rootfs].booted].image) < 2,
 					&agent.Problem{Reason: agent.ReasonHookFailed, Text: "the hook fails with exit status 1"}
-			}}
+			})
 		}
 		if w, why := play(s, 1, nil); why != "" {
 			t.Errorf("%s fails: %s: app %s, rootfs %s", verb, why, w.disk.state.Records[app].Phase, w.disk.state.Records[rootfs].Phase)

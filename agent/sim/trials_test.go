@@ -23,7 +23,7 @@ func TestASuspendIsNoHealth(t *testing.T) {
 		}
 		s := Scenario{repo: publishAll(t, fine, unhealthy), settle: 5 * time.Minute, end: keeps(1, agent.ReasonRejected),
 			equip: func(w *World, p *agent.Ports) {
-				p.Installer = crooked{Installer: p.Installer, do: func(v agent.Verb, _ agent.Job) (bool, error) {
+				hookDoes(w, p, func(v agent.Verb, _ agent.Job) (bool, error) {
 					if v == agent.VerbHealth && c.within && w.uptime >= time.Minute && w.uptime < 2*time.Minute {
 						w.uptime += c.nap
 						w.ran += c.nap
@@ -32,7 +32,7 @@ func TestASuspendIsNoHealth(t *testing.T) {
 					}
 					w.boards[rootfs].provenIn = w.boots
 					return true, nil
-				}}
+				})
 			}}
 		if !c.within {
 			s.events = []event{sleeps(c.nap, healthyOnce)}
@@ -101,12 +101,12 @@ func pausedBeforeItsReboot(t testing.TB) Scenario {
 // patience for longer than a trial may take. That says nothing about the new release.
 func busyAfterABoot(t testing.TB) Scenario {
 	return Scenario{repo: publishAll(t, fine, fine), end: runs(2), equip: func(w *World, p *agent.Ports) {
-		p.Installer = crooked{Installer: p.Installer, status: func(_ agent.Job, s agent.Slots, err error) (agent.Slots, error) {
+		hookSays(w, p, func(agent.Job, *agent.Slots) error {
 			if w.boots == 2 && w.uptime < 20*time.Minute && w.boards[rootfs].booted == "A" {
-				return agent.Slots{}, &agent.Problem{Reason: agent.ReasonHookBusy, Text: "the boot environment is locked"}
+				return busyHook()
 			}
-			return s, err
-		}}
+			return nil
+		})
 	}}
 }
 

@@ -19,8 +19,8 @@ func readOnly() error {
 // canNotBeConfirmed: in release 2 confirm fails. Release 3, which mends that, is installed all the same.
 func canNotBeConfirmed(t testing.TB) Scenario {
 	return Scenario{repo: publishAll(t, fine, fine, fine), end: runs(3), at: soon, equip: func(w *World, p *agent.Ports) {
-		h := &oddHook{fails: func(v agent.Verb, j agent.Job) (error, bool) {
-			return readOnly(), v == agent.VerbConfirm && j.Release.Info().Version == "v2"
+		h := &oddHook{fails: func(v agent.Verb, j agent.Job) (bool, error) {
+			return v == agent.VerbConfirm && j.Release.Info().Version == "v2", readOnly()
 		}}
 		h.behind(w, p)
 	}}
@@ -29,7 +29,7 @@ func canNotBeConfirmed(t testing.TB) Scenario {
 // rejectsInVain: reject fails everywhere and for ever. A try ends by itself all the same; release 3 must not wait for more.
 func rejectsInVain(t testing.TB) Scenario {
 	return Scenario{repo: publishAll(t, fine, unhealthy, fine), end: runs(3), at: soon, tries: 2, equip: func(w *World, p *agent.Ports) {
-		h := &oddHook{fails: func(v agent.Verb, j agent.Job) (error, bool) { return readOnly(), v == agent.VerbReject }}
+		h := &oddHook{fails: func(v agent.Verb, j agent.Job) (bool, error) { return v == agent.VerbReject, readOnly() }}
 		h.behind(w, p)
 	}}
 }

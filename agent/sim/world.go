@@ -52,11 +52,12 @@ type World struct {
 	began                      time.Duration  // uptime at which this life of the process began
 	attempts                   map[string]int // of each component's verbs that change something, in this life
 	ordered                    int            // reboots that the agent ordered
+	rejects                    map[string]int // how often each component's reject ran on this way back
 }
 
 // NewWorld is a device that was provisioned with each component's first release in slot A.
 func NewWorld(s Scenario, seed uint64, plan map[int]Fault) *World {
-	w := &World{Scenario: s.complete(), plan: plan, boots: 1, boards: map[string]*board{}, random: rand.New(rand.NewPCG(seed, 0))}
+	w := &World{Scenario: s.complete(), plan: plan, boots: 1, boards: map[string]*board{}, rejects: map[string]int{}, random: rand.New(rand.NewPCG(seed, 0))}
 	w.disk, w.broker = newDisk(w), newBroker(w)
 	for name, releases := range w.repo.releases {
 		w.boards[name] = newBoard(w, name, releases[0])

@@ -140,7 +140,11 @@ func componentRows(c agent.ComponentStatus) []row {
 		add("  problem", "%s (%s), attempt %d", c.Problem.Text, c.Problem.Reason, c.Attempts)
 	}
 	if c.Last != nil {
-		add("  last", "%s %s", releaseWords(c.Last.Release), c.Last.Verdict)
+		why := ""
+		if p := c.Last.Problem; p != nil && c.Last.Verdict == "withdrawn" { // of a rejected one its own row tells
+			why = fmt.Sprintf(": %s (%s)", p.Text, p.Reason)
+		}
+		add("  last", "%s %s%s", releaseWords(c.Last.Release), c.Last.Verdict, why)
 	}
 	for _, r := range c.Rejected {
 		add("  rejected", "%s: %s (%s)", releaseWords(agent.ReleaseStatus{Version: r.Version, SHA256: r.ID}), r.Last.Text, r.Last.Reason)

@@ -75,6 +75,8 @@ func TestStatusTableIsClean(t *testing.T) {
 		Progress: &agent.Progress{Done: 512 << 10, Total: 1 << 20, Rate: 2048, Left: 256, ResumedFrom: 1024},
 		Waiting:  &agent.Waiting{Reason: agent.ReasonBackoff, Text: evil, Left: 90},
 		Rejected: []agent.Rejection{{ID: "ffff", Last: agent.Problem{Text: evil}}},
+		Last: &agent.Outcome{Verdict: "withdrawn", Release: agent.ReleaseStatus{Version: "2.0"},
+			Problem: &agent.Problem{Reason: agent.ReasonAgentDied, Text: "the agent ended again" + evil}},
 	}}}
 	got := statusTable(s)
 	if strings.Contains(got, "\x1b") {
@@ -86,6 +88,7 @@ func TestStatusTableIsClean(t *testing.T) {
 		"  progress   512.0 KiB of 1.0 MiB (50 %), 2.0 KiB/s, 4m16s left, resumed from 1.0 KiB",
 		", 1m30s left)",
 		"  rejected   ffff: ",
+		"  last       2.0 withdrawn: the agent ended again1.0??[31mcomponent (agent_died)",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
