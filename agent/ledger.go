@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -72,7 +73,25 @@ func (l *ledger) commitLocked(c Change) error {
 	for _, r := range c.Records {
 		l.state.Records[r.Component] = r
 	}
+	l.list(c.Metadata)
 	return nil
+}
+
+// list keeps the list of delegated roles' documents up to date. It is replaced rather than changed: a worker may be reading it.
+func (l *ledger) list(c verifier.Change) {
+	listed := filter(l.state.Delegated, func(k verifier.Key) bool { return !slices.Contains(c.Drop, k) })
+	for _, d := range c.Put {
+		if d.Key.Delegated() && !slices.Contains(listed, d.Key) {
+			listed = append(listed, d.Key)
+		}
+	}
+	l.state.Delegated = listed
+}
+
+func (l *ledger) delegated() []verifier.Key {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state.Delegated
 }
 
 // put commits a record, with raise the rollback_index floor of what it has just confirmed, and the events that tell of the

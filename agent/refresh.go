@@ -132,12 +132,8 @@ const staleMax = 64
 // dropStale drops what is stored of delegated roles that no search came to: nobody delegates to them any more as far as this
 // device's targets go. A vendor with ever new roles would fill the store else, also with searches that fail each time.
 func (e *engine) dropStale(out *refreshed, searches []*verifier.Search, commit func(verifier.Change) error) {
-	state, err := e.p.Store.Load()
-	if err != nil {
-		return // whoever commits next hears of it
-	}
 	var stale []verifier.Key
-	for _, k := range state.Delegated {
+	for _, k := range e.book.delegated() {
 		visited := false
 		for _, s := range searches {
 			visited = visited || s.Visited(k.Role)

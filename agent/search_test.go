@@ -25,6 +25,7 @@ type vendored struct {
 	gone         string // a file that was not uploaded
 	documents    map[verifier.Key][]byte
 	commits      int
+	loads        int
 }
 
 func newVendored() *vendored {
@@ -35,6 +36,7 @@ func newVendored() *vendored {
 }
 
 func (v *vendored) Load() (State, error) {
+	v.loads++
 	s, err := v.bareDevice.Load()
 	for k := range v.documents {
 		if k.Delegated() {
@@ -234,8 +236,8 @@ func TestStoredRolesAreThoseThatASearchComesTo(t *testing.T) {
 	}
 	before := v.commits
 	v.refresh(t, e)
-	if v.commits != before {
-		t.Errorf("a refresh that found nothing new committed %d times", v.commits-before)
+	if v.commits != before || v.loads != 1 {
+		t.Errorf("a refresh that found nothing new committed %d times; since the start the state was read whole %d times", v.commits-before, v.loads)
 	}
 	v.documents[verifier.Key{Role: "left"}], v.documents[verifier.Key{Role: "left", Kind: verifier.Receipt}] = []byte("1"), []byte("2")
 	v.refresh(t, v.engine(t))
