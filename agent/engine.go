@@ -286,7 +286,7 @@ func (e *engine) finish(t *task, o outcome) error {
 func (e *engine) step(c *live, r Record, a Action, p *Problem) error {
 	next := Step(r, a, p)
 	e.stepped = true
-	c.anew = c.anew && a.Kind != CountStart
+	c.anew = c.anew && a.Kind != CountStart && next.Phase == Trial
 	if err := e.book.put(next, a.Kind == Finish && !r.Back || a.Kind == Adopt, p); err != nil {
 		return err
 	}

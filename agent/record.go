@@ -79,7 +79,8 @@ type Record struct {
 	TargetSlot string `json:"target_slot,omitempty"`
 	// BootID is the boot in which the phase was entered; from switched on.
 	BootID string `json:"boot_id,omitempty"`
-	// TrialFrom is the uptime at which the trial began, in boot BootID; 0: an older agent noted none.
+	// TrialFrom is the uptime at which the trial began, in boot BootID, or at which an agent found it without one; 0: an older agent
+	// noted none.
 	TrialFrom time.Duration `json:"trial_from,omitempty"`
 	// Starts, in trial, counts how often an agent started anew in it.
 	Starts int `json:"starts,omitempty"`

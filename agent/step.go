@@ -76,6 +76,9 @@ func (r *Record) succeeded(a *Action) {
 		r.LostBoots = 0 // only boots lost in a row count
 	case CountStart:
 		r.Starts++
+		if r.TrialFrom == 0 {
+			r.TrialFrom = max(1, a.Uptime)
+		}
 	case Approve:
 		r.enter(Confirming, a)
 	case Condemn, Withdraw, GiveUp:
@@ -172,6 +175,7 @@ func (r *Record) failed(a *Action, p *Problem) {
 		r.goBack(a)
 	case a.Kind == Try && r.Back && p.Reason.imageIsBad():
 		r.goBack(a) // nothing is staged that could be written again
+		r.Cause = p
 	case a.Kind == Install && p.Reason == ReasonHookRefused:
 		// Nothing was tried: there is nothing to go back from.
 		refused := r.Release

@@ -228,6 +228,9 @@ func TestStartsInATrialEndIt(t *testing.T) {
 	if entered := Step(r, Action{Kind: Enter, BootID: "boot-2"}, nil); entered.Starts != 0 {
 		t.Errorf("a trial that begins anew has had %d starts", entered.Starts)
 	}
+	if found := Step(Record{Phase: Trial, Release: releaseV2}, Action{Kind: CountStart, Uptime: time.Hour}, nil); found.TrialFrom != time.Hour {
+		t.Errorf("a trial without a beginning, found at an hour, began at %s", found.TrialFrom)
+	}
 	r.Starts = TrialStartsMax - 1
 	if f.Anew = true; Next(r, f).Kind != CountStart {
 		t.Errorf("at start %d after the deadline the action is %s", r.Starts, Next(r, f).Kind)
