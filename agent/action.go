@@ -102,7 +102,7 @@ type Action struct {
 	Offline bool
 	// SHA256 is the hex hash of the image that Fetch staged.
 	SHA256 string
-	// Problem is Condemn's verdict, or why Withdraw, GiveUp and Decline do what they do.
+	// Problem is Condemn's verdict, or why Drop, Withdraw, GiveUp and Decline do what they do.
 	Problem *Problem
 	// Waiting says why, for Wait; nil when the component is at rest.
 	Waiting *Waiting

@@ -285,6 +285,9 @@ func (e *engine) finish(t *task, o outcome) error {
 // step commits what Step makes of the record, and then lets what is known in this process follow.
 func (e *engine) step(c *live, r Record, a Action, p *Problem) error {
 	next := Step(r, a, p)
+	if a.Kind == Drop {
+		p = a.Problem
+	}
 	e.stepped = true
 	c.anew = c.anew && a.Kind != CountStart && next.Phase == Trial
 	if err := e.book.put(next, a.Kind == Finish && !r.Back || a.Kind == Adopt, p); err != nil {

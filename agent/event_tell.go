@@ -14,7 +14,7 @@ const (
 	EventBytesMax = 4 << 10
 )
 
-// tell says what became of a component, from its record before and after a commit; p is what failed, or nil. It is pure.
+// tell says what became of a component, from its record before and after a commit; p is what failed, or why a release was dropped, or nil. It is pure.
 // What changes only what the agent remembers tells of nothing.
 func tell(from, to Record, p *Problem) []Event {
 	var told []Event
@@ -28,7 +28,7 @@ func tell(from, to Record, p *Problem) []Event {
 	moved := began || from.Phase != to.Phase
 	switch {
 	case from.Release != nil && to.Release == nil:
-		told = append(told, tellEnd(from, to)...)
+		told = append(told, tellEnd(from, to, p)...)
 	case to.Phase == Trial && (moved || from.BootID != to.BootID):
 		add(EventTrial, to.Release, nil)
 	case moved && to.Phase == Rejecting:
@@ -43,8 +43,8 @@ func tell(from, to Record, p *Problem) []Event {
 	return append(told, tellRest(from, to)...)
 }
 
-// tellEnd says how an update ended.
-func tellEnd(from, to Record) []Event {
+// tellEnd says how an update ended; p is why it was dropped, or nil.
+func tellEnd(from, to Record, p *Problem) []Event {
 	e := Event{Component: to.Component, Kind: EventWithdrawn, Release: eventRelease(from.Release), Slot: from.TargetSlot}
 	id := from.Release.ID()
 	switch rejected := newlyRejected(from.Rejected, to.Rejected); {
@@ -59,7 +59,7 @@ func tellEnd(from, to Record) []Event {
 		e.Kind = EventGivenUp
 		e.Problem = cmp.Or(from.Cause, &Problem{Reason: ReasonTrialNoRepo, Text: "the trial did not reach the repository, or refused the release itself"})
 	default:
-		e.Problem = from.why()
+		e.Problem = cmp.Or(from.why(), p)
 	}
 	return []Event{e}
 }

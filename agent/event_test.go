@@ -51,7 +51,7 @@ func TestTell(t *testing.T) {
 		{"an install that found a bad image", at(Writing), Action{Kind: Install}, failed(ReasonHashMismatch), []EventKind{EventFailed}},
 		{"an install that asks for patience", at(Writing), Action{Kind: Install}, failed(ReasonHookBusy), nil},
 		{"an install that refuses", at(Writing), Action{Kind: Install}, failed(ReasonHookRefused), []EventKind{EventRejected}},
-		{"dropped", at(Staged), Action{Kind: Drop}, nil, []EventKind{EventWithdrawn}},
+		{"dropped", at(Staged), Action{Kind: Drop, Problem: failed(ReasonWithdrawn)}, nil, []EventKind{EventWithdrawn}},
 		{"tried", at(Switched), Action{Kind: Try, BootID: "boot"}, nil, nil},
 		{"on trial", at(Switched), Action{Kind: Enter, BootID: "boot"}, nil, []EventKind{EventTrial}},
 		{"on trial in another boot", at(Trial), Action{Kind: Enter, BootID: "next boot"}, nil, []EventKind{EventTrial}},
@@ -69,11 +69,15 @@ func TestTell(t *testing.T) {
 		{"confirmed", at(Confirming), Action{Kind: Finish}, nil, []EventKind{EventConfirmed}},
 		{"degraded", confirmed, Action{Kind: Degrade}, nil, []EventKind{EventDegraded}},
 		{"restored", confirmed.with(func(r *Record) { r.Degraded = true }), Action{Kind: Restore}, nil, []EventKind{EventRestored}},
-		{"of a newer agent", at("soaking"), Action{Kind: Drop}, nil, []EventKind{EventWithdrawn}},
+		{"of a newer agent", at("soaking"), Next(at("soaking"), Facts{}), nil, []EventKind{EventWithdrawn}},
 		{"nothing", confirmed, Action{Kind: Forgive}, nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			told := tell(c.from, Step(c.from, c.a, c.p), c.p)
+			why := c.p
+			if c.a.Kind == Drop {
+				why = c.a.Problem
+			}
+			told := tell(c.from, Step(c.from, c.a, c.p), why)
 			if reflect.DeepEqual(c.from, Step(c.from, c.a, c.p)) {
 				told = nil // nothing is committed then
 			}
@@ -85,7 +89,7 @@ func TestTell(t *testing.T) {
 					t.Errorf("event %+v does not say of what", e)
 				}
 				bad := slices.Contains([]EventKind{EventFailed, EventRejected, EventGivenUp, EventHeld, EventDegraded}, e.Kind) ||
-					e.Kind == EventGoingBack && c.p == nil || c.from.Phase == Rejecting
+					e.Kind == EventGoingBack && c.p == nil || e.Kind == EventWithdrawn
 				if bad && (e.Problem == nil || e.Problem.Reason == "" || e.Problem.Text == "") {
 					t.Errorf("event %+v does not say why", e)
 				}

@@ -95,7 +95,7 @@ func (l *ledger) delegated() []verifier.Key {
 }
 
 // put commits a record, with raise the rollback_index floor of what it has just confirmed, and the events that tell of the
-// change. p is what failed, or nil.
+// change. p is what failed, or why a release was dropped, or nil.
 func (l *ledger) put(r Record, raise bool, p *Problem) error {
 	now, boot := l.outbox.now()
 	l.mu.Lock()

@@ -36,7 +36,9 @@ func next(r *Record, f *Facts) Action {
 	case Rejecting:
 		return nextRejecting(r, f)
 	}
-	return Action{Kind: Drop} // a newer agent's phase: what is seen decides how to go on, as after the loss of the record
+	// A newer agent's phase: what is seen decides how to go on, as after the loss of the record.
+	return Action{Kind: Drop, Problem: &Problem{Reason: ReasonUnsupported, At: f.Now,
+		Text: fmt.Sprintf("a newer agent began it, and this one does not know its phase %.40q", r.Phase)}}
 }
 
 // waitOr returns Wait while a back-off runs, else the action of kind k. To look costs nothing: only an Observe that failed
@@ -189,15 +191,22 @@ func (r *Record) remembered(id string, now time.Time) *Waiting {
 	return nil
 }
 
-// unwanted reports whether a release that was not tried yet is to be dropped: the repository names it no longer, the config
-// does not name its component, or a rollback was asked for.
-func unwanted(r *Record, f *Facts) bool {
-	return f.Offer.left(r) || f.Component == nil || r.RollbackAsked
+// unwanted is why a release that was not tried yet is to be dropped, or nil.
+func unwanted(r *Record, f *Facts) *Problem {
+	switch {
+	case r.RollbackAsked:
+		return rolledBack(f.Now)
+	case f.Component == nil:
+		return &Problem{Reason: ReasonWithdrawn, Text: "the config does not name this component any more", At: f.Now}
+	case f.Offer.left(r):
+		return f.departure(r)
+	}
+	return nil
 }
 
 func nextFetching(r *Record, f *Facts) Action {
-	if unwanted(r, f) {
-		return Action{Kind: Drop}
+	if why := unwanted(r, f); why != nil {
+		return Action{Kind: Drop, Problem: why}
 	}
 	if f.FetchGate != nil {
 		return waitFor(f.FetchGate)
@@ -206,8 +215,8 @@ func nextFetching(r *Record, f *Facts) Action {
 }
 
 func nextStaged(r *Record, f *Facts) Action {
-	if unwanted(r, f) {
-		return Action{Kind: Drop}
+	if why := unwanted(r, f); why != nil {
+		return Action{Kind: Drop, Problem: why}
 	}
 	if f.Backoff > 0 {
 		return f.waitOr(Order) // its installation failed, and here it keeps no other component waiting
@@ -241,8 +250,8 @@ func (f *Facts) wayBack(slot string) bool {
 }
 
 func nextWriting(r *Record, f *Facts) Action {
-	if unwanted(r, f) {
-		return Action{Kind: Drop}
+	if why := unwanted(r, f); why != nil {
+		return Action{Kind: Drop, Problem: why}
 	}
 	if f.Backoff > 0 && f.Awaited {
 		return Action{Kind: Restage} // another one may repair what makes this one fail

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -184,7 +185,7 @@ func (e *engine) transition(c *live, from, to Record, a Action, p *Problem) {
 	}
 	if to.Phase == Idle {
 		c.failure = nil
-		c.last = ended(from, a)
+		c.last = ended(from, a, p)
 	}
 	if path := e.targetPath(c, &to); path != e.targetPath(c, &from) {
 		c.offer, c.unfound = Offer{}, nil // they are of another target than the one that counts from now on
@@ -192,12 +193,12 @@ func (e *engine) transition(c *live, from, to Record, a Action, p *Problem) {
 	}
 }
 
-// ended tells how an update ended, or nil.
-func ended(from Record, a Action) *Outcome {
+// ended tells how an update ended, or nil; p is why it was dropped or refused.
+func ended(from Record, a Action, p *Problem) *Outcome {
 	if from.Release == nil {
 		return nil
 	}
-	o := &Outcome{Release: releaseStatus(from.Release), Problem: from.why()}
+	o := &Outcome{Release: releaseStatus(from.Release), Problem: cmp.Or(from.why(), p)}
 	switch {
 	case a.Kind == Finish:
 		o.Verdict = "confirmed"

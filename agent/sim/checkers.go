@@ -74,6 +74,18 @@ func (w *World) checkTakeUp(c agent.Change) {
 	}
 }
 
+// checkTold: whoever hears that an update did not stay hears why.
+func (w *World) checkTold(c agent.Change) {
+	for _, e := range c.Events {
+		switch e.Kind {
+		case agent.EventGoingBack, agent.EventWithdrawn, agent.EventRejected, agent.EventGivenUp, agent.EventHeld, agent.EventFailed:
+			if e.Problem == nil || e.Problem.Text == "" {
+				w.breach("%s: event %s does not say why", e.Component, e.Kind)
+			}
+		}
+	}
+}
+
 // checkImages: what lies under a final name is what its name says (but for rot, which the agent must notice), and what
 // a record calls staged is there, also after a power cut.
 func (w *World) checkImages() {

@@ -87,6 +87,7 @@ func (d *disk) Commit(c agent.Change) error {
 	if !d.w.unchecked && !d.w.dead {
 		d.w.broker.checkEvents(c)
 		d.w.checkTakeUp(c)
+		d.w.checkTold(c)
 	}
 	order := []func() error{raiseFloors, transact}
 	if d.w.plant == plantFloorsLate {
