@@ -91,7 +91,7 @@ func rows() []row {
 		{"F2", "targets roles: threshold, version and expiry", nil},
 		{"F3", "search: pre-order, depth first, nothing fetched in vain", nil},
 		{"F4", "search: terminating", nil},
-		{"F5", "search: at most 32 roles, and the limit is reported", nil},
+		{"F5", "search: at most 32 roles and 64 MiB, and the limit is reported", nil},
 		{"F6", "search: a role that can't be had ends it", nil},
 		{"F7", "search: diamonds are verified against the delegator at hand", nil},
 		{"F8", "path patterns", nil},

@@ -37,6 +37,9 @@ type Limits struct {
 	Keys int
 	// SearchRoles: delegated roles that one search visits (TUF 5.6.7.1).
 	SearchRoles int
+	// SearchBytes: the files of all delegated roles that one search visits, in bytes, stored ones too; the top-level targets
+	// role does not count. It bounds what who may sign for a few paths can make a device read and keep.
+	SearchBytes int64
 	// ReceiptBytes: from this length on, in bytes, a Receipt is kept beside a targets file, so that an unchanged one is not
 	// verified twice.
 	ReceiptBytes int64
@@ -59,6 +62,7 @@ func DefaultLimits() Limits {
 		Signatures:     256,
 		Keys:           16_384,
 		SearchRoles:    32,
+		SearchBytes:    64 << 20,
 		ReceiptBytes:   64 << 10,
 	}
 }
@@ -76,6 +80,7 @@ func (l Limits) withDefaults() Limits {
 	fill(&l.Signatures, d.Signatures)
 	fill(&l.Keys, d.Keys)
 	fill(&l.SearchRoles, d.SearchRoles)
+	fill(&l.SearchBytes, d.SearchBytes)
 	fill(&l.ReceiptBytes, d.ReceiptBytes)
 	return l
 }

@@ -17,6 +17,7 @@ type Search struct {
 	path    string
 	waiting []step // roles yet to visit, the next one last
 	visited map[string]bool
+	left    int64 // bytes of delegated roles that the search may still take, below 0 once it took more
 	found   *Found
 	signers signers // of the role that lists the target, as its delegator names them
 }
@@ -44,7 +45,7 @@ type Found struct {
 // Find starts a search for a target path in a finished refresh (TUF 5.6.7). Searches of one refresh are independent;
 // run one after the other. Before the refresh has finished well, the search fails with ErrUnfinished.
 func (r *Refresh) Find(path string) *Search {
-	s := &Search{refresh: r, path: path, visited: map[string]bool{}}
+	s := &Search{refresh: r, path: path, visited: map[string]bool{}, left: r.limits.SearchBytes}
 	if !r.finished() {
 		s.err = ErrUnfinished
 		return s
@@ -104,6 +105,8 @@ func (s *Search) load(w wanted, expires time.Time) {
 	l.done = func(t *targetsRole) error {
 		if w.role == Targets {
 			s.refresh.targets = t // read once for all searches of this refresh
+		} else if s.left -= int64(len(t.raw)); s.left < 0 {
+			return s.tooLong(w)
 		}
 		return s.visit(t, w.signers, expires)
 	}
@@ -160,10 +163,22 @@ func (s *Search) advance() error {
 		if refusal != nil {
 			return refusal
 		}
+		if max(w.meta.length, 1) > s.left { // no file is empty, whatever length is stated
+			return s.tooLong(w)
+		}
+		w.bytesMax = s.left
 		s.load(w, next.expires)
 		return nil
 	}
 	return nil
+}
+
+// tooLong refuses a role whose file is longer than what is left to the search.
+func (s *Search) tooLong(w wanted) error {
+	want := fmt.Sprintf("the target within %d bytes of delegated roles", s.refresh.limits.SearchBytes)
+	e := refuse(ErrLimitExceeded, "5.6.7.1", want, "more bytes to search").of(w.role, w.meta.version)
+	e.Path = s.path
+	return e
 }
 
 // read reads a target's entry (TUF 4.5, TARGETS).

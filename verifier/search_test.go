@@ -178,6 +178,130 @@ func TestF5_AtMost32RolesASearch(t *testing.T) {
 	}
 }
 
+// chained is a repository of three delegated roles in a row, of which the last lists x, and their files' lengths.
+func chained() (repo *tuftest.Repository, client *tuftest.Client, lengths []int64) {
+	repo, client = newDevice()
+	from := verifier.Targets
+	for _, name := range []string{"r0", "r1", "r2"} {
+		repo.Delegate(from, tuftest.Delegation{Name: name, Paths: []string{"*"}})
+		from = name
+	}
+	repo.Roles[from].Add("x", []byte("x"))
+	repo.Targets().Edit = set("filler", strings.Repeat("f", 100_000)) // the top-level role does not count
+	for _, name := range []string{"r0", "r1", "r2"} {
+		lengths = append(lengths, int64(len(repo.RoleFile(name))))
+	}
+	return repo, client, lengths
+}
+
+// wantBytesBound checks that a search was refused at a role for its bytes, and says so.
+func wantBytesBound(t *testing.T, err error, role string, bytesMax int64) {
+	t.Helper()
+	wantRefusal(t, err, role, verifier.ErrLimitExceeded)
+	e, _ := errors.AsType[*verifier.MetadataError](err)
+	if e.Path != "x" || e.Section != "5.6.7.1" || !strings.Contains(e.Want, fmt.Sprintf("%d bytes of delegated roles", bytesMax)) {
+		t.Errorf("path %q: %v; want the bound of %d bytes", e.Path, err, bytesMax)
+	}
+}
+
+// A role that can't be within the bound is not even asked for. Stored files count as fetched ones do, so that the same
+// repository gets the same answer from each device, and each time.
+func TestF5_ASearchIsBoundedInBytes(t *testing.T) {
+	for _, stated := range []bool{true, false} {
+		for missing := range int64(2) {
+			t.Run(fmt.Sprintf("lengths stated: %t, %d bytes missing", stated, missing), func(t *testing.T) {
+				repo, client, lengths := chained()
+				repo.MetaHashes = stated
+				all := lengths[0] + lengths[1] + lengths[2]
+				client.Limits.SearchBytes = all
+				if _, _, err := visits(t, repo, client, "x"); err != nil {
+					t.Fatal(err)
+				}
+				client.Limits.SearchBytes = all - missing
+				got, found, err := visits(t, repo, client, "x") // now from the store
+				if missing == 0 && (err != nil || found.Role != "r2") {
+					t.Errorf("from the store: found in %q: %v", found.Role, err)
+				}
+				if missing > 0 {
+					wantBytesBound(t, err, "r2", all-missing)
+				}
+				if len(got) != 0 {
+					t.Errorf("stored roles were asked for: %q", got)
+				}
+			})
+		}
+	}
+}
+
+// Of what is not stored no more is asked for than is left, stated or not.
+func TestF5_NoMoreIsAskedForThanIsLeft(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		stated bool
+		left   int64 // for the last role, beyond its length
+		asked  bool
+		class  error
+	}{
+		{"it just fits", true, 0, true, nil},
+		{"it is stated to be too long", true, -1, false, verifier.ErrLimitExceeded},
+		{"it may be shorter than the limit of a file", false, 5, true, nil},
+		{"it turns out to be too long", false, -1, true, verifier.ErrLimitExceeded},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			repo, client, lengths := chained()
+			repo.MetaHashes = tt.stated
+			left := lengths[2] + tt.left
+			client.Limits.SearchBytes = lengths[0] + lengths[1] + left
+			refresh, asked := refreshed(t, client), false
+			search := refresh.Find("x")
+			err := verifier.Drive(search, func(q verifier.Request) verifier.Answer {
+				if q.Source == verifier.Stored {
+					return client.Store.Answer(q.Key)
+				}
+				if q.Key.Role == "r2" {
+					asked = true
+					if q.BytesMax > left {
+						t.Errorf("%d bytes are asked for, %d are left", q.BytesMax, left)
+					}
+				}
+				return repo.Answer(q.Name)
+			}, client.Store.Commit)
+			if err == nil {
+				_, err = search.Found()
+			}
+			if asked != tt.asked || !errors.Is(err, tt.class) || errors.Is(err, verifier.ErrLengthMismatch) {
+				t.Errorf("asked: %t, want %t; error %v, want class %v", asked, tt.asked, err, tt.class)
+			}
+			if tt.class != nil && !tt.asked {
+				wantBytesBound(t, err, "r2", client.Limits.SearchBytes)
+			}
+			if tt.class != nil {
+				wantStored(t, client, "r2", 0)
+			}
+		})
+	}
+	// Nothing is left for a role of unknown length: it is not asked for in vain.
+	repo, client, lengths := chained()
+	client.Limits.SearchBytes = lengths[0] + lengths[1]
+	got, _, err := visits(t, repo, client, "x")
+	wantBytesBound(t, err, "r2", client.Limits.SearchBytes)
+	if !slices.Equal(got, []string{"r0", "r1"}) {
+		t.Errorf("asked for %q", got)
+	}
+}
+
+// The default, against a vendor whose snapshot entries are as long as a single file may be: the first is asked for, and
+// none after it.
+func TestF5_AtMost64MiBASearch(t *testing.T) {
+	repo, client, _ := chained()
+	repo.Snapshot.Edit = metaOf("r1.json", set("length", int64(64<<20)))
+	got, _, err := visits(t, repo, client, "x")
+	wantBytesBound(t, err, "r1", 64<<20)
+	if !slices.Equal(got, []string{"r0"}) {
+		t.Errorf("asked for %q", got)
+	}
+}
+
 // A role that can't be had ends the search: going on would let a mirror choose who answers.
 func TestF6_ARoleThatCannotBeHadEndsTheSearch(t *testing.T) {
 	repo, client := newDevice()

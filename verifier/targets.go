@@ -1,12 +1,17 @@
 package verifier
 
-import "errors"
+import (
+	"errors"
+	"math"
+)
 
 // A wanted targets role is one that somebody trusted delegates to, at the version that the snapshot says.
 type wanted struct {
 	role    string
 	signers signers // of the delegator that leads to the role in this search
 	meta    meta
+	// bytesMax is the longest file to ask the repository for, in bytes, whatever length is stated and accepted.
+	bytesMax int64
 }
 
 // want looks a targets role up in the snapshot (A17).
@@ -16,7 +21,7 @@ func (r *Refresh) want(role string, s signers) (wanted, *MetadataError) {
 		return wanted{}, refuse(ErrMalformed, "5.6", "an entry "+excerpt(role+".json")+" in the snapshot",
 			"none").of(role, 0)
 	}
-	return wanted{role: role, signers: s, meta: m}, nil
+	return wanted{role: role, signers: s, meta: m, bytesMax: math.MaxInt64}, nil
 }
 
 // check is TUF 5.6.2 to 5.6.5, alike for the top-level role and delegated ones, for received and for stored bytes. A
@@ -160,7 +165,7 @@ func (l *loader) askRemote() error {
 		return refusal.of(w.role, w.meta.version)
 	}
 	name := FileName(w.role, l.refresh.root.fileVersion(w.meta.version))
-	l.ask(Request{Remote, Key{Role: w.role}, name, bytesMax}, l.takeRemote)
+	l.ask(Request{Remote, Key{Role: w.role}, name, min(bytesMax, w.bytesMax)}, l.takeRemote)
 	return nil
 }
 
