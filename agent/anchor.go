@@ -46,9 +46,12 @@ func (k *keeper) commit(c verifier.Change) error {
 	}
 	if k.anchor != nil {
 		c.Put = append(slices.Clip(c.Put), *k.anchor)
+	}
+	err := k.e.commitMetadata(k.refresh, c)
+	if err == nil {
 		k.anchor = nil
 	}
-	return k.e.commitMetadata(k.refresh, c)
+	return err
 }
 
 // unproven reports whether what runs may be an image on trial: by its record or, where that was lost, because the slot is

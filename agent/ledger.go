@@ -53,8 +53,8 @@ func (l *ledger) commit(c Change) error {
 func (l *ledger) commitLocked(c Change) error {
 	events := l.outbox.into(&c)
 	if err := l.store.Commit(c); err != nil {
-		if p, ok := errors.AsType[*Problem](err); ok && p.Reason == ReasonLimit {
-			return fmt.Errorf("commit: %w", err) // nothing was written, so there is nothing to find out
+		if errors.Is(err, ErrNothingWritten) {
+			return fmt.Errorf("commit: %w", err) // so there is nothing to find out
 		}
 		l.failed = fmt.Errorf("commit (its outcome is unknown, so the agent starts again): %w", err)
 		return l.failed

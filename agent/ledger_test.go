@@ -58,3 +58,65 @@ func TestAStoreThatCanNotBeReadEndsTheProcess(t *testing.T) {
 		}
 	}
 }
+
+// A refusingStore refuses everything, and nothing was written.
+type refusingStore struct{ fakeStore }
+
+func (*refusingStore) Commit(Change) error {
+	return &Problem{Reason: ReasonDiskFull, Text: "no room", Err: ErrNothingWritten}
+}
+
+// TestARefusedCommitIsNotTakenOver: the ledger says what is durable, and the next commit brings what the refused one did not.
+func TestARefusedCommitIsNotTakenOver(t *testing.T) {
+	before := State{Floors: verifier.Floors{RootVersion: 1}, Time: TimeFloor{Accrued: 1}, Records: map[string]Record{}}
+	store := &refusingStore{fakeStore{state: before}}
+	book, err := openLedger(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	book.outbox.now, book.outbox.random = func() (time.Time, string) { return testNow, "boot" }, func() float64 { return 0.5 }
+	record := Record{Component: "rootfs", Phase: Staged, Release: releaseV2}
+	for _, err := range []error{
+		book.commit(Change{Metadata: verifier.Change{Floors: &verifier.Floors{RootVersion: 2}}, Time: &TimeFloor{Accrued: 2}}),
+		book.put(record, false, nil),
+		book.setDevice(func(d *DeviceState) { d.Paused = true }),
+	} {
+		if !errors.Is(err, ErrNothingWritten) {
+			t.Errorf("refused with %v", err)
+		}
+	}
+	if book.failure() != nil || book.committed() || book.paused() || book.floors().RootVersion != 1 || book.timeFloor().Accrued != 1 ||
+		book.record("rootfs").Phase != Idle || book.outbox.journal.mark.Last != 0 {
+		t.Errorf("it was taken over: %+v, journal %+v; failure %v", book.state, book.outbox.journal, book.failure())
+	}
+	book.store = &store.fakeStore
+	if err := book.put(record, false, nil); err != nil || book.record("rootfs").Phase != Staged {
+		t.Errorf("the next commit: %v, %+v", err, book.record("rootfs"))
+	}
+}
+
+// TestARefusedCommitDoesNotLoseTheAnchor: the anchor that goes into the store with the first commit of a refresh goes with the next one
+// where that is refused.
+func TestARefusedCommitDoesNotLoseTheAnchor(t *testing.T) {
+	v := newVendored()
+	e := v.engine(t)
+	store := &strictStore{v, "vendor", &Problem{Reason: ReasonDiskFull, Text: "no room", Err: ErrNothingWritten}}
+	e.book.store = store
+	r, err := verifier.Begin(e.cfg.Anchor, verifier.Floors{}, v.clock, verifier.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	anchor := verifier.Document{Key: verifier.Key{Role: verifier.Root, Version: 3}, Bytes: []byte("root")}
+	keep := &keeper{e: e, refresh: r, anchor: &anchor}
+	change := verifier.Change{Put: []verifier.Document{{Key: verifier.Key{Role: "vendor"}, Bytes: []byte("large")}}}
+	if err := keep.commit(change); !errors.Is(err, ErrNothingWritten) {
+		t.Fatal(err)
+	}
+	store.role = ""
+	if err := keep.commit(change); err != nil || v.documents[anchor.Key] == nil {
+		t.Errorf("%v; the anchor was lost", err)
+	}
+	if keep.anchor != nil {
+		t.Error("the anchor goes with each commit")
+	}
+}

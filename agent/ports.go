@@ -12,6 +12,9 @@ import (
 // ErrAbsent says that a file, document or image does not exist. It is an answer, not a failure.
 var ErrAbsent = errors.New("absent")
 
+// ErrNothingWritten says that a Commit was refused as a whole: what was durable before is all there is, and the store goes on.
+var ErrNothingWritten = errors.New("nothing was written")
+
 // A Repository hands over files that are trusted with nothing. Errors other than ErrAbsent are *Problem where
 // the cause is known.
 type Repository interface {
@@ -53,8 +56,9 @@ type ImageBody struct {
 }
 
 // A Store keeps what must survive. Commit is its one write verb: one transaction, one crash point. What Commit
-// returned nil for is durable. A Commit that fails with reason Limit was beyond a bound, and nothing of it was written; after any
-// other error its outcome is unknown, and the process must end and load again.
+// returned nil for is durable. A Commit whose error wraps ErrNothingWritten was refused: with reason Limit as beyond a bound, with reason
+// DiskFull because a large document found no room. After any other error its outcome is unknown, and the process must end and
+// load again.
 type Store interface {
 	Load() (State, error)
 	// Document reads stored metadata, byte for byte as received. ErrAbsent where there is none, or where it
@@ -64,7 +68,7 @@ type Store interface {
 	Commit(c Change) error
 }
 
-// A Change is everything that one Commit makes durable, all or nothing; its floors come first.
+// A Change is everything that one Commit makes durable, all or nothing; its floors are durable before anything counts that they vouch for.
 type Change struct {
 	Metadata verifier.Change
 	// Records replaces the records of these components.

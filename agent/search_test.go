@@ -171,30 +171,84 @@ func TestAFailedSearchDoesNotSlowDownTheRetries(t *testing.T) {
 	}
 }
 
-// A strictStore refuses what a vendor signed, as beyond a bound of its own.
-type strictStore struct{ *vendored }
+// A strictStore fails to take what one role signed.
+type strictStore struct {
+	*vendored
+	role string
+	says error
+}
 
-func (s strictStore) Commit(c Change) error {
+func (s *strictStore) Commit(c Change) error {
 	for _, d := range c.Metadata.Put {
-		if d.Key.Role == "vendor" {
-			return &Problem{Reason: ReasonLimit, Text: "beyond a bound"}
+		if d.Key.Role == s.role {
+			return s.says
 		}
 	}
 	return s.vendored.Commit(c)
 }
 
-// What a store refuses as beyond a bound it has not written: there is nothing to find out, and nobody who can sign such a thing may end
-// the agent at each refresh.
-func TestAChangeBeyondABoundEndsNoProcess(t *testing.T) {
-	v := newVendored()
-	e := v.engine(t)
-	e.book.store = strictStore{v}
-	if out := v.refresh(t, e); out.fatal != nil {
-		t.Fatal(out.fatal)
+// What a store refuses it has not written, be it beyond a bound or without room: there is nothing to find out, and nobody who can
+// sign such a thing may end the agent at each refresh.
+func TestARefusedChangeEndsNoProcess(t *testing.T) {
+	for _, reason := range []Reason{ReasonLimit, ReasonDiskFull} {
+		v := newVendored()
+		e := v.engine(t)
+		store := &strictStore{v, "vendor", &Problem{Reason: reason, Text: "no", Err: ErrNothingWritten}}
+		e.book.store = store
+		v.documents[verifier.Key{Role: "left"}] = []byte("1")
+		for i := range staleMax {
+			v.documents[verifier.Key{Role: fmt.Sprint("left ", i)}] = []byte("1")
+		}
+		if out := v.refresh(t, e); out.fatal != nil {
+			t.Fatal(out.fatal)
+		}
+		wantOnlyApp(t, e, reason)
+		if got := v.delegated(); len(got) > 0 {
+			t.Errorf("%s: it keeps what nobody delegates to any more: %d roles", reason, len(got))
+		}
+		if err := e.book.setDevice(func(d *DeviceState) { d.Paused = true }); err != nil {
+			t.Error(err)
+		}
+		store.role = ""
+		if out := v.refresh(t, e); out.problem != nil || len(out.unfound) > 0 || !out.offers["app"].Known {
+			t.Errorf("%s: with room: %+v, %+v", reason, out.problem, out.unfound)
+		}
 	}
-	wantOnlyApp(t, e, ReasonLimit)
-	if err := e.book.setDevice(func(d *DeviceState) { d.Paused = true }); err != nil {
-		t.Error(err)
+}
+
+// A top-level role without room is every component's problem: nothing of it is taken over, and the refresh is done again, later
+// than after an outage.
+func TestATopLevelRoleWithoutRoom(t *testing.T) {
+	for _, role := range []string{verifier.Timestamp, verifier.Snapshot, verifier.Targets} {
+		v := newVendored()
+		e := v.engine(t)
+		e.book.store = &strictStore{v, role, &Problem{Reason: ReasonDiskFull, Text: "no room", Err: ErrNothingWritten}}
+		before := e.book.floors()
+		out := v.refresh(t, e)
+		if out.fatal != nil || out.problem == nil || out.problem.Reason != ReasonDiskFull || out.elsewhere {
+			t.Errorf("%s: %+v, %v, elsewhere %t", role, out.problem, out.fatal, out.elsewhere)
+		}
+		if now := e.book.floors(); role == verifier.Timestamp && (now.Timestamp.Version != before.Timestamp.Version || len(v.documents) > 0) {
+			t.Errorf("%s: floors %+v, and %d documents", role, now, len(v.documents))
+		}
+		if wait := e.plan.due - v.Uptime(); wait < time.Minute {
+			t.Errorf("%s: the next refresh is in %s", role, wait)
+		}
+	}
+}
+
+// Without the store's word that nothing was written, the outcome of a commit is unknown whatever its reason.
+func TestAFailedChangeEndsTheProcess(t *testing.T) {
+	for _, reason := range []Reason{ReasonLimit, ReasonDiskFull, ReasonStore} {
+		v := newVendored()
+		e := v.engine(t)
+		e.book.store = &strictStore{v, "vendor", &Problem{Reason: reason, Text: "who knows"}}
+		if out := e.newRefresh().run(t.Context()); out.refreshed.fatal == nil {
+			t.Errorf("%s: the process goes on: %+v", reason, out.refreshed)
+		}
+		if err := e.book.setDevice(func(d *DeviceState) { d.Paused = true }); err == nil {
+			t.Errorf("%s: something was committed after it", reason)
+		}
 	}
 }
 

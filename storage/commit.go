@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"fmt"
 
 	"go.etcd.io/bbolt"
@@ -8,13 +9,14 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// Commit makes c durable, in this order: its floors, the files of large documents, one transaction. So at any
+// Commit makes c durable, in this order: the files of large documents, its floors, one transaction. So at any
 // crash the floors are as high as what the database holds, or higher, and no document lacks its file. Dropping
 // comes before putting; of two values for one key the later counts. What is stored already is not written again.
 //
-// A c that is beyond a bound is refused with reason Limit before anything is written, and the store goes on: no other
-// error has that reason. After any other error what is on the disk is unknown, and the store answers every call with
-// that error: close it and open it again.
+// An error that wraps agent.ErrNothingWritten refuses all of c, and the store goes on. Its reason is Limit where c is beyond a
+// bound, and DiskFull where the file of a large document finds no room: whoever may sign a large file must not be able to
+// end the agent of a device whose disk is nearly full. After any other error what is on the disk is unknown, and the store
+// answers every call with that error: close it and open it again.
 func (s *Store) Commit(c agent.Change) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -29,8 +31,11 @@ func (s *Store) Commit(c agent.Change) error {
 		return s.failed("prepare a commit to "+s.dir.path, err)
 	}
 	if err := s.apply(p); err != nil {
-		s.broken = problem("commit to "+s.dir.path, err)
-		return s.broken
+		err = problem("commit to "+s.dir.path, err)
+		if !errors.Is(err, agent.ErrNothingWritten) {
+			s.broken = err
+		}
+		return err
 	}
 	if p.orphans {
 		// The commit stands, whatever becomes of the files that it made useless: the next start sweeps them too.
@@ -40,13 +45,11 @@ func (s *Store) Commit(c agent.Change) error {
 }
 
 func (s *Store) apply(p *plan) error {
-	if err := s.applyFloors(p); err != nil {
+	if err := s.writeBlobs(p.blobs); err != nil {
 		return err
 	}
-	for _, b := range p.blobs {
-		if err := s.orWithReserve(func() error { return s.meta.write(b.name(), b.bytes) }); err != nil {
-			return err
-		}
+	if err := s.applyFloors(p); err != nil {
+		return err
 	}
 	if len(p.writes) == 0 {
 		return nil

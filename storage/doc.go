@@ -12,9 +12,9 @@
 //	reserve             blocks that are given up first when the disk is full
 //
 // What it promises: a commit that returned is durable, a commit that did not return is there whole or not at
-// all, floors never fall with the database, a torn or flipped byte is noticed, and what changes nothing writes
-// nothing. What it does not: it trusts the directory against accident, not against root, and it judges neither
-// signatures nor versions.
+// all, one that is refused (beyond a bound, or a large document without room) has changed nothing, floors never fall
+// with the database, a torn or flipped byte is noticed, and what changes nothing writes nothing. What it does not: it
+// trusts the directory against accident, not against root, and it judges neither signatures nor versions.
 //
 // Every change of the file system goes through disk (durable.go), which counts it and lets tests fail it.
 package storage

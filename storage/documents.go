@@ -31,7 +31,7 @@ const (
 func locate(k verifier.Key) (bucket string, key []byte, err error) {
 	switch {
 	case k.Role == "" || len(k.Role) > verifier.RoleNameBytesMax:
-		return "", nil, refuse(agent.ReasonLimit, "store the metadata of role %.40q: its name has %d bytes, expected 1 to %d",
+		return "", nil, beyond("store the metadata of role %.40q: its name has %d bytes, expected 1 to %d",
 			k.Role, len(k.Role), verifier.RoleNameBytesMax)
 	case k.Kind == verifier.Receipt:
 		bucket = bucketReceipts

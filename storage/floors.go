@@ -9,7 +9,6 @@ import (
 	"slices"
 	"sort"
 
-	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
@@ -39,10 +38,10 @@ const _ = uint(floorsMoreMax)
 //	floor: version 8 | signers 1 | signers × 32
 func encodeFloors(f verifier.Floors) ([]byte, error) {
 	if f.RootVersion < 0 {
-		return nil, refuse(agent.ReasonLimit, "floors: root version %d, expected 0 or more", f.RootVersion)
+		return nil, beyond("floors: root version %d, expected 0 or more", f.RootVersion)
 	}
 	if len(f.Index) > floorComponentsMax {
-		return nil, refuse(agent.ReasonLimit, "floors: %d components have a rollback_index, expected at most %d: "+
+		return nil, beyond("floors: %d components have a rollback_index, expected at most %d: "+
 			"let components keep their names", len(f.Index), floorComponentsMax)
 	}
 	b := []byte{floorsVersion}
@@ -58,7 +57,7 @@ func encodeFloors(f verifier.Floors) ([]byte, error) {
 	b = append(b, byte(len(f.Index)))
 	for _, name := range slices.Sorted(maps.Keys(f.Index)) {
 		if name == "" || len(name) > floorNameMax {
-			return nil, refuse(agent.ReasonLimit, "floors: component name %q, expected 1 to %d bytes", name, floorNameMax)
+			return nil, beyond("floors: component name %q, expected 1 to %d bytes", name, floorNameMax)
 		}
 		b = append(append(b, byte(len(name))), name...)
 		if b, err = appendFloor(b, name, f.Index[name]); err != nil {
@@ -71,10 +70,10 @@ func encodeFloors(f verifier.Floors) ([]byte, error) {
 func appendFloor(b []byte, what string, f verifier.Floor) ([]byte, error) {
 	signers := sortedSigners(f.Signers)
 	if f.Version < 0 {
-		return nil, refuse(agent.ReasonLimit, "floors: %s version %d, expected 0 or more", what, f.Version)
+		return nil, beyond("floors: %s version %d, expected 0 or more", what, f.Version)
 	}
 	if len(signers) > floorSignersMax {
-		return nil, refuse(agent.ReasonLimit, "floors: %s is signed by %d keys, expected at most %d: "+
+		return nil, beyond("floors: %s is signed by %d keys, expected at most %d: "+
 			"let fewer keys sign that role", what, len(signers), floorSignersMax)
 	}
 	b = binary.BigEndian.AppendUint64(b, uint64(f.Version))

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -29,7 +30,11 @@ func TestLimitIsRefusedBeforeAnythingIsWritten(t *testing.T) {
 			before, steps := snapshot(t, w.dir), w.steps
 			c := fullChange(2) // raises floors, and has a document with a file
 			beyond(&c)
-			wantReason(t, s.Commit(c), agent.ReasonLimit)
+			err = s.Commit(c)
+			wantReason(t, err, agent.ReasonLimit)
+			if !errors.Is(err, agent.ErrNothingWritten) {
+				t.Errorf("it is not told from a commit of unknown outcome: %v", err)
+			}
 			if w.steps != steps || !reflect.DeepEqual(before, snapshot(t, w.dir)) {
 				t.Errorf("%d steps changed the disk", w.steps-steps)
 			}

@@ -100,7 +100,7 @@ func (p *plan) records(c agent.Change) error {
 	}
 	for _, r := range c.Records {
 		if r.Component == "" || len(r.Component) > floorNameMax {
-			return refuse(agent.ReasonLimit, "store the record of component %.40q: its name has %d bytes, expected 1 to %d",
+			return beyond("store the record of component %.40q: its name has %d bytes, expected 1 to %d",
 				r.Component, len(r.Component), floorNameMax)
 		}
 		if err := p.json(bucketRecords, r.Component, r); err != nil {

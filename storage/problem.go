@@ -85,6 +85,11 @@ func refuse(reason agent.Reason, format string, args ...any) error {
 	return &agent.Problem{Reason: reason, Text: oneLine(fmt.Sprintf(format, args...))}
 }
 
+// beyond is how Commit refuses what is beyond a bound.
+func beyond(format string, args ...any) error {
+	return &agent.Problem{Reason: agent.ReasonLimit, Text: oneLine(fmt.Sprintf(format, args...)), Err: agent.ErrNothingWritten}
+}
+
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 func isDamaged(err error) bool { return errors.Is(err, errDamaged) }

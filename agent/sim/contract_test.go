@@ -15,6 +15,8 @@ func (d reopenedDisk) Reopen(*testing.T) agent.Store {
 	return d
 }
 
+func (d reopenedDisk) Fill(full bool) { d.full = full }
+
 // reopenedImages is likewise.
 type reopenedImages struct{ *images }
 

@@ -102,6 +102,18 @@ func boundlessVendor(testing.TB) Scenario {
 		at: func(w *World) int { return min(1, int(w.ran/day)) }}
 }
 
+// growingVendor: the vendor lets its role grow, and the disk is all but full. That must not keep back the system's update.
+func growingVendor(testing.TB) Scenario {
+	c := newConsortium()
+	c.add(verifier.Targets, rootfs)
+	c.add(vendor, app)
+	c.tuf.Roles[vendor].Edit = func(signed tuftest.Object) { signed["filler"] = strings.Repeat("f", largeBytes) }
+	c.stage(verifier.Targets, vendor)
+	return Scenario{repo: c.repository, end: onlyTheApplicationSuffers(agent.ReasonDiskFull),
+		at:    func(w *World) int { return min(1, int(w.ran/day)) },
+		equip: func(w *World, _ *agent.Ports) { w.disk.full = true }}
+}
+
 // restlessVendor: each day the vendor has other roles sign for its application, and the snapshot goes on to list the old ones, as
 // the specification demands. The device keeps what leads to its target, and no more.
 func restlessVendor(testing.TB) Scenario {

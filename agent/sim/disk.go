@@ -28,7 +28,11 @@ type disk struct {
 	versions  map[string]int64 // of the trusted metadata, by role
 	floors    verifier.Floors
 	images    *images
+	full      bool // no large document finds room
 }
+
+// largeBytes is from what size on, in bytes, a document needs room of its own.
+const largeBytes = 64 << 10
 
 func newDisk(w *World) *disk {
 	d := &disk{w: w, documents: map[verifier.Key][]byte{}, versions: map[string]int64{}, state: agent.State{Records: map[string]agent.Record{}}}
@@ -72,7 +76,10 @@ func (d *disk) Document(k verifier.Key) ([]byte, error) {
 func (d *disk) Commit(c agent.Change) error {
 	for _, doc := range c.Metadata.Put {
 		if n := len(doc.Key.Role); n > verifier.RoleNameBytesMax {
-			return &agent.Problem{Reason: agent.ReasonLimit, Text: fmt.Sprintf("a role's name has %d bytes", n)}
+			return &agent.Problem{Reason: agent.ReasonLimit, Text: fmt.Sprintf("a role's name has %d bytes", n), Err: agent.ErrNothingWritten}
+		}
+		if d.full && len(doc.Bytes) > largeBytes {
+			return &agent.Problem{Reason: agent.ReasonDiskFull, Text: "no room for the metadata of " + doc.Key.Role, Err: agent.ErrNothingWritten}
 		}
 	}
 	raiseFloors := func() error {

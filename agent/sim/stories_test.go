@@ -167,6 +167,7 @@ var updates = []story{
 	{"a vendor whose role has expired", lapsedVendor},
 	{"a vendor that names a role without bounds", boundlessVendor},
 	{"a vendor with ever new roles", restlessVendor},
+	{"a vendor whose role finds no room", growingVendor},
 }
 
 // orders is a command of the operator's.

@@ -23,8 +23,13 @@ type Reopener interface {
 	Reopen(t *testing.T) agent.Store
 }
 
+// A Filler is a store whose disk a test can fill so far that no large document finds room, and make room on again.
+type Filler interface {
+	Fill(full bool)
+}
+
 // Contract runs the suite. open makes a new, empty store, which lives as long as its test; where it is a
-// Reopener, what should be durable is also looked for in the reopened store.
+// Reopener, what should be durable is also looked for in the reopened store. It must be a Filler.
 func Contract(t *testing.T, open func(t *testing.T) agent.Store) {
 	for name, test := range map[string]func(t *testing.T, s agent.Store){
 		"a new store is empty":                            newIsEmpty,
@@ -45,6 +50,7 @@ func Contract(t *testing.T, open func(t *testing.T) agent.Store) {
 		"what is handed in is the store's after a commit": copiesIn,
 		"an empty change succeeds":                        emptyChange,
 		"a change beyond a bound changes nothing":         beyondABound,
+		"a large document without room changes nothing":   withoutRoom,
 		"events are kept in order":                        eventsAreKept,
 		"events are replaced and dropped by number":       eventsAreReplaced,
 		"the mark of the journal is kept":                 markIsKept,
@@ -333,8 +339,8 @@ func beyondABound(t *testing.T, s agent.Store) {
 	c.Records = []agent.Record{Record("c", agent.Staged)}
 	c.Metadata.Floors = &verifier.Floors{Timestamp: verifier.Floor{Version: 5}}
 	var p *agent.Problem
-	if err := s.Commit(c); !errors.As(err, &p) || p.Reason != agent.ReasonLimit {
-		t.Fatalf("a role's name of %d bytes: %v, expected reason %s", len(long)+1, err, agent.ReasonLimit)
+	if err := s.Commit(c); !errors.As(err, &p) || p.Reason != agent.ReasonLimit || !errors.Is(err, agent.ErrNothingWritten) {
+		t.Fatalf("a role's name of %d bytes: %v, expected reason %s, and that nothing was written", len(long)+1, err, agent.ReasonLimit)
 	}
 	each(t, s, func(t *testing.T, s agent.Store) {
 		if st := loaded(t, s); len(st.Records) != 0 || st.Floors.Timestamp.Version != 4 {
@@ -345,4 +351,40 @@ func beyondABound(t *testing.T, s agent.Store) {
 	s = reopened(t, s)
 	commit(t, s, put(verifier.Document{Key: key(long), Bytes: []byte("3")}))
 	wantDocument(t, s, key(long), []byte("3"))
+}
+
+// withoutRoom: the same where a large document finds no room, whoever signed it. What is small goes on, and the document is
+// taken as soon as there is room.
+func withoutRoom(t *testing.T, s agent.Store) {
+	old, large := []byte("old"), bytes.Repeat([]byte("large"), 20_000)
+	c := put(verifier.Document{Key: key("a"), Bytes: old})
+	c.Metadata.Floors = &verifier.Floors{Timestamp: verifier.Floor{Version: 4}}
+	commit(t, s, c)
+	s.(Filler).Fill(true)
+	c = put(verifier.Document{Key: key("a"), Bytes: large}, verifier.Document{Key: key("b"), Bytes: old})
+	c.Records = []agent.Record{Record("c", agent.Staged)}
+	c.Metadata.Floors = &verifier.Floors{Timestamp: verifier.Floor{Version: 5}}
+	for range 2 {
+		var p *agent.Problem
+		if err := s.Commit(c); !errors.As(err, &p) || p.Reason != agent.ReasonDiskFull || !errors.Is(err, agent.ErrNothingWritten) {
+			t.Fatalf("a large document without room: %v, expected reason %s, and that nothing was written", err, agent.ReasonDiskFull)
+		}
+	}
+	commit(t, s, agent.Change{Records: []agent.Record{Record("d", agent.Staged)}})
+	each(t, s, func(t *testing.T, s agent.Store) {
+		if st := loaded(t, s); len(st.Records) != 1 || st.Floors.Timestamp.Version != 4 {
+			t.Errorf("state: %+v", st)
+		}
+		wantDocument(t, s, key("a"), old)
+		wantDocument(t, s, key("b"), nil)
+	})
+	s = reopened(t, s)
+	s.(Filler).Fill(false)
+	commit(t, s, c)
+	each(t, s, func(t *testing.T, s agent.Store) {
+		if st := loaded(t, s); len(st.Records) != 2 || st.Floors.Timestamp.Version != 5 {
+			t.Errorf("state: %+v", st)
+		}
+		wantDocument(t, s, key("a"), large)
+	})
 }
