@@ -57,7 +57,7 @@ type ImageBody struct {
 
 // A Store keeps what must survive. Commit is its one write verb: one transaction, one crash point. What Commit
 // returned nil for is durable. A Commit whose error wraps ErrNothingWritten was refused: with reason Limit as beyond a bound, with reason
-// DiskFull because a large document found no room. After any other error its outcome is unknown, and the process must end and
+// DiskFull because a large document, or a delegated role's, found no room. After any other error its outcome is unknown, and the process must end and
 // load again.
 type Store interface {
 	Load() (State, error)

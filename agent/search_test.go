@@ -192,13 +192,13 @@ func (s *strictStore) Commit(c Change) error {
 func TestARefusedChangeEndsNoProcess(t *testing.T) {
 	for _, reason := range []Reason{ReasonLimit, ReasonDiskFull} {
 		v := newVendored()
-		e := v.engine(t)
-		store := &strictStore{v, "vendor", &Problem{Reason: reason, Text: "no", Err: ErrNothingWritten}}
-		e.book.store = store
 		v.documents[verifier.Key{Role: "left"}] = []byte("1")
 		for i := range staleMax {
 			v.documents[verifier.Key{Role: fmt.Sprint("left ", i)}] = []byte("1")
 		}
+		e := v.engine(t)
+		store := &strictStore{v, "vendor", &Problem{Reason: reason, Text: "no", Err: ErrNothingWritten}}
+		e.book.store = store
 		if out := v.refresh(t, e); out.fatal != nil {
 			t.Fatal(out.fatal)
 		}

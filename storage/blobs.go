@@ -9,23 +9,24 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// commitBytes is the room that large documents must leave where they have cost the reserve, in bytes: many times what a
-// transaction that names them writes. One that finds no room has an unknown outcome, and the next start would only try again.
+// commitBytes is the room, in bytes, that a transaction must have where there is no reserve and somebody else than the publisher may
+// have chosen how much it writes: many times what names a large document. One that finds no room has an unknown outcome, and
+// the next start would only try again.
 const commitBytes = 256 << 10
 
-// writeBlobs makes the files of large documents durable, before anything else of their commit is written: until the
-// transaction no document refers to them. Where one finds no room they are removed again, and the error wraps
-// agent.ErrNothingWritten.
-func (s *Store) writeBlobs(blobs []*blob) error {
-	if len(blobs) == 0 {
+// prepare makes the files of large documents durable, before anything else of their commit is written: until the
+// transaction no document refers to them. Where one finds no room, or too little is left for the transaction, they are removed
+// again, and the error wraps agent.ErrNothingWritten.
+func (s *Store) prepare(p *plan) error {
+	if len(p.blobs) == 0 && p.delegated == 0 {
 		return nil
 	}
 	reserved := s.dir.has(reserveName)
-	err := s.tryBlobs(blobs)
+	err := s.tryBlobs(p)
 	if !isFull(err) {
 		return err
 	}
-	if rerr := s.removeBlobs(blobs); rerr != nil {
+	if rerr := s.removeBlobs(p.blobs); rerr != nil {
 		return errors.Join(err, rerr)
 	}
 	if reserved {
@@ -34,8 +35,8 @@ func (s *Store) writeBlobs(blobs []*blob) error {
 	return fmt.Errorf("%w: %w", agent.ErrNothingWritten, err)
 }
 
-func (s *Store) tryBlobs(blobs []*blob) error {
-	for _, b := range blobs {
+func (s *Store) tryBlobs(p *plan) error {
+	for _, b := range p.blobs {
 		if err := s.orWithReserve(func() error { return s.meta.write(b.name(), b.bytes) }); err != nil {
 			return err
 		}
@@ -43,8 +44,8 @@ func (s *Store) tryBlobs(blobs []*blob) error {
 	if s.dir.has(reserveName) {
 		return nil
 	}
-	if free, err := s.dir.available(); err == nil && free < commitBytes {
-		return fmt.Errorf("metadata leaves %d bytes, and %d must be left: %w", free, commitBytes, unix.ENOSPC)
+	if free, err := s.dir.available(); err == nil && free < commitBytes+p.delegated {
+		return fmt.Errorf("%d bytes are free, and a commit of this metadata needs %d: %w", free, commitBytes+p.delegated, unix.ENOSPC)
 	}
 	return nil
 }

@@ -209,6 +209,30 @@ func TestALargeDocumentLeavesRoomForItsTransaction(t *testing.T) {
 	}
 }
 
+// A vendor may sign many small documents, too. What the publisher signs goes on as long as it can.
+func TestADelegatedDocumentLeavesRoomForItsTransaction(t *testing.T) {
+	const size = 40_000
+	for _, tt := range []struct {
+		role     string
+		free     int64
+		reserved bool
+		refused  bool
+	}{{"vendor", commitBytes + size, false, true}, {"vendor", commitBytes + size + 1, false, false}, {"vendor", 0, true, false}, {verifier.Targets, 0, false, false}} {
+		s := (&roomless{op: opAllocate}).begin(t, tt.reserved)
+		s.disk.space = func() (int64, error) { return tt.free, nil }
+		c := agent.Change{Metadata: verifier.Change{Put: []verifier.Document{{Key: verifier.Key{Role: tt.role}, Bytes: make([]byte, size)}},
+			Floors: &verifier.Floors{RootVersion: 2}}}
+		if err := s.Commit(c); tt.refused {
+			wantRefused(t, err)
+			wantLife(t, s, 1)
+		} else if err != nil {
+			t.Errorf("%s, %d bytes free, reserve %t: %v", tt.role, tt.free, tt.reserved, err)
+		}
+		must(t, s.Commit(agent.Change{Device: &agent.DeviceState{Paused: true}}))
+		must(t, s.Close())
+	}
+}
+
 // The same where the kernel says so, and at the last byte.
 func TestALargeDocumentOnAFullDisk(t *testing.T) {
 	dir := t.TempDir()

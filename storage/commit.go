@@ -14,9 +14,9 @@ import (
 // comes before putting; of two values for one key the later counts. What is stored already is not written again.
 //
 // An error that wraps agent.ErrNothingWritten refuses all of c, and the store goes on. Its reason is Limit where c is beyond a
-// bound, and DiskFull where the file of a large document finds no room: whoever may sign a large file must not be able to
-// end the agent of a device whose disk is nearly full. After any other error what is on the disk is unknown, and the store
-// answers every call with that error: close it and open it again.
+// bound, and DiskFull where the file of a large document finds no room, or a delegated role's document would leave too little:
+// whoever may sign such a thing must not be able to end the agent of a device whose disk is nearly full. After any other error
+// what is on the disk is unknown, and the store answers every call with that error: close it and open it again.
 func (s *Store) Commit(c agent.Change) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,7 +45,7 @@ func (s *Store) Commit(c agent.Change) error {
 }
 
 func (s *Store) apply(p *plan) error {
-	if err := s.writeBlobs(p.blobs); err != nil {
+	if err := s.prepare(p); err != nil {
 		return err
 	}
 	if err := s.applyFloors(p); err != nil {

@@ -23,6 +23,8 @@ type plan struct {
 	writes []write
 	at     map[string]int // bucket and key → index in writes
 	blobs  []*blob
+	// delegated are the bytes of delegated roles' documents that go into the database.
+	delegated int64
 	// floors, where not nil, are the raised floors, and floorsPayload is their encoding.
 	floors        *verifier.Floors
 	floorsPayload []byte
@@ -87,6 +89,8 @@ func (p *plan) documents(c agent.Change) error {
 		p.set(bucket, key, value)
 		if large != nil {
 			p.blobs = append(p.blobs, large)
+		} else if d.Key.Delegated() {
+			p.delegated += int64(len(value))
 		}
 	}
 	return nil
