@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -147,6 +148,12 @@ func TestOnlyOnePublisherAtATime(t *testing.T) {
 	if _, err := Open(r.Dir(), Access{}); !errors.Is(err, ErrLocked) {
 		t.Errorf("a second one: %v, want ErrLocked", err)
 	}
+	// A program that is being started has a copy of each open file until its own code runs.
+	fd, err := syscall.Dup(int(r.lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}

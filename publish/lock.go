@@ -27,3 +27,9 @@ func lock(dir string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// unlock gives the directory back by word, not by closing alone: a program that another goroutine starts has a copy
+// of f until its own code runs, and a lock ends with its last copy.
+func unlock(f *os.File) error {
+	return errors.Join(os.NewSyscallError("unlock "+f.Name(), syscall.Flock(int(f.Fd()), syscall.LOCK_UN)), f.Close())
+}

@@ -80,7 +80,7 @@ func open(dir string, access Access, d disk) (_ *Repo, err error) {
 }
 
 // Close gives the directory back.
-func (r *Repo) Close() error { return r.lock.Close() }
+func (r *Repo) Close() error { return unlock(r.lock) }
 
 // Dir is the publisher's directory.
 func (r *Repo) Dir() string { return r.dir }

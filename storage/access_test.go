@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,6 +47,19 @@ func TestDirectoryIsLocked(t *testing.T) {
 	if left := listing(t, dir); len(left) != 0 {
 		t.Errorf("it made %v", left)
 	}
+}
+
+// A program that is being started has a copy of each open file until its own code runs.
+func TestLockIsGoneThoughACopyOfItIsOpen(t *testing.T) {
+	dir := fastDir(t)
+	s := openT(t, dir)
+	fd, err := syscall.Dup(s.dir.fd())
+	must(t, err)
+	defer syscall.Close(fd)
+	must(t, s.Close())
+	s, err = Open(dir, Options{LockTimeout: time.Millisecond})
+	must(t, err)
+	must(t, s.Close())
 }
 
 func TestReadOnly(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 // lockPoll is how often a held lock is tried again.
 const lockPoll = 50 * time.Millisecond
 
-// lock locks the directory itself, for as long as d is open: its inode stays the same when files in it are set
-// aside or replaced, and a reader needs no right to write. The kernel lets go of it when the process dies.
+// lock locks the directory itself, until unlock: its inode stays the same when files in it are set aside or replaced,
+// and a reader needs no right to write. The kernel lets go of it when the process dies.
 func lock(d *dir, shared bool, timeout time.Duration) error {
 	how := unix.LOCK_EX
 	if shared {
@@ -28,4 +28,10 @@ func lock(d *dir, shared bool, timeout time.Duration) error {
 				"ask it through its socket, or stop it first", d.join(databaseName), d.path)
 		}
 	}
+}
+
+// unlock lets go of the directory by word, not by closing alone: a hook that is being started has a copy of d until
+// its own code runs, and a lock ends with its last copy.
+func unlock(d *dir) error {
+	return d.wrap("unlock", "", again(func() error { return unix.Flock(d.fd(), unix.LOCK_UN) }))
 }

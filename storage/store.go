@@ -189,10 +189,11 @@ func (s *Store) closeAll() error {
 	if s.db != nil {
 		errs = append(errs, s.db.close())
 	}
-	for _, d := range []*dir{s.meta, s.dir} {
-		if d != nil {
-			errs = append(errs, d.close()) // the last one is the lock
-		}
+	if s.meta != nil {
+		errs = append(errs, s.meta.close())
+	}
+	if s.dir != nil { // the last one: it is the lock
+		errs = append(errs, unlock(s.dir), s.dir.close())
 	}
 	s.images, s.slots, s.db, s.meta, s.dir = nil, nil, nil, nil, nil
 	return errors.Join(errs...)
