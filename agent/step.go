@@ -50,23 +50,11 @@ func (r *Record) succeeded(a *Action) {
 	case Try:
 		r.Acted, r.BootID = true, a.BootID
 	case Reject:
-		switch {
-		case !r.Acted:
-			r.LostBoots = 0
-		case r.BootID != a.BootID && r.LostBoots < LostBootsMax:
-			r.LostBoots++
-		}
-		r.Acted, r.BootID = true, a.BootID
+		r.rejected(a.BootID)
 	case Source:
 		r.Local, r.Offline = a.Local, a.Offline
 	case Rearm:
-		if r.Phase == Trial && r.Back && r.RebootedIn == r.BootID {
-			r.Unreached++ // it was left by an ordered reboot
-		}
-		if r.Phase != Switched || r.Acted { // a boot that went by without a try is no attempt
-			r.Attempts++
-		}
-		r.enter(Switched, a)
+		r.rearm(a)
 	case CountLost:
 		r.enter(Switched, a)
 		r.LostBoots++
@@ -108,6 +96,28 @@ func (r *Record) reboot(bootID string) {
 func (r *Record) takeUp(release *Release, hook string, reboot bool) {
 	r.Phase, r.Release, r.Hook, r.Reboot = Fetching, release, hook, reboot
 	r.TargetSlot, r.BootID, r.Acted, r.Attempts, r.LostBoots, r.Verdict = "", "", false, 0, 0, nil
+}
+
+// rearm begins another attempt. A boot that went by without a try was none.
+func (r *Record) rearm(a *Action) {
+	if r.Phase == Trial && r.Back && r.RebootedIn == r.BootID {
+		r.Unreached++ // it was left by an ordered reboot
+	}
+	if r.Phase != Switched || r.Acted {
+		r.Attempts++
+	}
+	r.enter(Switched, a)
+}
+
+// rejected notes that the hook's reject succeeded in boot bootID, and counts the boots in which it had to be said again.
+func (r *Record) rejected(bootID string) {
+	switch {
+	case !r.Acted:
+		r.LostBoots = 0
+	case r.BootID != bootID && r.LostBoots < LostBootsMax:
+		r.LostBoots++
+	}
+	r.Acted, r.BootID = true, bootID
 }
 
 // goBack begins the way back.
