@@ -37,7 +37,7 @@ demo: build ## watch a device update itself: six chapters, no root, no network
 	@$(BIN)/ota-sim demo --agent $(BIN)/ota-agent
 
 test: $(TESTSUM) ## run all tests
-	@$(GO) test -json ./... 2>&1 | $(TESTSUM)
+	@$(GO) test -timeout 45m -json ./... 2>&1 | $(TESTSUM)
 
 check: fmt vet static tidy cross race ## all that must hold before a commit lands
 
@@ -62,8 +62,8 @@ tidy: ## go.mod and go.sum hold what is linked, no more
 	@for m in tools $(NESTED); do $(GO) -C $$m mod tidy -diff; done
 
 race: $(TESTSUM) ## the tests with the race detector, and the agent's own packages on a 32-bit CPU
-	@$(GO) test $(RACE) -short -json ./... 2>&1 | $(TESTSUM)
-	@CGO_ENABLED=0 GOARCH=386 $(GO) test -short -json ./verifier/... ./agent/... ./storage/... ./release/... 2>&1 | $(TESTSUM)
+	@$(GO) test $(RACE) -timeout 45m -short -json ./... 2>&1 | $(TESTSUM)
+	@CGO_ENABLED=0 GOARCH=386 $(GO) test -timeout 45m -short -json ./verifier/... ./agent/... ./storage/... ./release/... 2>&1 | $(TESTSUM)
 
 cross: $(BIN)/agent.mod ## the agent as a static binary for each CPU, with its size
 	@mkdir -p $(BIN)/cross
@@ -73,7 +73,7 @@ cross: $(BIN)/agent.mod ## the agent as a static binary for each CPU, with its s
 	done
 	@OTA_CROSS=$(CURDIR)/$(BIN)/cross $(GO) test -count=1 -run 'TestCross' ./cmd/ota-agent
 
-crash: $(TESTSUM) $(SIM)/overlay.json ## kill the simulated device at every step, and again in its recovery (seven minutes)
+crash: $(TESTSUM) $(SIM)/overlay.json ## kill the simulated device at every step, and again in its recovery (at most ten minutes)
 	@OTA_SIM=crash $(SIMTEST) -timeout 2h ./agent/sim | $(TESTSUM) -v
 
 crash-long: $(TESTSUM) $(SIM)/overlay.json ## the same with all pairs of faults and many seeds (two hours; OTA_SIM_PART=1/8 runs an eighth)
