@@ -54,16 +54,22 @@ func (s *Store) apply(p *plan) error {
 	if len(p.writes) == 0 {
 		return nil
 	}
-	if err := s.settle(); err != nil {
-		return err
-	}
-	err := s.orWithReserve(func() error {
-		return s.disk.do(opCommit, databaseName, func() error { return s.db.update(p.run) })
-	})
+	err := s.transact(p.run)
 	if err == nil {
 		s.uncopied = nil
 	}
 	return err
+}
+
+// transact makes f one transaction, upon what is durable: also where it runs once more, since the attempt that found the disk
+// full may have left its root page in the page cache alone.
+func (s *Store) transact(f func(tx *bbolt.Tx) error) error {
+	return s.orWithReserve(func() error {
+		if err := s.settle(); err != nil {
+			return err
+		}
+		return s.db.update(f)
+	})
 }
 
 // applyFloors brings the floors file to where the commit's copy will say it is. A record without a copy is written once

@@ -62,10 +62,7 @@ func (s *Store) copyDatabase(name string, o Options) error {
 		to.close()
 	}()
 	// One transaction: what is left to copy is at most a quarter of the largest database.
-	err = s.disk.do(opCommit, f.name, func() error {
-		return to.counted(func() error { return bbolt.Compact(to.bolt, s.db.bolt, 0) })
-	})
-	if err != nil {
+	if err := to.counted(func() error { return bbolt.Compact(to.bolt, s.db.bolt, 0) }); err != nil {
 		return err
 	}
 	return f.sync()

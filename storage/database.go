@@ -101,8 +101,7 @@ func createDatabase(d *dir, lost string, timeout time.Duration, bytesMax int64) 
 	defer db.close()
 	d.disk.bytesWritten.Add(4 * pageSize) // what bbolt begins a file with
 	d.disk.fsyncs.Add(1)
-	first := func(tx *bbolt.Tx) error { return putSchema(tx, lost) }
-	if err := d.disk.do(opCommit, f.name, func() error { return db.update(first) }); err != nil {
+	if err := db.update(func(tx *bbolt.Tx) error { return putSchema(tx, lost) }); err != nil {
 		return err
 	}
 	if err := f.sync(); err != nil {
@@ -141,10 +140,13 @@ func (db *database) update(f func(tx *bbolt.Tx) error) error {
 	return db.counted(func() error { return db.bolt.Update(f) })
 }
 
-// counted runs commit, which makes one transaction, and counts what that wrote.
+// counted runs commit, which makes one transaction, and counts what that wrote. One that failed may have written its root page.
 func (db *database) counted(commit func() error) error {
 	before := db.bolt.Stats().TxStats
-	err := db.causes.behind(func() error { return db.alive(commit) })
+	err := db.disk.do(opCommit, db.file.name, func() error {
+		return db.causes.behind(func() error { return db.alive(commit) })
+	})
+	db.settled = db.settled && err == nil
 	after := db.bolt.Stats().TxStats
 	// bbolt writes each page it allocated, syncs, writes one meta page and syncs again.
 	db.disk.bytesWritten.Add(after.GetPageAlloc() - before.GetPageAlloc() + pageSize)

@@ -1,7 +1,8 @@
 package storage
 
 // settle makes durable what this process found, once, before it builds upon it or acts because of it: names that the
-// process before it died too early to sync, and the database's last commit. A start that does neither costs nothing.
+// process before it died too early to sync, and the database's last commit. A start that does neither costs nothing. It does so
+// again after a transaction of its own that failed.
 // (What lies in meta/ without a synced name is swept by then.)
 func (s *Store) settle() error {
 	if s.db.settled {
