@@ -9,8 +9,8 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// commitBytes is the room, in bytes, that a transaction must have where there is no reserve and somebody else than the publisher may
-// have chosen how much it writes: many times what names a large document. One that finds no room has an unknown outcome, and
+// commitBytes is the room, in bytes, that a transaction must have, with what the reserve holds, where somebody else than the publisher
+// may have chosen how much it writes: many times what names a large document. One that finds no room has an unknown outcome, and
 // the next start would only try again.
 const commitBytes = 256 << 10
 
@@ -21,7 +21,7 @@ func (s *Store) prepare(p *plan) error {
 	if len(p.blobs) == 0 && p.delegated == 0 {
 		return nil
 	}
-	reserved := s.dir.has(reserveName)
+	reserved := s.reserved() > 0
 	err := s.tryBlobs(p)
 	if !isFull(err) {
 		return err
@@ -41,11 +41,12 @@ func (s *Store) tryBlobs(p *plan) error {
 			return err
 		}
 	}
-	if s.dir.has(reserveName) {
-		return nil
+	free, err := s.dir.available()
+	if err != nil {
+		return nil // it can't be known
 	}
-	if free, err := s.dir.available(); err == nil && free < commitBytes+p.delegated {
-		return fmt.Errorf("%d bytes are free, and a commit of this metadata needs %d: %w", free, commitBytes+p.delegated, unix.ENOSPC)
+	if free += s.reserved(); free < commitBytes+p.delegated {
+		return fmt.Errorf("%d bytes are free or in reserve, and a commit of this metadata needs %d: %w", free, commitBytes+p.delegated, unix.ENOSPC)
 	}
 	return nil
 }

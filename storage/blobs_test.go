@@ -233,6 +233,22 @@ func TestADelegatedDocumentLeavesRoomForItsTransaction(t *testing.T) {
 	}
 }
 
+// The reserve is room for so much, and no more.
+func TestDelegatedDocumentsBeyondTheReserve(t *testing.T) {
+	s := (&roomless{op: opAllocate}).begin(t, true)
+	s.disk.space = func() (int64, error) { return 0, nil }
+	var c agent.Change
+	for n := range reserveBytes / inlineBytesMax {
+		c.Metadata.Put = append(c.Metadata.Put, verifier.Document{Key: verifier.Key{Role: fmt.Sprint("vendor-", n)}, Bytes: make([]byte, inlineBytesMax)})
+	}
+	wantRefused(t, s.Commit(c))
+	if s.reserved() < reserveBytes {
+		t.Error("the reserve was not kept")
+	}
+	wantLife(t, s, 1)
+	must(t, s.Close())
+}
+
 // The same where the kernel says so, and at the last byte.
 func TestALargeDocumentOnAFullDisk(t *testing.T) {
 	dir := t.TempDir()

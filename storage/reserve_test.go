@@ -3,8 +3,11 @@ package storage
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"syscall"
 	"testing"
+
+	"github.com/ota-agent/ota-agent/agent"
 )
 
 // The disk is full when the database or the floors file must be made again: the reserve is there for that day.
@@ -90,5 +93,60 @@ func TestNoRoomForAReserve(t *testing.T) {
 		must(t, err)
 		must(t, s.Commit(lifeChange(4)))
 		must(t, s.Close())
+	}
+}
+
+// A reserve that has its name and no blocks is none: the process that made it died first, or the file system can't reserve. The
+// next start tries once more, and the room that a vendor's document must leave is asked for elsewhere.
+func TestReserveWithoutBlocks(t *testing.T) {
+	for name, c := range map[string]struct {
+		mode     mode
+		says     error
+		reserved bool // after the next start
+	}{"killed": {diesBefore, nil, true}, "it can't be done": {failsWithout, errNoAllocate, false}} {
+		t.Run(name, func(t *testing.T) {
+			dir := fastDir(t)
+			refused := false
+			hook := func(step step, do func() error) error {
+				if step.name != reserveName || step.op != opAllocate || c.says == nil && refused {
+					return do()
+				}
+				if refused = true; c.mode == diesBefore {
+					panic(errCrash)
+				}
+				return c.says
+			}
+			if err := attempt(func() error {
+				s, err := open(dir, Options{}, &disk{hook: hook})
+				if err == nil {
+					err = s.Close()
+				}
+				return err
+			}); (c.mode == diesBefore) != (err == errCrash) || !refused {
+				t.Fatal(err)
+			}
+			s, err := open(dir, Options{}, &disk{hook: hook})
+			must(t, err)
+			t.Cleanup(func() { s.Close() })
+			if n := s.reserved(); (n >= reserveBytes) != c.reserved || n > 0 != c.reserved {
+				t.Errorf("%d bytes are reserved", n)
+			}
+			must(t, s.Commit(lifeChange(1)))
+			s.disk.space = func() (int64, error) { return commitBytes - 1, nil }
+			if err := s.Commit(twoLarge()); c.reserved {
+				must(t, err)
+			} else {
+				wantRefused(t, err)
+				wantLife(t, s, 1)
+			}
+			must(t, s.Close())
+			before := snapshot(t, dir)
+			s, err = open(dir, Options{}, &disk{hook: hook})
+			must(t, err)
+			if s.Counters() != (agent.Counters{}) || !reflect.DeepEqual(snapshot(t, dir), before) {
+				t.Errorf("a start that finds all in order wrote: %+v", s.Counters())
+			}
+			must(t, s.Close())
+		})
 	}
 }
