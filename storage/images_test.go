@@ -49,6 +49,49 @@ func TestImageThatDoesNotFit(t *testing.T) {
 	}
 }
 
+// A staged image that went bad is asked for again, and where one image fits and not two its own blocks are all the room that there
+// is. One that would not fit even then stays.
+func TestBadImageGivesItsRoomToTheNext(t *testing.T) {
+	const mib = 1 << 20
+	image := storetest.Image(mib, 1)
+	for _, c := range []struct {
+		free int64
+		gone bool
+	}{{8*mib - 1, false}, {8 * mib, true}, {9 * mib, false}} {
+		w := newWorld(t, fastDir(t))
+		d := w.disk()
+		s, err := open(w.dir, Options{}, d)
+		must(t, err)
+		p, err := s.Images().Partial(target(image))
+		must(t, err)
+		_, err = p.Write(image)
+		must(t, err)
+		must(t, p.Stage(storetest.Verified(t, target(image), image)))
+		must(t, p.Close())
+		path := filepath.Join(w.dir, "images", target(image).ID())
+		d.space = func() (int64, error) {
+			if _, err := os.Stat(path); err != nil {
+				return c.free + mib, nil
+			}
+			return c.free, nil
+		}
+		p, err = s.Images().Partial(target(image))
+		if fits := c.free >= 8*mib; fits {
+			must(t, err)
+			must(t, p.Close())
+		} else {
+			wantReason(t, err, agent.ReasonDiskFull)
+		}
+		if _, err := os.Stat(path); (err != nil) != c.gone {
+			t.Errorf("%d bytes are free: the staged image is gone: %t", c.free, err != nil)
+		}
+		if _, there := w.entries["images"][target(image).ID()]; there == c.gone {
+			t.Errorf("%d bytes are free: the staged image is durably gone: %t", c.free, !there)
+		}
+		must(t, s.Close())
+	}
+}
+
 // Only what is missing has to fit: the partial's own blocks are there already.
 func TestPartialCountsItsBlocks(t *testing.T) {
 	image := storetest.Image(1<<20, 2)

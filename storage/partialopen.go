@@ -9,7 +9,8 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// Partial opens an image's partial file; see agent.Images.
+// Partial opens an image's partial file; see agent.Images. Who asks for it has found the staged image absent or of no use:
+// that goes where there is no room for both.
 func (m *Images) Partial(t verifier.Target) (agent.Partial, error) {
 	id, err := imageID(t)
 	if err != nil {
@@ -36,7 +37,8 @@ func (m *Images) Partial(t verifier.Target) (agent.Partial, error) {
 	return p, nil
 }
 
-// checkSpace refuses an image that does not fit. Blocks that its partial has already count as there.
+// checkSpace refuses an image that does not fit, also where what is of no use makes room. Blocks that its partial has already
+// count as there.
 func (m *Images) checkSpace(t verifier.Target, id string) error {
 	required := t.Length
 	st, err := m.partial.stat(id)
@@ -47,6 +49,11 @@ func (m *Images) checkSpace(t verifier.Target, id string) error {
 		required = max(0, required-int64(st.Blocks)*512)
 	}
 	free, err := m.partial.available()
+	if short := required + m.freeBytesMin - free; err == nil && required > 0 && short > 0 {
+		if err = m.makeRoom(id, short); err == nil {
+			free, err = m.partial.available()
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -56,6 +63,21 @@ func (m *Images) checkSpace(t verifier.Target, id string) error {
 			id, required, m.partial.path, free, m.freeBytesMin, required-free+m.freeBytesMin)
 	}
 	return nil
+}
+
+// makeRoom removes the staged image that is to be replaced, if that makes room for short bytes.
+func (m *Images) makeRoom(id string, short int64) error {
+	st, err := m.images.stat(id)
+	if isAbsent(err) || err == nil && int64(st.Blocks)*512 < short {
+		return nil
+	}
+	if err == nil {
+		err = m.images.remove(id)
+	}
+	if err == nil {
+		err = m.images.sync()
+	}
+	return err
 }
 
 // open brings file and tag to agree: exactly tag.durable bytes, all of them durable. The caller holds images.mu.
