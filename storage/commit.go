@@ -74,17 +74,18 @@ func (s *Store) transact(f func(tx *bbolt.Tx) error) error {
 
 // applyFloors brings the floors file to where the commit's copy will say it is. A record without a copy is written once
 // more where it lies, since it may be in the page cache only, and clean there after a sync that failed. The same bytes:
-// if that is torn, the disk did not have them, and the older record still counts.
+// if that is torn, the disk did not have them, and the older record still counts. The file has all its blocks, but on some file
+// systems bytes written over others take new ones.
 func (s *Store) applyFloors(p *plan) error {
 	if s.uncopied != nil && len(p.writes) > 0 {
-		if err := s.slots.rewrite(s.uncopied); err != nil {
+		if err := s.orWithReserve(func() error { return s.slots.rewrite(s.uncopied) }); err != nil {
 			return err
 		}
 	}
 	if p.floors == nil {
 		return nil
 	}
-	if err := s.slots.write(p.floorsPayload); err != nil {
+	if err := s.orWithReserve(func() error { return s.slots.write(p.floorsPayload) }); err != nil {
 		return err
 	}
 	s.floors = *p.floors

@@ -211,6 +211,7 @@ func TestFailuresAreNamed(t *testing.T) {
 		w := newWorld(t, fastDir(t))
 		s, err := open(w.dir, Options{}, w.disk())
 		must(t, err)
+		must(t, s.dir.remove(reserveName)) // which would be given up first
 		w.failAt, w.mode, w.err = w.steps+1, failsWithout, says
 		err = s.Commit(fullChange(3)) // without a large document, whose file could be removed again
 		wantReason(t, err, reason)
@@ -226,37 +227,52 @@ func TestFailuresAreNamed(t *testing.T) {
 
 // The disk is full: the reserve goes, and the commit comes through.
 func TestReserveIsGivenUpFirst(t *testing.T) {
-	for what, floor := range map[op]int64{opWrite: 1, opCommit: 2} { // a file of its own that finds no room is refused before the floors
-		w := newWorld(t, fastDir(t))
-		d := w.disk()
-		s, err := open(w.dir, Options{}, d)
-		must(t, err)
-		if info, err := os.Stat(filepath.Join(w.dir, reserveName)); err != nil || info.Size() != 0 {
-			t.Fatalf("reserve: %v, %v", info, err)
+	for what, floor := range map[step]int64{ // a file of its own that finds no room is refused before the floors
+		{opWrite, "meta/"}: 1, {opWrite, floorsName}: 1, {opSync, floorsName}: 2, {opCommit, databaseName}: 2,
+	} {
+		for _, copied := range []bool{false, true} { // if not, the floors record before is written again first
+			t.Run(fmt.Sprintf("%v, copied: %t", what, copied), func(t *testing.T) { givesUpReserve(t, what, copied, floor) })
 		}
-		full := true
-		d.hook = func(s step, do func() error) error {
-			switch {
-			case s.name == reserveName && s.op == opRemove:
-				full = false
-			case s.op == what && s.name != floorsName && full:
-				return syscall.ENOSPC
+	}
+}
+
+func givesUpReserve(t *testing.T, what step, copied bool, floor int64) {
+	w := newWorld(t, fastDir(t))
+	d := w.disk()
+	s, err := open(w.dir, Options{}, d)
+	must(t, err)
+	if info, err := os.Stat(filepath.Join(w.dir, reserveName)); err != nil || info.Size() != 0 {
+		t.Fatalf("reserve: %v, %v", info, err)
+	}
+	if copied {
+		must(t, s.Commit(agent.Change{Device: &agent.DeviceState{}}))
+	}
+	full := true
+	d.hook = func(s step, do func() error) error {
+		switch {
+		case s.name == reserveName && s.op == opRemove:
+			full = false
+		case s.op == what.op && strings.HasPrefix(s.name, what.name) && full:
+			if s.op == opSync { // file systems that find room late say so only now
+				must(t, do())
 			}
-			return do()
+			return syscall.ENOSPC
 		}
-		must(t, s.Commit(fullChange(1)))
-		if full || s.dir.has(reserveName) {
-			t.Errorf("%s: the reserve was kept", what)
-		}
-		full = true
-		wantReason(t, s.Commit(fullChange(2)), agent.ReasonDiskFull)
-		must(t, s.Close())
-		s = openT(t, w.dir)
-		if !s.dir.has(reserveName) {
-			t.Error("there is no new reserve")
-		}
-		if st := loadT(t, s); st.Floors.RootVersion != floor || st.Records["rootfs"].Component == "" {
-			t.Errorf("state: %+v", st)
-		}
+		return do()
+	}
+	seq := s.slots.seq
+	must(t, s.Commit(fullChange(1)))
+	if full || s.dir.has(reserveName) || s.slots.seq != seq+1 {
+		t.Errorf("the reserve was kept, or the floors record's number rose from %d to %d", seq, s.slots.seq)
+	}
+	full = true
+	wantReason(t, s.Commit(fullChange(2)), agent.ReasonDiskFull)
+	must(t, s.Close())
+	s = openT(t, w.dir)
+	if !s.dir.has(reserveName) {
+		t.Error("there is no new reserve")
+	}
+	if st := loadT(t, s); st.Floors.RootVersion != floor || st.Records["rootfs"].Component == "" {
+		t.Errorf("state: %+v", st)
 	}
 }

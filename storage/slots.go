@@ -8,7 +8,8 @@ import (
 )
 
 // A slotFile holds one small record in two slots that are written in turn, in place: whichever instant the
-// power goes, one of them is whole. There is no rename and no new block, so a full disk can't stop it.
+// power goes, one of them is whole. There is no rename, and on a file system that overwrites in place no new block, so that a
+// full disk can't stop it there.
 //
 // A record: magic, sequence number, payload length, CRC-32C over these and the payload; big-endian. The valid
 // one with the higher number counts. Only what is used of a slot is ever written.
@@ -136,7 +137,8 @@ func (s *slotFile) readSlot(off int64) (seq uint64, payload []byte, err error) {
 	return decodeSlot(record)
 }
 
-// write makes payload the record that counts. After an error the outcome is unknown.
+// write makes payload the record that counts. After an error the outcome is unknown; it can be repeated then, and writes the
+// same slot again.
 func (s *slotFile) write(payload []byte) error {
 	if int64(len(payload)) > s.slotSize-slotHeader {
 		return fmt.Errorf("%s: record of %d bytes, expected at most %d", s.f.Name(), len(payload), s.slotSize-slotHeader)
