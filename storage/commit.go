@@ -116,8 +116,13 @@ func (p *plan) run(tx *bbolt.Tx) error {
 			return fmt.Errorf("change %s: %w", w.bucket, err)
 		}
 	}
-	if err := tx.Bucket([]byte(bucketStore)).Delete([]byte(keyLost)); err != nil || count == before {
-		return err
+	for _, key := range []string{keyLost, keyAnchor} { // somebody has heard of it
+		if err := tx.Bucket([]byte(bucketStore)).Delete([]byte(key)); err != nil {
+			return err
+		}
+	}
+	if count == before {
+		return nil
 	}
 	return putCount(tx, count)
 }

@@ -36,6 +36,8 @@ const (
 	keyCopy   = "copy"
 	// keyLost, beside the schema, says what became of the database before this one, until the next commit.
 	keyLost = "lost"
+	// keyAnchor, there too and as long, says that the floors were lost with every copy of them.
+	keyAnchor = "anchor"
 )
 
 // A database is bbolt's, with its file held so that it can be closed after a panic, and its writes counted. One

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	"go.etcd.io/bbolt"
@@ -31,22 +32,49 @@ func (s *Store) openFloors(flag int) error {
 	case err == nil:
 		slots.close()
 		s.note("%s held older floors (record %d) than the database (record %d): the database's are used", path, slots.seq, spareSeq)
-	case isAbsent(err) && spareSeq == 0:
+	case !isAbsent(err) && !errors.Is(err, errDamaged):
+		return err
+	case spareSeq == 0:
+		if err := s.tellAnchor(err); err != nil {
+			return err
+		}
 	case isAbsent(err):
 		s.note("%s was missing: the database's copy of it is used", path)
-	case errors.Is(err, errDamaged) && spareSeq > 0:
-		s.note("%s was damaged (%v): the database's copy of it is used", path, err)
-	case errors.Is(err, errDamaged):
-		s.note("%s was damaged (%v) and there is no copy of it: "+
-			"what this device demands begins again at its trust anchor", path, err)
 	default:
-		return err
+		s.note("%s was damaged (%v): the database's copy of it is used", path, err)
 	}
 	s.floors, s.floorsMore = spare, spareMore
 	if s.readOnly {
 		return nil
 	}
 	return s.orWithReserve(func() error { return s.createFloors(spareSeq) })
+}
+
+// tellAnchor says that floors were lost with every copy of them, because of err. The database keeps the sentence until the next
+// commit, as it does of its own loss (lost): no later start could tell that the floors which it finds began anew. A new device
+// has none to lose.
+func (s *Store) tellAnchor(err error) error {
+	how := "was missing"
+	if !isAbsent(err) {
+		how = fmt.Sprintf("was damaged (%v)", err)
+	} else if had, err := s.db.hadFloors(); err != nil || !had {
+		return err
+	}
+	text := oneLine(s.dir.join(floorsName) + " " + how + " and there is no copy of it: what this device demands begins again at its trust anchor")
+	if s.readOnly {
+		s.note("%s", text)
+		return nil
+	}
+	return s.transact(func(tx *bbolt.Tx) error { return putOwn(tx, keyAnchor, []byte(text)) })
+}
+
+// hadFloors reports whether the database holds a copy of floors, damaged or not, or was made in place of one that may have.
+func (db *database) hadFloors() (had bool, err error) {
+	err = db.view(func(tx *bbolt.Tx) error {
+		had = tx.Bucket([]byte(bucketFloors)).Get([]byte(keyCopy)) != nil || tx.Bucket([]byte(bucketStore)).Get([]byte(keyLost)) != nil
+		return nil
+	})
+	return had, err
 }
 
 // createFloors makes the floors file. Its number passes the spare copy's, which would count otherwise.

@@ -47,14 +47,10 @@ func underWay(records map[string]agent.Record) bool {
 }
 
 func load(tx *bbolt.Tx, st *agent.State) error {
-	lost, err := get(tx, bucketStore, []byte(keyLost))
-	if err = forgive(st, err, "the database was lost before, and so is what became of it"); ignoreNewer(err) != nil {
+	if err := loadLost(tx, st); err != nil {
 		return err
 	}
-	if lost != nil {
-		st.Recovered = append(st.Recovered, string(lost))
-	}
-	err = tx.Bucket([]byte(bucketRecords)).ForEach(func(k, _ []byte) error {
+	err := tx.Bucket([]byte(bucketRecords)).ForEach(func(k, _ []byte) error {
 		var r agent.Record
 		_, err := getJSON(tx, bucketRecords, k, &r)
 		if err == nil && r.Component != string(k) {
@@ -84,6 +80,25 @@ func load(tx *bbolt.Tx, st *agent.State) error {
 	}
 	st.Delegated = delegated(tx)
 	return loadEvents(tx, st)
+}
+
+// loadLost puts what was lost as a whole before all else, the worst first: the event of it holds one sentence.
+func loadLost(tx *bbolt.Tx, st *agent.State) error {
+	var lost agent.State
+	for _, l := range []struct{ key, damaged string }{
+		{keyAnchor, "the floors were lost before: what this device demands begins again at its trust anchor"},
+		{keyLost, "the database was lost before, and so is what became of it"},
+	} {
+		text, err := get(tx, bucketStore, []byte(l.key))
+		if err = forgive(&lost, err, l.damaged); ignoreNewer(err) != nil {
+			return err
+		}
+		if text != nil {
+			lost.Recovered = append(lost.Recovered, string(text))
+		}
+	}
+	st.Recovered = append(lost.Recovered, st.Recovered...)
+	return nil
 }
 
 // single reads the value of a bucket that has one. A value under any other key is not what was written there,

@@ -4,28 +4,30 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// wantLoss opens dir as each start does until something is committed: that records were lost is said by all of them, and
+const (
+	ofRecords = "ecords of components are lost"
+	ofFloors  = "begins again at its trust anchor"
+)
+
+// wantLoss opens dir as each start does until something is committed: what was lost is said by all of them, in this order, and
 // by none after.
-func wantLoss(t *testing.T, dir string) {
+func wantLoss(t *testing.T, dir string, what ...string) {
 	t.Helper()
 	for range 2 {
 		s := openT(t, dir)
-		if st := loadT(t, s); len(st.Recovered) != 1 || len(st.Records) != 0 {
-			t.Errorf("records are lost; recovered: %q", st.Recovered)
-		}
+		wantTold(t, s, what)
 		must(t, s.Close())
 	}
 	s, err := OpenReadOnly(dir, Options{})
 	must(t, err)
-	if st := loadT(t, s); len(st.Recovered) != 1 {
-		t.Errorf("opened for reading; recovered: %q", st.Recovered)
-	}
+	wantTold(t, s, what)
 	must(t, s.Close())
 	s = openT(t, dir)
 	must(t, s.Commit(agent.Change{Device: &agent.DeviceState{Paused: true}}))
@@ -35,12 +37,28 @@ func wantLoss(t *testing.T, dir string) {
 	}
 }
 
+func wantTold(t *testing.T, s *Store, what []string) {
+	t.Helper()
+	told := loadT(t, s).Recovered
+	ok := len(told) == len(what)
+	for i := range min(len(told), len(what)) {
+		ok = ok && strings.Contains(told[i], what[i])
+	}
+	if !ok {
+		t.Errorf("recovered: %q, expected %q", told, what)
+	}
+}
+
 // A process that dies, or finds the disk full, at any step between finding the database damaged and having a new one.
 func TestLossIsToldAfterACrash(t *testing.T) {
 	for name, c := range map[string]struct {
-		mode mode
-		err  error
-	}{"killed": {diesAfter, nil}, "disk full": {failsWithout, syscall.ENOSPC}} {
+		mode   mode
+		err    error
+		floors bool // are lost, too
+	}{
+		"killed": {diesAfter, nil, false}, "disk full": {failsWithout, syscall.ENOSPC, false},
+		"killed, floors lost": {diesAfter, nil, true}, "disk full, floors lost": {failsWithout, syscall.ENOSPC, true},
+	} {
 		for at := 1; ; at++ {
 			w := newWorld(t, fastDir(t))
 			s := openT(t, w.dir)
@@ -48,6 +66,11 @@ func TestLossIsToldAfterACrash(t *testing.T) {
 			must(t, s.dir.remove(reserveName))
 			must(t, s.Close())
 			must(t, os.WriteFile(filepath.Join(w.dir, databaseName), []byte("x"), 0o600))
+			what, stepsMin := []string{ofRecords}, 7
+			if c.floors {
+				must(t, os.WriteFile(filepath.Join(w.dir, floorsName), []byte("x"), 0o600))
+				what, stepsMin = []string{ofFloors, ofRecords}, 15
+			}
 			w.failAt, w.mode, w.err = at, c.mode, c.err
 			err := attempt(func() error {
 				s, err := open(w.dir, Options{}, w.disk())
@@ -56,9 +79,9 @@ func TestLossIsToldAfterACrash(t *testing.T) {
 				}
 				return err
 			})
-			t.Run(fmt.Sprintf("%s at step %d (%v)", name, at, w.broken), func(t *testing.T) { wantLoss(t, w.dir) })
+			t.Run(fmt.Sprintf("%s at step %d (%v)", name, at, w.broken), func(t *testing.T) { wantLoss(t, w.dir, what...) })
 			if err == nil {
-				if at < 7 {
+				if at < stepsMin {
 					t.Errorf("it took %d steps", at-1)
 				}
 				break
@@ -74,15 +97,15 @@ func TestDamagedSentenceOfLoss(t *testing.T) {
 	must(t, os.Remove(filepath.Join(dir, databaseName)))
 	must(t, openT(t, dir).Close())
 	tamper(t, dir, bucketStore, keyLost, flipLast)
-	wantLoss(t, dir)
+	wantLoss(t, dir, "the database was lost before")
 }
 
 // A database that somebody removed is missed where something shows that there was one.
 func TestMissingDatabaseIsTold(t *testing.T) {
-	for name, remove := range map[string][]string{
-		"floors are there":                   {databaseName},
-		"one that was set aside":             {databaseName, floorsName},
-		"nothing is left, as in a new place": {databaseName, floorsName, corruptName(1)},
+	for name, c := range map[string]struct{ remove, told []string }{
+		"floors are there":                   {[]string{databaseName}, []string{ofRecords}},
+		"one that was set aside":             {[]string{databaseName, floorsName}, []string{ofFloors, ofRecords}},
+		"nothing is left, as in a new place": {[]string{databaseName, floorsName, corruptName(1)}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := fastDir(t)
@@ -90,14 +113,41 @@ func TestMissingDatabaseIsTold(t *testing.T) {
 			must(t, s.Commit(lifeChange(3)))
 			must(t, s.Close())
 			must(t, os.WriteFile(filepath.Join(dir, corruptName(1)), nil, 0o600))
-			for _, name := range remove {
+			for _, name := range c.remove {
 				must(t, os.Remove(filepath.Join(dir, name)))
 			}
-			if len(remove) < 3 {
-				wantLoss(t, dir)
-			} else if st := loadT(t, openT(t, dir)); st.Recovered != nil {
-				t.Errorf("recovered: %q", st.Recovered)
-			}
+			wantLoss(t, dir, c.told...)
 		})
+	}
+}
+
+// Where the floors are gone with every copy of them, that is what is told first, whatever else was lost.
+func TestReturnToTheAnchorIsTold(t *testing.T) {
+	for name, c := range map[string]struct {
+		lose func(t *testing.T, dir string)
+		told []string
+	}{
+		"database damaged": {func(t *testing.T, dir string) {
+			must(t, os.WriteFile(filepath.Join(dir, databaseName), []byte("x"), 0o600))
+		}, []string{ofFloors, ofRecords}},
+		"copy damaged": {func(t *testing.T, dir string) { tamper(t, dir, bucketFloors, keyCopy, flipLast) }, []string{ofFloors}},
+	} {
+		for how, loseFloors := range map[string]func(path string) error{
+			"missing": os.Remove, "damaged": func(path string) error { return os.Truncate(path, 10) },
+		} {
+			t.Run(name+", floors "+how, func(t *testing.T) {
+				dir := fastDir(t)
+				s := openT(t, dir)
+				must(t, s.Commit(lifeChange(3)))
+				must(t, s.Close())
+				c.lose(t, dir)
+				must(t, loseFloors(filepath.Join(dir, floorsName)))
+				if s, err := OpenReadOnly(dir, Options{}); err == nil { // before any start
+					wantTold(t, s, c.told)
+					must(t, s.Close())
+				}
+				wantLoss(t, dir, c.told...)
+			})
+		}
 	}
 }

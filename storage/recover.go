@@ -58,8 +58,7 @@ func (s *Store) missing() (string, error) {
 // lost says what the loss of the database means. It is kept in the new one: only a commit can be sure that somebody
 // has heard it.
 func (s *Store) lost(how string) string {
-	return oneLine(s.dir.join(databaseName) + " " + how + "; metadata is fetched again, records of components are lost, " +
-		"what the floors file holds still counts")
+	return oneLine(s.dir.join(databaseName) + " " + how + "; metadata is fetched again, records of components are lost")
 }
 
 // openExisting leaves s.db nil unless it returns nil. errDamaged: it is not to be used.

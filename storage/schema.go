@@ -34,16 +34,20 @@ func putSchema(tx *bbolt.Tx, lost string) error {
 	if err != nil {
 		return err
 	}
-	key := []byte(keySchema)
-	if err := tx.Bucket([]byte(bucketStore)).Put(key, seal(bucketStore, key, payload)); err != nil {
+	if err := putOwn(tx, keySchema, payload); err != nil {
 		return err
 	}
-	if key := []byte(keyLost); lost != "" {
-		if err := tx.Bucket([]byte(bucketStore)).Put(key, seal(bucketStore, key, []byte(lost))); err != nil {
+	if lost != "" {
+		if err := putOwn(tx, keyLost, []byte(lost)); err != nil {
 			return err
 		}
 	}
 	return putCount(tx, 0)
+}
+
+// putOwn puts what the database says of itself.
+func putOwn(tx *bbolt.Tx, key string, payload []byte) error {
+	return tx.Bucket([]byte(bucketStore)).Put([]byte(key), seal(bucketStore, []byte(key), payload))
 }
 
 // checkSchema refuses what a newer agent made unreadable; anything but our own database, whole, is errDamaged.
@@ -103,6 +107,5 @@ func getCount(tx *bbolt.Tx) (int64, error) {
 }
 
 func putCount(tx *bbolt.Tx, n int64) error {
-	key, payload := []byte(keyCount), binary.BigEndian.AppendUint64(nil, uint64(n))
-	return tx.Bucket([]byte(bucketStore)).Put(key, seal(bucketStore, key, payload))
+	return putOwn(tx, keyCount, binary.BigEndian.AppendUint64(nil, uint64(n)))
 }
