@@ -155,6 +155,15 @@ func (d *dir) stat(name string) (st unix.Stat_t, err error) {
 	return st, d.wrap("stat", name, err)
 }
 
+// occupied is how many bytes of the disk a file takes; 0 where there is none.
+func (d *dir) occupied(name string) (int64, error) {
+	st, err := d.stat(name)
+	if isAbsent(err) {
+		err = nil
+	}
+	return int64(st.Blocks) * 512, err
+}
+
 func (d *dir) has(name string) bool {
 	_, err := d.stat(name)
 	return !isAbsent(err)

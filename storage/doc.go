@@ -4,7 +4,7 @@
 // The state directory, all of it 0700 and 0600, and never reached through a symbolic link:
 //
 //	agent.db            bbolt: metadata, the chain of roots, receipts, records, events, time floor, operator's wishes
-//	agent.db.corrupt-N  databases that were damaged; the newest few are kept for whoever wants to know why
+//	agent.db.corrupt-N  databases that were damaged; the newest few are kept, until an image needs their room
 //	floors              two alternating records, overwritten in place
 //	meta/SHA256         metadata over 64 KiB
 //	partial/ID, .tag    images on their way, and how much of each is durable

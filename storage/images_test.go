@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -87,6 +88,47 @@ func TestBadImageGivesItsRoomToTheNext(t *testing.T) {
 		}
 		if _, there := w.entries["images"][target(image).ID()]; there == c.gone {
 			t.Errorf("%d bytes are free: the staged image is durably gone: %t", c.free, !there)
+		}
+		must(t, s.Close())
+	}
+}
+
+// Databases that were set aside can be as large as anything. They go for an image, the oldest first, as many as it takes; and
+// none where that would not help.
+func TestDatabasesSetAsideGiveTheirRoomToAnImage(t *testing.T) {
+	const mib = 1 << 20
+	sizes := map[string]int64{corruptName(2): 2 * mib, corruptName(9): mib, corruptName(10): mib}
+	for _, c := range []struct {
+		free int64
+		kept int
+	}{{9 * mib, 3}, {9*mib - 1, 2}, {7 * mib, 2}, {7*mib - 1, 1}, {5 * mib, 0}, {5*mib - 1, 3}} {
+		w := newWorld(t, fastDir(t))
+		d := w.disk()
+		s, err := open(w.dir, Options{}, d)
+		must(t, err)
+		for name, n := range sizes {
+			must(t, os.WriteFile(filepath.Join(w.dir, name), make([]byte, n), 0o600))
+		}
+		d.space = func() (int64, error) {
+			free := c.free
+			for name, n := range sizes {
+				if !s.dir.has(name) {
+					free += n
+				}
+			}
+			return free, nil
+		}
+		p, err := s.Images().Partial(target(storetest.Image(mib, 1)))
+		if c.free < 5*mib {
+			wantReason(t, err, agent.ReasonDiskFull)
+		} else {
+			must(t, err)
+			must(t, p.Close())
+		}
+		numbers, err := corruptNumbers(s.dir)
+		must(t, err)
+		if !slices.Equal(numbers, []int{2, 9, 10}[3-c.kept:]) {
+			t.Errorf("%d bytes are free: kept %d", c.free, numbers)
 		}
 		must(t, s.Close())
 	}

@@ -40,14 +40,11 @@ func (m *Images) Partial(t verifier.Target) (agent.Partial, error) {
 // checkSpace refuses an image that does not fit, also where what is of no use makes room. Blocks that its partial has already
 // count as there.
 func (m *Images) checkSpace(t verifier.Target, id string) error {
-	required := t.Length
-	st, err := m.partial.stat(id)
-	if err != nil && !isAbsent(err) {
+	there, err := m.partial.occupied(id)
+	if err != nil {
 		return err
 	}
-	if err == nil {
-		required = max(0, required-int64(st.Blocks)*512)
-	}
+	required := max(0, t.Length-there)
 	free, err := m.partial.available()
 	if short := required + m.freeBytesMin - free; err == nil && required > 0 && short > 0 {
 		if err = m.makeRoom(id, short); err == nil {
@@ -65,19 +62,50 @@ func (m *Images) checkSpace(t verifier.Target, id string) error {
 	return nil
 }
 
-// makeRoom removes the staged image that is to be replaced, if that makes room for short bytes.
+// makeRoom removes leftovers, as many as make room for short bytes; none where all of them would not do.
 func (m *Images) makeRoom(id string, short int64) error {
-	st, err := m.images.stat(id)
-	if isAbsent(err) || err == nil && int64(st.Blocks)*512 < short {
+	list, err := m.leftovers(id)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for ; short > 0 && n < len(list); n++ {
+		short -= list[n].bytes
+	}
+	if short > 0 {
 		return nil
 	}
-	if err == nil {
-		err = m.images.remove(id)
+	for _, l := range list[:n] {
+		if err := l.dir.remove(l.name); err != nil {
+			return err
+		}
 	}
-	if err == nil {
-		err = m.images.sync()
+	return errors.Join(m.images.sync(), m.state.sync())
+}
+
+type leftover struct {
+	dir   *dir
+	name  string
+	bytes int64
+}
+
+// leftovers are of no use, or matter less than an update: the staged image that is to be replaced, then databases that were
+// set aside, the oldest first.
+func (m *Images) leftovers(id string) ([]leftover, error) {
+	numbers, err := corruptNumbers(m.state)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	list := []leftover{{dir: m.images, name: id}}
+	for _, n := range numbers {
+		list = append(list, leftover{dir: m.state, name: corruptName(n)})
+	}
+	for i, l := range list {
+		if list[i].bytes, err = l.dir.occupied(l.name); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
 }
 
 // open brings file and tag to agree: exactly tag.durable bytes, all of them durable. The caller holds images.mu.

@@ -41,7 +41,7 @@ func (s *Store) openDatabase(o Options) error {
 // missing is why a database that was here is not any more, or empty where there never was one. A crash or a full disk
 // between setting it aside and having the new one leaves just this to see.
 func (s *Store) missing() (string, error) {
-	numbers, err := s.corruptNumbers()
+	numbers, err := corruptNumbers(s.dir)
 	if err != nil {
 		return "", err
 	}
@@ -97,7 +97,7 @@ func (s *Store) openExisting(o Options, readOnly bool) error {
 
 // setAside renames a damaged database, keeps the newest few of them, and says so.
 func (s *Store) setAside(why error) (string, error) {
-	numbers, err := s.corruptNumbers()
+	numbers, err := corruptNumbers(s.dir)
 	if err != nil {
 		return "", err
 	}
@@ -124,8 +124,8 @@ func (s *Store) setAside(why error) (string, error) {
 func corruptName(n int) string { return databaseName + ".corrupt-" + strconv.Itoa(n) }
 
 // corruptNumbers are the N of the agent.db.corrupt-N that are there, rising.
-func (s *Store) corruptNumbers() ([]int, error) {
-	entries, err := s.dir.entries()
+func corruptNumbers(d *dir) ([]int, error) {
+	entries, err := d.entries()
 	if err != nil {
 		return nil, err
 	}

@@ -31,11 +31,11 @@ func (s *Store) makeReserve(freeBytesMin int64) {
 
 // reserved is how many bytes the reserve holds.
 func (s *Store) reserved() int64 {
-	st, err := s.dir.stat(reserveName)
+	n, err := s.dir.occupied(reserveName)
 	if err != nil {
 		return 0
 	}
-	return int64(st.Blocks) * 512
+	return n
 }
 
 // orWithReserve runs f, and once more with the reserve given up where f found the disk full. f can be repeated.
