@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -30,6 +31,9 @@ func TestOneProcessAtATime(t *testing.T) {
 	must(t, err)
 	_, err = Open(dir, quick)
 	wantReason(t, err, agent.ReasonLocked)
+	if !strings.Contains(err.Error(), "a command that reads it") { // no agent runs that could be asked
+		t.Error(err)
+	}
 	must(t, a.Close())
 	must(t, b.Close())
 	openT(t, dir)

@@ -24,8 +24,8 @@ func lock(d *dir, shared bool, timeout time.Duration) error {
 			return d.wrap("lock", "", err)
 		}
 		if !time.Now().Before(deadline) {
-			return refuse(agent.ReasonLocked, "open %s: another process has locked %s: an agent is running; "+
-				"ask it through its socket, or stop it first", d.join(databaseName), d.path)
+			return refuse(agent.ReasonLocked, "open %s: another process has locked %s: an agent (ask it through its socket, "+
+				"or stop it first), or a command that reads it (let it end)", d.join(databaseName), d.path)
 		}
 	}
 }
