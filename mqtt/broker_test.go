@@ -20,7 +20,7 @@ import (
 )
 
 // patience is how long a test waits for something that must happen; nothing is measured against it.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 func silent() *slog.Logger { return slog.New(slog.DiscardHandler) }
 

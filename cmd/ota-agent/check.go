@@ -4,15 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/agent/local"
 )
 
-// restFor is how long all components must be at rest before check --wait believes it: between a refresh and the
-// first step after it the document still shows the old state.
-const restFor = time.Second
+const (
+	// restFor is how long all components must be at rest before check --wait believes it: between a refresh and the
+	// first step after it the document still shows the old state.
+	restFor = time.Second
+	// lookFor is the same while a hook has not said yet what is booted: what follows from a refresh waits for that.
+	lookFor = 30 * time.Second
+)
 
 func (c *cli) check([]string) error {
 	client, _, err := c.client()
@@ -48,10 +53,13 @@ func (c *cli) awaitRest(ctx context.Context, client *local.Client, before agent.
 	latest := before
 	err := client.Watch(ctx, func(s agent.Status) error {
 		latest = s
-		if atRest(s) {
-			calm.Reset(restFor)
-		} else {
+		switch {
+		case !atRest(s):
 			calm.Stop()
+		case looks(s):
+			calm.Reset(lookFor)
+		default:
+			calm.Reset(restFor)
 		}
 		return line.show(s)
 	})
@@ -86,6 +94,11 @@ func atRest(s agent.Status) bool {
 		}
 	}
 	return true
+}
+
+// looks is true while a component's hook has neither said what is booted nor failed to.
+func looks(s agent.Status) bool {
+	return slices.ContainsFunc(s.Components, func(c agent.ComponentStatus) bool { return c.Booted == "" && c.Problem == nil })
 }
 
 // rejectedSince fails where an update ended in a rejection since before.

@@ -143,6 +143,22 @@ func TestAtRest(t *testing.T) {
 	}
 }
 
+// TestLooks: what a hook has not been heard to say yet is not taken for rest.
+func TestLooks(t *testing.T) {
+	for name, c := range map[string]struct {
+		c    agent.ComponentStatus
+		want bool
+	}{
+		"not asked yet": {agent.ComponentStatus{Phase: agent.Idle}, true},
+		"it said":       {agent.ComponentStatus{Phase: agent.Idle, Booted: "A"}, false},
+		"it failed":     {agent.ComponentStatus{Phase: agent.Idle, Problem: &agent.Problem{Reason: agent.ReasonHookMissing}}, false},
+	} {
+		if got := looks(agent.Status{Components: []agent.ComponentStatus{{Booted: "A"}, c.c}}); got != c.want {
+			t.Errorf("%s: %t, expected %t", name, got, c.want)
+		}
+	}
+}
+
 func TestRejectedSince(t *testing.T) {
 	with := func(count int) agent.Status {
 		return agent.Status{Components: []agent.ComponentStatus{{Name: "app",

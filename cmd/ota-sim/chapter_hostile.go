@@ -120,8 +120,8 @@ func (s *story) endless(ctx context.Context) error {
 
 func (s *story) honestAgain(ctx context.Context, v5 published) error {
 	s.show.prose(`The mirror is given back to its owner. The next check succeeds and system 5 is installed.`)
+	mark := s.mirror.mark() // before it is honest again: a retry may come at any time
 	s.mirror.behave(conduct{})
-	mark := s.mirror.mark()
 	status, err := s.check(ctx, "the next honest check")
 	if err != nil {
 		return err

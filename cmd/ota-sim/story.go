@@ -29,9 +29,9 @@ type story struct {
 const (
 	// storyTime is what the whole story may take once everything is built. It takes 20 seconds on a machine with nothing else to
 	// do; the bound is for what hangs.
-	storyTime = 10 * time.Minute
+	storyTime = 20 * time.Minute
 	// stepTime is what one step of it may take.
-	stepTime = 2 * time.Minute
+	stepTime = 5 * time.Minute
 )
 
 // Names of the device's components.

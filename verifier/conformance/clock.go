@@ -11,7 +11,7 @@ import (
 
 const (
 	// dateTimeout bounds the wait for date.
-	dateTimeout = 10 * time.Second
+	dateTimeout = time.Minute
 	// secondsMax is the last second of the year 9999, the last that metadata can name (TUF 4.3).
 	secondsMax = 253_402_300_799
 )
