@@ -24,6 +24,8 @@ const (
 	Relent ActionKind = "relent"
 	// Drop gives up a release that was never tried: → idle.
 	Drop ActionKind = "drop"
+	// Amend takes over what the publisher says now of the same image, until it is tried.
+	Amend ActionKind = "amend"
 	// Order names the slot: staged → writing.
 	Order ActionKind = "order"
 	// Restage makes room for another component, or asks for the slot again: writing → staged.
@@ -85,7 +87,7 @@ const (
 // An Action is what to do next, with all that Step needs to know about it.
 type Action struct {
 	Kind ActionKind
-	// Release is what TakeUp begins with, Adopt keeps and Prove puts on trial.
+	// Release is what TakeUp begins with, Amend takes over, Adopt keeps and Prove puts on trial.
 	Release *Release
 	// Hook and Reboot are the component's, for TakeUp, Prove and RollBack.
 	Hook   string

@@ -48,8 +48,11 @@ type engine struct {
 
 	bandwidth   int64 // the cap in force
 	checks      uint64
+	checkFrom   Counters  // when the last refresh began
+	lastCheck   *Counters // what was counted in the last one that ended
 	lastSuccess time.Time
 	lastBegan   time.Duration // uptime at which the last successful refresh began; -1: none in this process
+	askedAt     time.Duration // uptime at which the last refresh ended; long ago: none in this process
 	lastProblem *Problem      // of the last refresh, as far as it concerns all components
 
 	hookBusy, fetchBusy, refreshing bool
@@ -85,8 +88,10 @@ type live struct {
 	healthyFrom time.Duration
 	healthAt    time.Duration
 	reached     bool
-	anew        bool // the trial was found in the record, and this process is not counted in it yet
+	reachedFrom time.Duration // uptime at which the refresh began that did
+	anew        bool          // the trial was found in the record, and this process is not counted in it yet
 
+	metered  Counters // when its record was stored last
 	running  *task
 	progress atomic.Pointer[gauge] // of the running download; nil: none
 	waiting  *Waiting
@@ -119,12 +124,15 @@ type outcome struct {
 	cancelled bool
 }
 
+// longAgo is an uptime before any deadline's.
+const longAgo = -1 << 61
+
 func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 	book, err := openLedger(p.Store)
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{cfg: cfg.withDefaults(), p: p, log: log, book: book, bandwidth: cfg.BandwidthMax, last: &refreshed{}, lastBegan: -1, parkedAt: -1}
+	e := &engine{cfg: cfg.withDefaults(), p: p, log: log, book: book, bandwidth: cfg.BandwidthMax, last: &refreshed{}, lastBegan: -1, askedAt: longAgo, parkedAt: -1}
 	book.outbox.random = p.Random
 	book.outbox.now = func() (time.Time, string) {
 		now, _, _ := e.effectiveTime()
@@ -207,7 +215,7 @@ func (e *engine) advanceOne(c *live) (*task, error) {
 		r := e.book.record(c.name)
 		f := e.facts(c, r)
 		a := Next(r, f)
-		if a.Kind == Wait && a.Waiting == nil && c.unfound != nil {
+		if c.unfound != nil && (a.Kind == Wait && a.Waiting == nil || a.Waiting != nil && a.Waiting.Reason == ReasonRefreshFirst) {
 			a.Waiting = &Waiting{Reason: c.unfound.Reason, Text: c.unfound.Text} // rather than for a release that nobody names
 		}
 		e.stepped = e.stepped || a.Waiting.busy() && !c.waiting.busy() // the busy one may make room
@@ -217,8 +225,9 @@ func (e *engine) advanceOne(c *live) (*task, error) {
 			return e.atGate(c, r)
 		case a.Kind == Check:
 			// A refresh that succeeded just now and was not enough needed no network: asking again at once would spin. One that
-			// runs may be what is asked for; if it is not, the question comes again at its end.
-			e.plan.want(e.refreshing || f.Failing || f.Local && f.Fresh)
+			// runs may be what is asked for; if it is not, the question comes again at its end. Before a rollback no long back-off counts.
+			back := r.Back || r.RollbackAsked
+			e.plan.want(e.refreshing || f.Failing && (!back || f.asked()) || f.Local && f.Fresh)
 			return nil, nil
 		case !a.Pure():
 			return e.begin(c, r, a), nil
@@ -284,6 +293,7 @@ func (e *engine) finish(t *task, o outcome) error {
 
 // step commits what Step makes of the record, and then lets what is known in this process follow.
 func (e *engine) step(c *live, r Record, a Action, p *Problem) error {
+	e.meter(c, &r)
 	next := Step(r, a, p)
 	if a.Kind == Drop {
 		p = a.Problem
@@ -304,6 +314,18 @@ func (e *engine) step(c *live, r Record, a Action, p *Problem) error {
 		e.sweep()
 	}
 	return nil
+}
+
+// meter adds to an update what was counted since its last step. Where the process died in between, that is not known.
+func (e *engine) meter(c *live, r *Record) {
+	if e.p.Counters == nil {
+		return
+	}
+	now := e.p.Counters()
+	if r.Phase != Idle {
+		r.Spent = r.Spent.plus(now.since(c.metered))
+	}
+	c.metered = now
 }
 
 // sweep removes the images that nobody works at: what is confirmed lies in its slot.

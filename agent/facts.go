@@ -13,12 +13,17 @@ type Facts struct {
 	Offer Offer
 	// Fresh: a refresh succeeded a short while ago (FreshMax).
 	Fresh bool
-	// Failing: the last refresh failed or was refused.
-	Failing bool
+	// Failing: the last refresh failed or was refused. Unanswered counts how many did in a row, and Asked is the uptime since the last
+	// one ended, whatever came of it.
+	Failing    bool
+	Unanswered int
+	Asked      time.Duration
 	// NoRollback is why a rollback that was asked for can't be done; nil: it can, or none was asked for.
 	NoRollback *Problem
-	// Reached: a refresh over the network succeeded in this run of the trial, or in the boot after it.
-	Reached bool
+	// Reached: a refresh over the network succeeded in this run of the trial, or in the boot after it, and none has failed since.
+	// ReachedAge is the uptime since the last one that succeeded began.
+	Reached    bool
+	ReachedAge time.Duration
 	// Local: the last refresh that succeeded needed no network (a directory, a USB stick).
 	Local bool
 	// Backoff is what is left of the wait after a failure, and Failure is that failure. Failures counts how many there
@@ -62,6 +67,10 @@ const (
 	// FreshMax is how long before try the refresh may lie that still names the release: long enough for a slow
 	// hook to verify a slot, short enough that a release withdrawn meanwhile is not tried.
 	FreshMax = 10 * time.Minute
+	// ReachedMax is how long before a release is approved its refresh may have begun, where health was proven since.
+	ReachedMax = time.Minute
+	// UnansweredMax refreshes in a row without an answer let a release that waits for one make room for another component.
+	UnansweredMax = 3
 	// LostBootsMax trial boots in which the agent never recorded its start reject a release: one can be a power
 	// cut, three in a row are not.
 	LostBootsMax = 3
@@ -108,6 +117,31 @@ func (o *Offer) id() string {
 // that refuses it.
 func (o *Offer) left(r *Record) bool {
 	return o.Known && (o.id() != r.Release.ID() || o.Problem != nil)
+}
+
+// amended is r's release with what the publisher says of the same image now, or nil: it says what it said.
+func (f *Facts) amended(r *Record) *Release {
+	o := f.Offer.Release
+	if !f.Offer.Known || f.Offer.Problem != nil || o == nil || o.ID() != r.Release.ID() || r.Release.saysAs(o) {
+		return nil
+	}
+	return o.as(r.Release)
+}
+
+// asked reports whether it is known from a short while ago whether the repository can be reached.
+func (f *Facts) asked() bool { return f.Fresh || f.Failing && f.Asked <= FreshMax }
+
+// unanswered is why nothing new is begun with a release, or nil: try would wait for the repository's answer, and keep others waiting.
+func (f *Facts) unanswered() *Waiting {
+	if !f.Failing {
+		return nil
+	}
+	return refreshFirst()
+}
+
+// deaf reports whether the hook has not said for a whole trial what is booted, while another component waits for this one.
+func (f *Facts) deaf() bool {
+	return f.Slots == nil && f.Awaited && f.Blind != nil && f.Looks >= BlindLooksMin && f.BlindFor >= f.Component.trialDeadline()
 }
 
 // fellBack reports whether another slot is booted than the one that was confirmed, with something else in it.

@@ -140,10 +140,10 @@ func (e *engine) countDeferral(c *live, r Record) error {
 // gatesIn is how long the gates of a component stay as they are, as far as that is known.
 func (e *engine) gatesIn(c *live, up time.Duration) time.Duration {
 	wait := time.Duration(1<<63 - 1)
-	if e.p.Lookout != nil && e.survey.seen && e.surveyed(c) {
+	if e.p.Lookout != nil && e.survey.seen && !e.survey.runs && e.surveyed(c) {
 		wait = max(0, e.survey.at+surveyEvery-up)
 	}
-	if c.waiting == nil {
+	if c.waiting == nil || c.running != nil {
 		return wait
 	}
 	if c.waiting.Reason == ReasonClockUnsure {

@@ -143,9 +143,7 @@ func nextOffered(r *Record, f *Facts, offered *Release) Action {
 func nextRunning(r *Record, f *Facts, offered *Release) Action {
 	known := r.Confirmed != nil && r.Confirmed.ID() == offered.ID()
 	if known {
-		again := *offered
-		again.ImageSHA256 = r.Confirmed.ImageSHA256
-		offered = &again
+		offered = offered.as(r.Confirmed)
 	}
 	// Nothing is adopted while another component is on trial: what is known then may have to be forgotten with its release.
 	if f.Offer.Problem != nil || known && (f.Busy != "" || r.Confirmed.saysAs(offered)) {
@@ -208,6 +206,9 @@ func nextFetching(r *Record, f *Facts) Action {
 	if why := unwanted(r, f); why != nil {
 		return Action{Kind: Drop, Problem: why}
 	}
+	if again := f.amended(r); again != nil {
+		return Action{Kind: Amend, Release: again}
+	}
 	if f.FetchGate != nil {
 		return waitFor(f.FetchGate)
 	}
@@ -218,10 +219,13 @@ func nextStaged(r *Record, f *Facts) Action {
 	if why := unwanted(r, f); why != nil {
 		return Action{Kind: Drop, Problem: why}
 	}
+	if again := f.amended(r); again != nil {
+		return Action{Kind: Amend, Release: again}
+	}
 	if f.Backoff > 0 {
 		return f.waitOr(Order) // its installation failed, and here it keeps no other component waiting
 	}
-	if w := firstClosed(f.InstallGate, busyWaiting(f.Busy)); w != nil {
+	if w := firstClosed(f.InstallGate, f.unanswered(), busyWaiting(f.Busy)); w != nil {
 		return waitFor(w)
 	}
 	if f.Slots == nil {
@@ -253,7 +257,10 @@ func nextWriting(r *Record, f *Facts) Action {
 	if why := unwanted(r, f); why != nil {
 		return Action{Kind: Drop, Problem: why}
 	}
-	if f.Backoff > 0 && f.Awaited {
+	if again := f.amended(r); again != nil {
+		return Action{Kind: Amend, Release: again}
+	}
+	if f.Awaited && (f.Backoff > 0 || f.InstallGate != nil) || f.deaf() {
 		return Action{Kind: Restage} // another one may repair what makes this one fail
 	}
 	if f.Slots == nil {
@@ -261,6 +268,9 @@ func nextWriting(r *Record, f *Facts) Action {
 	}
 	if f.Slots.Booted == r.TargetSlot {
 		return Action{Kind: Restage} // someone else switched slots: what is booted is never written to
+	}
+	if f.InstallGate != nil && f.Backoff <= 0 {
+		return waitFor(f.InstallGate) // one may have closed since it was ordered, as after a power cut
 	}
 	return f.waitOr(Install)
 }

@@ -15,6 +15,8 @@ import (
 var (
 	testNow   = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	releaseV2 = testRelease('2')
+	amendedV2 = &Release{Target: verifier.Target{Length: releaseV2.Target.Length, SHA256: releaseV2.Target.SHA256, Path: releaseV2.Target.Path,
+		Custom: []byte(`{"ota":{"version":"2, amended"}}`)}}
 	releaseV3 = testRelease('3')
 )
 
@@ -87,7 +89,7 @@ func worldOfFacts(visit func(Facts)) {
 	}
 	slots = append(slots, &Slots{Booted: "B", Primary: "A", Slots: map[string]Slot{"A": {}, "B": {SHA256: releaseV2.SHA256()}}})
 	offers := []Offer{{}, {Known: true}, {Known: true, Release: releaseV2}, {Known: true, Release: releaseV3},
-		{Known: true, Release: releaseV2, Problem: &Problem{Reason: ReasonWrongHardware}}}
+		{Known: true, Release: releaseV2, Problem: &Problem{Reason: ReasonWrongHardware}}, {Known: true, Release: amendedV2}}
 	closed := &Waiting{Reason: ReasonPaused}
 	for _, s := range slots {
 		for _, o := range offers {
@@ -95,18 +97,26 @@ func worldOfFacts(visit func(Facts)) {
 				is := func(n int) bool { return bits&(1<<n) != 0 }
 				f := Facts{Component: &Component{Name: "rootfs", Hook: "/hook"}, BootID: "boot-1", Now: testNow, Slots: s, Offer: o,
 					Fresh: is(0), Reached: is(1), Healthy: is(2), HealthyFor: time.Second, HealthIn: time.Second}
+				if is(4) && !is(3) { // the answer that reached is from before health was proven, that which failed from before the rollback
+					f.ReachedAge, f.Asked = ReachedMax+time.Second, FreshMax+time.Second
+				}
 				if is(3) {
 					f.Backoff = time.Second
 				}
 				if is(4) {
 					f.InstallGate, f.FetchGate = closed, closed
 				}
-				f.Failing = is(7) && !is(0)
+				if f.Failing = is(7) && !is(0); f.Failing && is(1) {
+					f.Unanswered = UnansweredMax
+				}
 				if is(5) {
-					f.TrialAge = defaultTrialDeadline
+					f.TrialAge = defaultTrialDeadline + FreshMax/2
 				}
 				if is(6) {
 					f.Busy, f.Failures, f.Awaited, f.Blind, f.Looks, f.BlindFor = "app", RejectFailuresMax, true, &Problem{Reason: ReasonHookFailed}, BlindLooksMin, BlindMin
+					if is(5) {
+						f.BlindFor = defaultTrialDeadline
+					}
 				}
 				if is(7) {
 					f.HealthIn = 0
@@ -148,6 +158,14 @@ func broken(r Record, f Facts, a Action) string {
 		return "tries without a fresh refresh that names this release"
 	case a.Kind == Approve && !(f.Healthy && f.HealthIn > 0 && (f.Reached || r.Back && r.Offline) && booted == r.TargetSlot && f.BootID == r.BootID):
 		return "approves without health, while a check is due, without reachability, or in another boot or slot"
+	case a.Kind == Approve && !r.Offline && !r.Local && !f.Local && f.ReachedAge > ReachedMax && f.ReachedAge > f.HealthyFor:
+		return "approves what reached the repository before its health was proven"
+	case a.Kind == GiveUp && f.Offer.id() != r.Release.ID() && !(f.Asked <= f.TrialAge-defaultTrialDeadline):
+		return "gives a trial up without having asked the repository after its deadline"
+	case a.Kind == Amend && (r.Back || r.Acted && r.Phase == Switched || a.Release.ID() != r.Release.ID() || r.Release.saysAs(a.Release)):
+		return "amends what is on its way back, was tried, is another image, or says the same"
+	case (a.Kind == Order || a.Kind == Install || a.Kind == Fetch || a.Kind == Try) && !r.Back && f.Offer.Release == amendedV2:
+		return "goes on with what the publisher does not say any more"
 	case a.Kind == Confirm && !(booted == r.TargetSlot && f.BootID == r.BootID):
 		return "confirms a slot that is not booted, or in a boot that did not prove it"
 	case a.Kind == Finish && !(booted == r.TargetSlot && primary == r.TargetSlot && good):
@@ -160,11 +178,11 @@ func broken(r Record, f Facts, a Action) string {
 		return "adopts what does not boot for good, or what is refused"
 	case a.Kind == Prove && !(booted != primary && f.Slots.Slots[primary].Good && f.Offer.Problem == nil && f.InstallGate == nil && f.Busy == ""):
 		return "puts on trial what has no good slot to go back to, or what is refused or gated"
-	case a.Kind == RollBack && !(r.RollbackAsked && f.NoRollback == nil && f.Busy == "" && (f.Fresh || f.Failing) && a.Offline == !f.Fresh):
+	case a.Kind == RollBack && !(r.RollbackAsked && f.NoRollback == nil && f.Busy == "" && (f.Fresh || f.Failing && f.Asked <= FreshMax) && a.Offline == !f.Fresh):
 		return "rolls back unasked, beside another component, without having asked the repository, or to what is refused"
 	case r.RollbackAsked && (a.Kind == TakeUp || a.Kind == Install || a.Kind == Fetch || a.Kind == Approve):
 		return "goes on with an update instead of the rollback that was asked for"
-	case r.Back && (a.Kind == Install || a.Kind == Fetch || a.Kind == Withdraw && f.Failures < RollbackFailuresMax):
+	case r.Back && (a.Kind == Install || a.Kind == Fetch || a.Kind == Withdraw && f.Failures < RollbackFailuresMax && f.BlindFor < defaultTrialDeadline):
 		return "fetches or writes in a rollback, or ends it for what the repository offers"
 	case a.Kind == Condemn && !r.RollbackAsked && !(f.TrialAge >= defaultTrialDeadline && r.Phase == Trial || f.Slots != nil && r.LostBoots >= LostBootsMax-1 && r.Acted && r.Reboot):
 		return "condemns without a deadline passed or enough lost boots"
@@ -174,7 +192,9 @@ func broken(r Record, f Facts, a Action) string {
 		return "takes up a release that is refused or gated"
 	case (a.Kind == Order || a.Kind == Install || a.Kind == Fetch) && f.Backoff > 0:
 		return "goes on in its back-off"
-	case (a.Kind == Fetch || a.Kind == Install || a.Kind == Try) && f.InstallGate != nil && r.Phase != Writing:
+	case a.Kind == Order && f.Failing:
+		return "orders what the repository gives no answer about to be written"
+	case (a.Kind == Fetch || a.Kind == Order || a.Kind == Install || a.Kind == Try) && f.InstallGate != nil:
 		return "goes through a closed gate"
 	case a.Kind == Restart && r.Phase == Switched && f.Slots == nil && !(f.BootID != r.BootID && f.TrialAge >= defaultTrialDeadline &&
 		f.Blind != nil && r.BlindBoots < LostBootsMax && (r.Acted || f.InstallGate == nil)):

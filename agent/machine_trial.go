@@ -15,6 +15,9 @@ func nextSwitched(r *Record, f *Facts) Action {
 		if r.Reboot && f.BootID != r.BootID {
 			return nextBlind(r, f)
 		}
+		if f.deaf() {
+			return withdraw(f.Blind)
+		}
 		return f.waitOr(Observe)
 	}
 	if f.BootID != r.BootID {
@@ -26,6 +29,11 @@ func nextSwitched(r *Record, f *Facts) Action {
 	switch { // what holds before try holds before the reboot, too: it may be long after, where the machine can't be rebooted at once
 	case !r.Back && f.Offer.left(r):
 		return withdraw(f.departure(r))
+	case !r.Back && !r.Acted && f.amended(r) != nil:
+		return Action{Kind: Amend, Release: f.amended(r)}
+	case !r.Back && f.Awaited && f.Unanswered >= UnansweredMax: // what lists it may never be had again
+		return withdraw(&Problem{Reason: ReasonRefreshFirst, At: f.Now,
+			Text: fmt.Sprintf("the repository gave no answer about it %d times in a row, and another component waits", f.Unanswered)})
 	case f.InstallGate.unmet() && f.Awaited: // the one that waits may be the very one that is required
 		return withdraw(&Problem{Reason: f.InstallGate.Reason, Text: f.InstallGate.Text, At: f.Now})
 	case !r.Acted && (r.Back && f.Failures >= RollbackFailuresMax || !r.Back && f.Awaited && f.Failures >= RejectFailuresMax):
@@ -35,14 +43,17 @@ func nextSwitched(r *Record, f *Facts) Action {
 	case f.Backoff > 0:
 		return f.waitOr(Try)
 	case !r.Back && (!f.Fresh || !f.Offer.Known):
-		return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonRefreshFirst,
-			Text: "asking the repository once more whether it still names this release"}}
-	case r.Back && !r.Acted && !f.Fresh && !f.Failing:
+		return Action{Kind: Check, Waiting: refreshFirst()}
+	case r.Back && !r.Acted && !f.asked():
 		return askFirst()
 	case r.Acted:
 		return Action{Kind: Restart}
 	}
 	return sourceOrTry(r, f)
+}
+
+func refreshFirst() *Waiting {
+	return &Waiting{Reason: ReasonRefreshFirst, Text: "asking the repository once more whether it still names this release"}
 }
 
 // nextBlind is nextSwitched where the hook does not say, after a boot, which slot was booted. It may be the old release's, whose
@@ -125,7 +136,7 @@ func nextTrial(r *Record, f *Facts) Action {
 		if !f.Healthy {
 			return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
 		}
-		if !reached && (f.Failing || f.Fresh) { // a process that started after the deadline asks once before
+		if !reached && f.Asked <= f.TrialAge-limit { // a device that slept, or a process that started, after the deadline asks once before
 			if r.Back && r.Reboot && r.Unreached+1 < HoldAfter {
 				return f.waitOr(Restart) // a reject would call a good slot bad, perhaps for an outage; the try ends by itself
 			}
@@ -138,7 +149,11 @@ func nextTrial(r *Record, f *Facts) Action {
 	if f.HealthIn <= 0 {
 		return Action{Kind: Examine} // also before a release is approved: what was healthy may have slept since
 	}
-	if f.Healthy && f.HealthyFor >= f.Component.trialSettle() && reached {
+	if settled := f.HealthyFor - f.Component.trialSettle(); f.Healthy && settled >= 0 && reached {
+		if overNetwork := !r.Local && !r.Offline && !f.Local; overNetwork && f.ReachedAge > max(ReachedMax, settled) {
+			return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonTrial, Left: SecondsOf(f.HealthIn),
+				Text: "on trial: health is proven; asking whether the repository can still be reached"}}
+		}
 		return Action{Kind: Approve}
 	}
 	if !reached {
@@ -187,6 +202,9 @@ func overdue(f *Facts, r *Record, limit time.Duration) *Problem {
 }
 
 func nextConfirming(r *Record, f *Facts) Action {
+	if f.deaf() {
+		return withdraw(f.Blind)
+	}
 	if f.Slots == nil {
 		return f.waitOr(Observe)
 	}

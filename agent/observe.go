@@ -15,10 +15,14 @@ func (e *engine) facts(c *live, r Record) Facts {
 	f := Facts{
 		Component: c.component, BootID: e.p.System.BootID(), Uptime: up, Now: now, Slots: c.slots, Offer: c.offer,
 		Fresh:   e.lastBegan >= 0 && e.failing(c) == nil && up-e.lastBegan <= FreshMax,
-		Failing: e.failing(c) != nil, Reached: c.reached, Local: e.last.local,
+		Failing: e.failing(c) != nil, Unanswered: c.misses, Asked: up - e.askedAt,
+		Reached: c.reached, ReachedAge: up - c.reachedFrom, Local: e.last.local,
 		Backoff: max(0, c.notBefore-up), Failure: c.failure, Failures: c.failures, Blind: c.blind, Looks: c.observed, LookIn: max(0, c.lookAt-up),
 		Busy: e.busy(c), Awaited: e.awaited(c),
 		TrialAge: up - c.trialFrom, Anew: c.anew, Healthy: c.healthy, HealthyFor: up - c.healthyFrom, HealthIn: c.healthAt - up,
+	}
+	if e.lastProblem != nil {
+		f.Unanswered = e.plan.failures
 	}
 	if c.blind != nil {
 		f.BlindFor = up - c.lookedFrom
@@ -198,7 +202,7 @@ func ended(from Record, a Action, p *Problem) *Outcome {
 	if from.Release == nil {
 		return nil
 	}
-	o := &Outcome{Release: releaseStatus(from.Release), Problem: cmp.Or(from.why(), p)}
+	o := &Outcome{Release: releaseStatus(from.Release), Problem: cmp.Or(from.why(), p), Spent: from.spent()}
 	switch {
 	case a.Kind == Finish:
 		o.Verdict = "confirmed"
@@ -219,12 +223,19 @@ func (e *engine) refreshTask() *task {
 		return nil
 	}
 	e.refreshing = true
+	if e.p.Counters != nil {
+		e.checkFrom = e.p.Counters()
+	}
 	e.plan.begun()
 	return e.newRefresh()
 }
 
-// clockLook is how often the clock is looked at that was ahead of all metadata. It costs no request.
-const clockLook = time.Minute
+// clockLook is how often the clock is looked at that was ahead of all metadata. It costs no request. One that vouches for itself is
+// rarely what is wrong when metadata is too old.
+const (
+	clockLook     = time.Minute
+	clockLookSure = time.Hour
+)
 
 // failing is why the last refresh has no answer for a component, or nil: what was wrong with the top-level roles, or with the
 // search for its target. What another component's search met does not count.
@@ -246,16 +257,22 @@ func (e *engine) lastRefusal() *Problem {
 	return p
 }
 
-// clockAheadLast reports whether the last refresh was refused for the clock's sake.
-func (e *engine) clockAheadLast() bool {
-	p := e.lastRefusal()
-	return p != nil && p.Reason == ReasonClockAhead
+// tooLate is how often the clock is looked at because the last refresh was refused for what time it is, or 0: it was not.
+func (e *engine) tooLate() time.Duration {
+	switch p := e.lastRefusal(); {
+	case p == nil:
+	case p.Reason == ReasonClockAhead:
+		return clockLook
+	case p.Reason == ReasonExpired:
+		return clockLookSure
+	}
+	return 0
 }
 
-// clockWasSet reports whether the clock that was ahead says less now than it did then.
+// clockWasSet reports whether it is earlier now than when something was refused for being too old.
 func (e *engine) clockWasSet() bool {
 	now, _, _ := e.effectiveTime()
-	return e.clockAheadLast() && now.Before(e.lastRefusal().At)
+	return e.tooLate() > 0 && now.Before(e.lastRefusal().At)
 }
 
 // refreshEnded takes the answers of a refresh.
@@ -269,6 +286,10 @@ func (e *engine) refreshEnded(o outcome) error {
 		return nil
 	}
 	e.checks++
+	if e.p.Counters != nil {
+		spent := e.p.Counters().since(e.checkFrom)
+		e.lastCheck = &spent
+	}
 	e.lastProblem = out.problem
 	changed := out.problem == nil && otherTargets(e.last.roles, out.roles)
 	e.survey.age(e.p.System.Uptime())
@@ -276,6 +297,7 @@ func (e *engine) refreshEnded(o outcome) error {
 		e.roles = out.roles
 	}
 	up := e.p.System.Uptime()
+	e.askedAt = up
 	e.plan.ended(out.problem, up, e.p.Random())
 	for _, c := range e.live {
 		r := e.book.record(c.name)
@@ -290,8 +312,8 @@ func (e *engine) refreshEnded(o outcome) error {
 			c.unfound = nil
 		}
 		failing := e.failing(c) != nil
-		if !failing && out.began >= c.trialFrom && !out.local {
-			c.reached = true
+		if out.began >= c.trialFrom && !out.local {
+			c.reached, c.reachedFrom = !failing, out.began
 		}
 		if r.Unreachable != "" || r.Phase == Trial && (failing || !r.Local) {
 			if failing || out.local {
@@ -354,8 +376,8 @@ func (e *engine) deadline() time.Duration {
 	if !e.refreshing {
 		wait = min(wait, e.plan.next()-up)
 	}
-	if e.clockAheadLast() {
-		wait = min(wait, clockLook)
+	if look := e.tooLate(); look > 0 {
+		wait = min(wait, look)
 	}
 	for _, c := range e.live {
 		wait = min(wait, e.gatesIn(c, up))

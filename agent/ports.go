@@ -110,7 +110,8 @@ type DeviceState struct {
 type Images interface {
 	// Partial opens the partial file of an image, creating it if there is none. It reserves t.Length bytes
 	// without changing the file's size, and fails with reason DiskFull before writing anything when what is
-	// missing plus the reserve does not fit. One partial of an image is open at a time.
+	// missing plus the reserve does not fit. One partial of an image is open at a time. Who asks has found the staged image of no
+	// use: it goes where there is no room for both.
 	Partial(t verifier.Target) (Partial, error)
 	// Open opens a staged image; ErrAbsent where there is none. Its path is for hooks that need one.
 	Open(t verifier.Target) (Image, error)

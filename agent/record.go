@@ -50,6 +50,22 @@ func (r Release) SHA256() string {
 	return r.ImageSHA256
 }
 
+// as is r for an image that is known: that of held, which has the same ID.
+func (r *Release) as(held *Release) *Release {
+	again := *r
+	again.ImageSHA256 = held.ImageSHA256
+	return &again
+}
+
+// spent is what the update under way was counted for, or nil.
+func (r *Record) spent() *Counters {
+	if r.Spent == (Counters{}) {
+		return nil
+	}
+	spent := r.Spent
+	return &spent
+}
+
 // saysAs reports whether the publisher says the same of both, by the same keys.
 func (r *Release) saysAs(other *Release) bool {
 	return bytes.Equal(r.Target.Custom, other.Target.Custom) && slices.Equal(r.Signers, other.Signers)
@@ -111,6 +127,9 @@ type Record struct {
 	Unreachable string `json:"unreachable,omitempty"`
 	// UnreachableBoot is the boot in which that is found out: the one in which the old release was back.
 	UnreachableBoot string `json:"unreachable_boot,omitempty"`
+
+	// Spent is what the agent's counters say of this update: of all its boots, and of what ran beside it.
+	Spent Counters `json:"spent,omitzero"`
 
 	// Setback is the release that came back last, without a verdict: while it is on offer it is taken up again ever more seldom.
 	Setback Setback `json:"setback,omitzero"`

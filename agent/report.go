@@ -52,7 +52,7 @@ func (e *engine) status() Status {
 		Paused: e.book.paused(), Recovered: e.book.recovered(), LastEvent: e.book.lastEvent(),
 		Repository: RepositoryStatus{
 			URL: e.cfg.RepositoryURL, Checks: e.checks, LastSuccess: e.lastSuccess, LastProblem: e.lastRefusal(),
-			Bandwidth: e.bandwidth, NextIn: SecondsOf(max(0, e.plan.next()-e.p.System.Uptime())),
+			LastCheck: e.lastCheck, Bandwidth: e.bandwidth, NextIn: SecondsOf(max(0, e.plan.next()-e.p.System.Uptime())),
 		},
 	}
 	if !e.book.committed() {
@@ -75,7 +75,7 @@ func (e *engine) componentStatus(c *live) ComponentStatus {
 	r := e.book.record(c.name)
 	s := ComponentStatus{
 		Name: c.name, Phase: r.Phase, Slot: r.TargetSlot, Waiting: c.waiting, Gates: gateStatuses(c.gates),
-		Attempts: r.Attempts, Problem: c.failure, Rejected: r.Rejected, Last: c.last,
+		Attempts: r.Attempts, Spent: r.spent(), Problem: c.failure, Rejected: r.Rejected, Last: c.last,
 	}
 	switch {
 	case c.blind != nil:

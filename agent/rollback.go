@@ -110,7 +110,7 @@ func nextRollback(f *Facts) Action {
 		return f.lookAgain(&Waiting{Reason: f.NoRollback.Reason, Text: f.NoRollback.Text})
 	case f.NoRollback != nil:
 		return Action{Kind: Decline, Problem: f.NoRollback}
-	case !f.Fresh && !f.Failing:
+	case !f.asked():
 		return askFirst()
 	}
 	return Action{Kind: RollBack, Hook: f.Component.Hook, Reboot: f.Component.Reboot, Offline: !f.Fresh}

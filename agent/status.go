@@ -51,6 +51,8 @@ type RepositoryStatus struct {
 	LastSuccess time.Time `json:"last_success,omitzero"`
 	LastProblem *Problem  `json:"last_problem,omitempty"` // of the last refresh; nil when it succeeded
 	NextIn      Seconds   `json:"next_in"`
+	// LastCheck is what was counted from the beginning of the last refresh to its end, with what ran beside it; nil: none ended yet.
+	LastCheck *Counters `json:"last_check,omitempty"`
 	// Bandwidth is the cap on downloads, bytes per second; 0: none.
 	Bandwidth int64        `json:"bandwidth,omitempty"`
 	Roles     []RoleStatus `json:"roles,omitempty"`
@@ -82,8 +84,10 @@ type ComponentStatus struct {
 	Gates    []GateStatus `json:"gates,omitempty"`
 	Progress *Progress    `json:"progress,omitempty"`
 	Attempts int          `json:"attempts,omitempty"`
-	Problem  *Problem     `json:"last_problem,omitempty"`
-	Rejected []Rejection  `json:"rejected,omitempty"`
+	// Spent is what was counted since the release was taken up, over all boots, as of its last step.
+	Spent    *Counters   `json:"spent,omitempty"`
+	Problem  *Problem    `json:"last_problem,omitempty"`
+	Rejected []Rejection `json:"rejected,omitempty"`
 	// Last is how the last update ended: "confirmed", "rejected" or "withdrawn", and of which release.
 	Last *Outcome `json:"last,omitempty"`
 }
@@ -101,6 +105,7 @@ type Outcome struct {
 	Verdict string        `json:"verdict"`
 	Release ReleaseStatus `json:"release"`
 	Problem *Problem      `json:"problem,omitempty"`
+	Spent   *Counters     `json:"spent,omitempty"` // in the whole of it
 }
 
 // ReleaseStatus names a release.
@@ -123,8 +128,14 @@ type Progress struct {
 // Seconds is a duration that JSON shows as whole seconds.
 type Seconds int64
 
-// SecondsOf rounds up: a wait that is not over never shows as 0.
-func SecondsOf(d time.Duration) Seconds { return Seconds((d + time.Second - 1) / time.Second) }
+// SecondsOf rounds up: a wait that is not over never shows as 0. One that is over does.
+func SecondsOf(d time.Duration) Seconds {
+	whole := Seconds(max(0, d) / time.Second)
+	if d%time.Second > 0 {
+		whole++
+	}
+	return whole
+}
 
 // Counters count since the agent started.
 type Counters struct {
@@ -133,4 +144,14 @@ type Counters struct {
 	BytesWritten int64 `json:"bytes_written"` // by the agent, to its state and image store
 	Fsyncs       int64 `json:"fsyncs"`
 	Commits      int64 `json:"commits"`
+}
+
+// since is what was counted after before.
+func (c Counters) since(before Counters) Counters {
+	return Counters{c.Requests - before.Requests, c.BytesFetched - before.BytesFetched, c.BytesWritten - before.BytesWritten,
+		c.Fsyncs - before.Fsyncs, c.Commits - before.Commits}
+}
+
+func (c Counters) plus(d Counters) Counters {
+	return Counters{c.Requests + d.Requests, c.BytesFetched + d.BytesFetched, c.BytesWritten + d.BytesWritten, c.Fsyncs + d.Fsyncs, c.Commits + d.Commits}
 }

@@ -33,6 +33,8 @@ func (r *Record) succeeded(a *Action) {
 		r.TargetSlot, r.Local = a.Slot, a.Local
 	case Drop:
 		r.rest()
+	case Amend:
+		r.Release = a.Release
 	case Fetch:
 		staged := *r.Release
 		staged.ImageSHA256 = a.SHA256

@@ -199,7 +199,11 @@ func TestDeadlineOfAnEarlierProcess(t *testing.T) {
 	if a := Next(r, f); a.Kind != Check {
 		t.Errorf("the action is %s, expected that the repository is asked", a.Kind)
 	}
-	if f.Failing = true; Next(r, f).Kind != GiveUp {
+	f.Failing, f.Asked = true, f.TrialAge // before it slept, or before the deadline
+	if a := Next(r, f); a.Kind != Check {
+		t.Errorf("the action is %s after a refresh that failed before the deadline, expected that the repository is asked again", a.Kind)
+	}
+	if f.Asked = 0; Next(r, f).Kind != GiveUp {
 		t.Errorf("after a refresh that failed the action is %s", Next(r, f).Kind)
 	}
 	if entered := Step(r, Action{Kind: Enter, BootID: "boot-1", Uptime: 3 * time.Minute}, nil); entered.TrialFrom != 3*time.Minute {

@@ -15,6 +15,9 @@ var neighbours = []story{
 	{"an application about to be tried when its system is left", switchedWhenSystemIsLeft},
 	{"an application that requires a system which nobody confirmed", requiresUnconfirmed},
 	{"an application that is taken out of the config", takenOut},
+	{"an application whose hook never answers until the next system", deafUntilNextSystem},
+	{"a vendor whose role expires right before the try", lapsedBeforeTry},
+	{"a requirement that is taken back", requirementTakenBack},
 }
 
 // beside is a device with an application, whose next release comes first, and the system's two days later.
@@ -36,6 +39,44 @@ func hookFailsUntilNextSystem(t testing.TB) Scenario {
 		})
 	}
 	return s
+}
+
+// deafUntilNextSystem: as soon as the application's image is written its hook fails in everything, status too, until the system's next
+// release repairs it.
+func deafUntilNextSystem(t testing.TB) Scenario { return deafIn(t, agent.Switched) }
+
+func deafIn(t testing.TB, phase agent.Phase) Scenario {
+	s := beside(t)
+	s.end = both
+	s.equip = func(w *World, p *agent.Ports) {
+		deaf := func(j agent.Job) bool {
+			if w.disk.state.Records[app].Phase == phase {
+				w.noted = 1
+			}
+			return j.Component == app && w.noted > 0 && w.repo.index(w.boards[rootfs].slots[w.boards[rootfs].booted].image) < 2
+		}
+		missing := &agent.Problem{Reason: agent.ReasonHookMissing, Text: "no such file"}
+		(&oddHook{fails: func(_ agent.Verb, j agent.Job) (bool, error) { return deaf(j), missing },
+			says: func(j agent.Job, _ *agent.Slots) error {
+				if deaf(j) {
+					return missing
+				}
+				return nil
+			}}).behind(w, p)
+	}
+	return s
+}
+
+// TestADeafHookKeepsNobodyWaiting: whatever the application's hook was about to do when it fell silent, the system is updated.
+func TestADeafHookKeepsNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	for _, phase := range []agent.Phase{agent.Writing, agent.Switched, agent.Confirming} {
+		s := deafIn(t, phase)
+		s.end = func(w *World, s agent.Status) bool { return rests(w, s, rootfs, 2) }
+		if w, why := play(s, 1, nil); why != "" || w.noted == 0 {
+			t.Errorf("deaf in %s (%d times): %s\n%s", phase, w.noted, why, w.tail())
+		}
+	}
 }
 
 // requires2 is a device whose application's next release requires the system's, and comes once that is confirmed.

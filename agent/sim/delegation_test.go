@@ -91,6 +91,59 @@ func lapsedVendor(testing.TB) Scenario {
 		at: func(w *World) int { return min(1, int(w.ran/(48*time.Hour))) }} // 12 hours after the expiry
 }
 
+// lapsedBeforeTry: the application's next release is written and waits for an operator when its vendor's role expires. No refresh will
+// name it before its try, and that must not keep back the system's update, which another role lists.
+func lapsedBeforeTry(testing.TB) Scenario { return lapsedIn(agent.Switched) }
+
+func lapsedIn(phase agent.Phase) Scenario {
+	c := newConsortium()
+	c.tuf.Roles[vendor].Expires = epoch.Add(60 * time.Hour)
+	c.add(vendor, app)
+	c.stage(vendor)
+	c.add(verifier.Targets, rootfs)
+	c.stage(verifier.Targets)
+	return Scenario{repo: c.repository,
+		at: func(w *World) int { return stageAt(w, 20*time.Hour, 70*time.Hour) },
+		events: []event{
+			orders("pause", func(w *World) bool {
+				return w.disk.state.Records[app].Phase == phase || w.disk.state.Device.Paused || w.ran > 65*time.Hour
+			}),
+			orders("resume", func(w *World) bool { return w.ran > 80*time.Hour }),
+		},
+		end: func(w *World, s agent.Status) bool {
+			return w.happened == 2 && rests(w, s, rootfs, 2) && s.Repository.LastProblem != nil && s.Repository.LastProblem.Reason == agent.ReasonExpired
+		}}
+}
+
+// TestAVendorThatLapsesKeepsNobodyWaiting is the same where the release is not even written.
+func TestAVendorThatLapsesKeepsNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	if w, why := play(lapsedIn(agent.Staged), 1, nil); why != "" || w.disk.state.Records[app].Phase != agent.Staged {
+		t.Errorf("%s, the application is %s\n%s", why, w.disk.state.Records[app].Phase, w.tail())
+	}
+}
+
+// requirementTakenBack: the application's next release requires a system that nobody publishes. A day later the vendor lists the same image
+// without that, and a day later it lists it with another requirement, which is met.
+func requirementTakenBack(testing.TB) Scenario {
+	c := newConsortium()
+	c.add(vendor, app)
+	list := func(requires ...any) {
+		c.tuf.Roles[vendor].Targets["board/stable/"+app+".img"] = tuftest.Target(c.releases[app][1],
+			tuftest.Object{"ota": tuftest.Object{"version": "v2", "rollback_index": int64(2), "requires": requires}})
+		c.stage(vendor)
+	}
+	list(tuftest.Object{"component": rootfs, "rollback_index": int64(5)})
+	list(tuftest.Object{"component": rootfs, "rollback_index": int64(1)})
+	return Scenario{repo: c.repository, at: func(w *World) int { return stageAt(w, day, 2*day) },
+		end: func(w *World, s agent.Status) bool {
+			if w.ran < 2*day && w.boards[app].booted == "B" {
+				w.breach("a release was tried without what it requires")
+			}
+			return rests(w, s, app, 2)
+		}}
+}
+
 // boundlessVendor: the vendor names a role below its own that is longer than any store takes.
 func boundlessVendor(testing.TB) Scenario {
 	c := newConsortium()

@@ -65,9 +65,9 @@ var bugs = []bug{
 	{
 		name: "reject on metadata failure",
 		file: "machine_trial.go",
-		old:  "		if !reached && (f.Failing || f.Fresh) {",
+		old:  "		if !reached && f.Asked <= f.TrialAge-limit {",
 		new: "		if %s && !reached {\n			return Action{Kind: Condemn, Problem: overdue(f, r, limit)}\n		}\n" +
-			"		if !reached && (f.Failing || f.Fresh) {",
+			"		if !reached && f.Asked <= f.TrialAge-limit {",
 	},
 	{
 		name: "index floor raised before status shows the confirm",

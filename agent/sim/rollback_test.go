@@ -61,6 +61,37 @@ func later(first int) func(*World) int {
 	}
 }
 
+// TestRollbackAfterAnOutage: an outage of two days has made the retries seldom, and is over when an operator asks for a rollback. That
+// nothing was reached hours ago says nothing: the release before, which breaks the network, must not be kept.
+func TestRollbackAfterAnOutage(t *testing.T) {
+	t.Parallel()
+	const from, to = 90 * time.Hour, 136 * time.Hour
+	seldom := 0
+	for seed := range uint64(8) {
+		s := Scenario{repo: equals(t, fine, fine), at: later(0),
+			events: []event{rollback(rootfs, func(w *World, r agent.Record) bool {
+				p := w.said.Repository.LastProblem
+				return w.ran > to+4*time.Hour && p != nil && w.said.Repository.NextIn > 3600 && confirmed("B", 60)(w, r)
+			})},
+			down: func(w *World) bool {
+				return w.ran > from && w.ran < to || w.ran > from && w.boards[rootfs].booted == "A"
+			},
+			end: func(w *World, _ agent.Status) bool {
+				if w.ran > to && w.boards[rootfs].primary == "A" {
+					w.breach("a release that breaks the network is confirmed")
+				}
+				return w.ran > 200*time.Hour
+			}}
+		w, why := play(s, seed, nil)
+		if seldom += w.happened; why != "" {
+			t.Fatalf("seed %d: %s\n%s", seed, why, w.tail())
+		}
+	}
+	if seldom == 0 {
+		t.Error("no rollback was asked for between two retries: the test shows nothing")
+	}
+}
+
 func rollsBack(t testing.TB) Scenario {
 	return Scenario{repo: equals(t, fine, fine), at: later(0), events: []event{rollback(rootfs, confirmed("B", 60))},
 		end: unlessForgotten(rootfs, 2, keeps(1, agent.ReasonRejected))}

@@ -170,6 +170,17 @@ var updates = []story{
 	{"a vendor whose role finds no room", growingVendor},
 }
 
+// stageAt is how many of some times of the world have come.
+func stageAt(w *World, times ...time.Duration) int {
+	n := 0
+	for _, at := range times {
+		if w.ran >= at {
+			n++
+		}
+	}
+	return n
+}
+
 // orders is a command of the operator's.
 func orders(name string, when func(*World) bool) event {
 	return event{name: "the operator says " + name, when: when, do: func(_ *World, a *agent.Agent) bool {

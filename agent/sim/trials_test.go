@@ -47,6 +47,7 @@ var trials = []story{
 	{"a hook that is busy after the first boot", busyAfterABoot},
 	{"a release withdrawn before its reboot", rebootsLate},
 	{"an operator who pauses before the reboot", pausedBeforeItsReboot},
+	{"an operator who pauses while the installation fails", pausedWhileItFails},
 	{"a release whose try lasts for three boots and whose hook fails", func(t testing.TB) Scenario {
 		return Scenario{repo: publishAll(t, fine, tornHook), end: keeps(1, agent.ReasonRejected), tries: 3}
 	}},
@@ -95,6 +96,41 @@ func pausedBeforeItsReboot(t testing.TB) Scenario {
 			return map[bool]string{true: "updates are paused"}[w.disk.state.Device.Paused]
 		}}
 	}}
+}
+
+// pausedWhileItFails: the installation fails three times, and somebody pauses updates after the first.
+func pausedWhileItFails(t testing.TB) Scenario {
+	s := Scenario{repo: publishAll(t, fine, fine), end: runs(2), events: []event{
+		orders("pause", func(w *World) bool { return w.noted > 0 || w.ran > time.Hour }),
+		orders("resume", func(w *World) bool { return w.ran > day }),
+	}}
+	s.equip = func(w *World, p *agent.Ports) {
+		hookDoes(w, p, func(v agent.Verb, _ agent.Job) (bool, error) {
+			if v != verbInstall {
+				return false, nil
+			}
+			if w.disk.state.Device.Paused {
+				w.breach("a slot is written to while updates are paused")
+			}
+			w.noted++
+			return w.noted <= 3, &agent.Problem{Reason: agent.ReasonHookFailed, Text: "the hook fails with exit status 1"}
+		})
+	}
+	return s
+}
+
+// TestAReleaseThatLosesTheNetwork: two minutes after its start the release on trial reaches the repository no more. Its health must hold
+// for five.
+func TestAReleaseThatLosesTheNetwork(t *testing.T) {
+	t.Parallel()
+	s := Scenario{repo: publishAll(t, fine, fine), settle: 5 * time.Minute,
+		end: func(w *World, s agent.Status) bool {
+			r := w.disk.state.Records[rootfs] // without its config nobody knows for how long health must hold
+			return keeps(1, agent.ReasonHeld)(w, s) || w.edited != "" && r.Phase == agent.Idle && r.ConfirmedSlot == "B"
+		},
+		down: func(w *World) bool { return w.boards[rootfs].booted == "B" && w.uptime > 2*time.Minute }}
+	n := runAll(t, singles(s, calmSteps(t, s), 4*effortOf(t).stride, Faults))
+	t.Logf("%d crash points", n)
 }
 
 // busyAfterABoot: in the second boot, should the old release run in it (the power went right before try), its hook asks for

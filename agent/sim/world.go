@@ -53,6 +53,7 @@ type World struct {
 	attempts                   map[string]int // of each component's verbs that change something, in this life
 	ordered                    int            // reboots that the agent ordered
 	rejects                    map[string]int // how often each component's reject ran on this way back
+	noted                      int            // what a story counts for itself
 }
 
 // NewWorld is a device that was provisioned with each component's first release in slot A.
