@@ -60,12 +60,25 @@ func (s *Store) tellAnchor(err error) error {
 	} else if had, err := s.db.hadFloors(); err != nil || !had {
 		return err
 	}
+	if told, err := s.db.keepsAnchor(); err != nil || told {
+		return err // by a start that came no further
+	}
 	text := oneLine(s.dir.join(floorsName) + " " + how + " and there is no copy of it: what this device demands begins again at its trust anchor")
 	if s.readOnly {
-		s.note("%s", text)
+		s.anchor = text
 		return nil
 	}
 	return s.transact(func(tx *bbolt.Tx) error { return putOwn(tx, keyAnchor, []byte(text)) })
+}
+
+// keepsAnchor reports whether the database tells already that the floors were lost.
+func (db *database) keepsAnchor() (told bool, err error) {
+	err = db.view(func(tx *bbolt.Tx) error {
+		text, err := get(tx, bucketStore, []byte(keyAnchor))
+		told = err == nil && text != nil
+		return nil
+	})
+	return told, err
 }
 
 // hadFloors reports whether the database holds a copy of floors, damaged or not, or was made in place of one that may have.

@@ -56,9 +56,10 @@ func TestBadImageGivesItsRoomToTheNext(t *testing.T) {
 	const mib = 1 << 20
 	image := storetest.Image(mib, 1)
 	for _, c := range []struct {
-		free int64
-		gone bool
-	}{{8*mib - 1, false}, {8 * mib, true}, {9 * mib, false}} {
+		free  int64
+		gone  bool
+		other int64 // bytes that a target with the same hash claims to have beyond these
+	}{{8*mib - 1, false, 0}, {8 * mib, true, 0}, {9 * mib, false, 0}, {8 * mib, false, -1}} {
 		w := newWorld(t, fastDir(t))
 		d := w.disk()
 		s, err := open(w.dir, Options{}, d)
@@ -76,8 +77,10 @@ func TestBadImageGivesItsRoomToTheNext(t *testing.T) {
 			}
 			return c.free, nil
 		}
-		p, err = s.Images().Partial(target(image))
-		if fits := c.free >= 8*mib; fits {
+		next := target(image)
+		next.Length += c.other // a vendor's mistake, or worse: the image that is staged may be another one's
+		p, err = s.Images().Partial(next)
+		if fits := c.free >= 8*mib && c.other == 0; fits {
 			must(t, err)
 			must(t, p.Close())
 		} else {

@@ -27,7 +27,7 @@ func (s *Store) Load() (agent.State, error) {
 		Records:   map[string]agent.Record{},
 		Recovered: slices.Clone(s.recovered),
 	}
-	err := s.db.view(func(tx *bbolt.Tx) error { return load(tx, &st) })
+	err := s.db.view(func(tx *bbolt.Tx) error { return load(tx, &st, s.anchor) })
 	if err == nil && !s.readOnly && underWay(st.Records) {
 		err = s.settle()
 	}
@@ -46,8 +46,8 @@ func underWay(records map[string]agent.Record) bool {
 	return false
 }
 
-func load(tx *bbolt.Tx, st *agent.State) error {
-	if err := loadLost(tx, st); err != nil {
+func load(tx *bbolt.Tx, st *agent.State, anchor string) error {
+	if err := loadLost(tx, st, anchor); err != nil {
 		return err
 	}
 	err := tx.Bucket([]byte(bucketRecords)).ForEach(func(k, _ []byte) error {
@@ -83,8 +83,11 @@ func load(tx *bbolt.Tx, st *agent.State) error {
 }
 
 // loadLost puts what was lost as a whole before all else, the worst first: the event of it holds one sentence.
-func loadLost(tx *bbolt.Tx, st *agent.State) error {
+func loadLost(tx *bbolt.Tx, st *agent.State, anchor string) error {
 	var lost agent.State
+	if anchor != "" {
+		lost.Recovered = []string{anchor}
+	}
 	for _, l := range []struct{ key, damaged string }{
 		{keyAnchor, "the floors were lost before: what this device demands begins again at its trust anchor"},
 		{keyLost, "the database was lost before, and so is what became of it"},

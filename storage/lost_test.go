@@ -79,7 +79,15 @@ func TestLossIsToldAfterACrash(t *testing.T) {
 				}
 				return err
 			})
-			t.Run(fmt.Sprintf("%s at step %d (%v)", name, at, w.broken), func(t *testing.T) { wantLoss(t, w.dir, what...) })
+			t.Run(fmt.Sprintf("%s at step %d (%v)", name, at, w.broken), func(t *testing.T) {
+				if s, err := OpenReadOnly(w.dir, Options{}); err == nil { // no start has come through yet
+					if told := loadT(t, s).Recovered; c.floors && (len(told) != 2 || !strings.Contains(told[0], ofFloors)) {
+						t.Errorf("before a start: %q, expected the floors first, and once", told)
+					}
+					must(t, s.Close())
+				}
+				wantLoss(t, w.dir, what...)
+			})
 			if err == nil {
 				if at < stepsMin {
 					t.Errorf("it took %d steps", at-1)
@@ -130,6 +138,10 @@ func TestReturnToTheAnchorIsTold(t *testing.T) {
 		"database damaged": {func(t *testing.T, dir string) {
 			must(t, os.WriteFile(filepath.Join(dir, databaseName), []byte("x"), 0o600))
 		}, []string{ofFloors, ofRecords}},
+		"database damaged a start ago": {func(t *testing.T, dir string) {
+			must(t, os.WriteFile(filepath.Join(dir, databaseName), []byte("x"), 0o600))
+			must(t, openT(t, dir).Close())
+		}, []string{ofFloors, ofRecords}},
 		"copy damaged": {func(t *testing.T, dir string) { tamper(t, dir, bucketFloors, keyCopy, flipLast) }, []string{ofFloors}},
 	} {
 		for how, loseFloors := range map[string]func(path string) error{
@@ -148,6 +160,33 @@ func TestReturnToTheAnchorIsTold(t *testing.T) {
 				}
 				wantLoss(t, dir, c.told...)
 			})
+		}
+	}
+}
+
+// TestLossIsKeptOnce: a start that does not come to the new floors file leaves nothing to write to the next one that does not either.
+func TestLossIsKeptOnce(t *testing.T) {
+	w := newWorld(t, fastDir(t))
+	s := openT(t, w.dir)
+	must(t, s.Commit(lifeChange(3)))
+	must(t, s.dir.remove(reserveName))
+	must(t, s.Close())
+	tamper(t, w.dir, bucketFloors, keyCopy, flipLast)
+	must(t, os.WriteFile(filepath.Join(w.dir, floorsName), []byte("x"), 0o600))
+	for _, commits := range []int{1, 0, 0} {
+		n := 0
+		_, err := open(w.dir, Options{}, &disk{hook: func(s step, do func() error) error {
+			switch {
+			case s.op == opCommit:
+				n++
+			case strings.HasPrefix(s.name, floorsName+"."):
+				return syscall.ENOSPC
+			}
+			return do()
+		}})
+		wantReason(t, err, agent.ReasonDiskFull)
+		if n != commits {
+			t.Errorf("%d commits in a start that fails, expected %d", n, commits)
 		}
 	}
 }

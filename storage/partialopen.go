@@ -47,7 +47,7 @@ func (m *Images) checkSpace(t verifier.Target, id string) error {
 	required := max(0, t.Length-there)
 	free, err := m.partial.available()
 	if short := required + m.freeBytesMin - free; err == nil && required > 0 && short > 0 {
-		if err = m.makeRoom(id, short); err == nil {
+		if err = m.makeRoom(t, id, short); err == nil {
 			free, err = m.partial.available()
 		}
 	}
@@ -63,8 +63,8 @@ func (m *Images) checkSpace(t verifier.Target, id string) error {
 }
 
 // makeRoom removes leftovers, as many as make room for short bytes; none where all of them would not do.
-func (m *Images) makeRoom(id string, short int64) error {
-	list, err := m.leftovers(id)
+func (m *Images) makeRoom(t verifier.Target, id string, short int64) error {
+	list, err := m.leftovers(t, id)
 	if err != nil {
 		return err
 	}
@@ -90,13 +90,17 @@ type leftover struct {
 }
 
 // leftovers are of no use, or matter less than an update: the staged image that is to be replaced, then databases that were
-// set aside, the oldest first.
-func (m *Images) leftovers(id string) ([]leftover, error) {
+// set aside, the oldest first. A staged image of another length than t's may be a good one of another target, since who lists a wrong
+// length for its hash never gets a verified image.
+func (m *Images) leftovers(t verifier.Target, id string) ([]leftover, error) {
 	numbers, err := corruptNumbers(m.state)
 	if err != nil {
 		return nil, err
 	}
-	list := []leftover{{dir: m.images, name: id}}
+	var list []leftover
+	if st, err := m.images.stat(id); err == nil && st.Size == t.Length {
+		list = append(list, leftover{dir: m.images, name: id})
+	}
 	for _, n := range numbers {
 		list = append(list, leftover{dir: m.state, name: corruptName(n)})
 	}

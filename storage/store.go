@@ -56,6 +56,8 @@ type Store struct {
 	readOnly bool
 	// recovered is what openings repaired, for State.Recovered.
 	recovered []string
+	// anchor, of a read-only store, says that the floors were lost, which the next start will keep in the database (keyAnchor).
+	anchor string
 	// broken is what the first failed Commit said: what is on the disk is unknown from then on. Or it is what ended the
 	// database.
 	broken error
