@@ -16,9 +16,16 @@ type sleeper struct {
 
 func (s *sleeper) Uptime() time.Duration { return s.up }
 
-// TestATrialThatWasSleptThroughAsksOnceMore: the first refresh of a trial found no network yet, and then the device slept until long after
-// the deadline. The network is there when it wakes: what was known before says nothing, even while the refresh is under way.
+// TestATrialThatWasSleptThroughAsksOnceMore: the first refreshes of a trial found no network yet, and then the device slept until long after
+// the deadline, perhaps in the middle of one. The network is there when it wakes: what was known before says nothing, even while the next
+// refresh is under way, nor does the one that was slept through.
 func TestATrialThatWasSleptThroughAsksOnceMore(t *testing.T) {
+	for name, within := range map[string]bool{"between two refreshes": false, "in a refresh": true} {
+		t.Run(name, func(t *testing.T) { testSleptThrough(t, within) })
+	}
+}
+
+func testSleptThrough(t *testing.T, within bool) {
 	v := newVendored()
 	s := &sleeper{v, time.Minute}
 	listed := v.engine(t)
@@ -42,18 +49,35 @@ func TestATrialThatWasSleptThroughAsksOnceMore(t *testing.T) {
 		}
 		return late
 	}
-	for range 6 {
+	pass := func() { s.up += 2 * time.Second }
+	for ; e.plan.failures < UnansweredMax; pass() {
 		turn(false)
-		s.up += 2 * time.Second
+	}
+	var late []*task
+	for ; within && late == nil; pass() {
+		late = turn(true)
+	}
+	var ended []outcome
+	for _, x := range late {
+		ended = append(ended, x.run(t.Context())) // it began before the sleep, which its connection does not outlive
 	}
 	s.up += 9 * time.Hour
-	v.down, v.mirror = []bool{false}, 0
-	late := append(turn(true), turn(true)...)
+	for i, o := range ended {
+		must(t, e.finish(late[i], o))
+	}
+	v.down, v.mirror, late = []bool{false}, 0, nil
+	for range 20 {
+		late = append(late, turn(true)...)
+		pass()
+	}
 	if r := e.book.record("rootfs"); len(late) != 1 || r.Phase != Trial {
 		t.Fatalf("%d refreshes are under way, and the phase is %s: %+v; expected one, and a trial that waits for it", len(late), r.Phase, r.Cause)
 	}
 	must(t, e.finish(late[0], late[0].run(t.Context())))
-	turn(false)
+	for range 5 {
+		turn(false)
+		pass()
+	}
 	if r := e.book.record("rootfs"); r.Phase != Confirming {
 		t.Errorf("after the refresh that reached the repository the phase is %s, expected confirming", r.Phase)
 	}
@@ -140,6 +164,19 @@ func TestNetworkTimeThatIsCorrected(t *testing.T) {
 	}
 }
 
+// TestAWaitForCenturies: the loop sleeps for as long as it may.
+func TestAWaitForCenturies(t *testing.T) {
+	v := newVendored()
+	e := v.engine(t)
+	v.refresh(t, e)
+	e.plan.now, e.plan.due = false, 1<<62
+	before := e.deadline()
+	e.live[0].waiting = &Waiting{Reason: ReasonRollout, Left: SecondsOf(1<<63 - 1)}
+	if got := e.deadline(); got != before || got <= 0 {
+		t.Errorf("the loop wakes in %s, without that wait in %s", got, before)
+	}
+}
+
 // TestSecondsOf: a wait is never shown as over before it is, nor as less than none, however far ahead a signed time lies.
 func TestSecondsOf(t *testing.T) {
 	for d, want := range map[time.Duration]Seconds{0: 0, 1: 1, time.Second: 1, time.Second + 1: 2, -time.Minute: 0, 1<<63 - 1: 9223372037} {
@@ -172,6 +209,12 @@ func TestCountersOfACheckAndOfAnUpdate(t *testing.T) {
 	counted.BytesWritten = 105
 	if got := e.status().Components[0].Spent; got == nil || *got != (Counters{Requests: 4, BytesWritten: 1005, Fsyncs: 13}) {
 		t.Errorf("the update has cost %+v so far", got)
+	}
+	commits, events := v.commits, e.book.lastEvent()
+	must(t, e.step(c, e.book.record("rootfs"), Action{Kind: Observe}, nil))
+	must(t, e.step(c, e.book.record("rootfs"), Action{Kind: Observe}, &Problem{Reason: ReasonHookFailed}))
+	if v.commits != commits || e.book.lastEvent() != events {
+		t.Errorf("%d commits and %d events for what changes nothing but the counters", v.commits-commits, e.book.lastEvent()-events)
 	}
 	must(t, e.step(c, e.book.record("rootfs"), Action{Kind: Drop, Problem: &Problem{Reason: ReasonWithdrawn}}, nil))
 	if got := e.status().Components[0]; got.Spent != nil || got.Last == nil || got.Last.Spent == nil || got.Last.Spent.BytesWritten != 1105 {

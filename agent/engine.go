@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"reflect"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -52,7 +53,8 @@ type engine struct {
 	lastCheck   *Counters // what was counted in the last one that ended
 	lastSuccess time.Time
 	lastBegan   time.Duration // uptime at which the last successful refresh began; -1: none in this process
-	askedAt     time.Duration // uptime at which the last refresh ended; long ago: none in this process
+	askedFrom   time.Duration // uptime at which the last refresh that ended began; long ago: none in this process
+	askedAt     time.Duration // uptime at which it ended
 	lastProblem *Problem      // of the last refresh, as far as it concerns all components
 
 	hookBusy, fetchBusy, refreshing bool
@@ -132,7 +134,7 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{cfg: cfg.withDefaults(), p: p, log: log, book: book, bandwidth: cfg.BandwidthMax, last: &refreshed{}, lastBegan: -1, askedAt: longAgo, parkedAt: -1}
+	e := &engine{cfg: cfg.withDefaults(), p: p, log: log, book: book, bandwidth: cfg.BandwidthMax, last: &refreshed{}, lastBegan: -1, askedFrom: longAgo, askedAt: longAgo, parkedAt: -1}
 	book.outbox.random = p.Random
 	book.outbox.now = func() (time.Time, string) {
 		now, _, _ := e.effectiveTime()
@@ -293,8 +295,11 @@ func (e *engine) finish(t *task, o outcome) error {
 
 // step commits what Step makes of the record, and then lets what is known in this process follow.
 func (e *engine) step(c *live, r Record, a Action, p *Problem) error {
-	e.meter(c, &r)
 	next := Step(r, a, p)
+	if !reflect.DeepEqual(next, r) { // what was counted is alone no reason to write
+		e.meter(c, &r)
+		next = Step(r, a, p)
+	}
 	if a.Kind == Drop {
 		p = a.Problem
 	}

@@ -13,11 +13,11 @@ type Facts struct {
 	Offer Offer
 	// Fresh: a refresh succeeded a short while ago (FreshMax).
 	Fresh bool
-	// Failing: the last refresh failed or was refused. Unanswered counts how many did in a row, and Asked is the uptime since the last
-	// one ended, whatever came of it.
-	Failing    bool
-	Unanswered int
-	Asked      time.Duration
+	// Failing: the last refresh failed or was refused. Unanswered counts how many did in a row. AskedFrom is the uptime since the last one
+	// that ended began, Asked that since it ended, whatever came of it.
+	Failing          bool
+	Unanswered       int
+	AskedFrom, Asked time.Duration
 	// NoRollback is why a rollback that was asked for can't be done; nil: it can, or none was asked for.
 	NoRollback *Problem
 	// Reached: a refresh over the network succeeded in this run of the trial, or in the boot after it, and none has failed since.
@@ -69,7 +69,8 @@ const (
 	FreshMax = 10 * time.Minute
 	// ReachedMax is how long before a release is approved its refresh may have begun, where health was proven since.
 	ReachedMax = time.Minute
-	// UnansweredMax refreshes in a row without an answer let a release that waits for one make room for another component.
+	// UnansweredMax refreshes in a row without an answer end a trial that must reach the repository, and let a release that waits for
+	// one make room for another component.
 	UnansweredMax = 3
 	// LostBootsMax trial boots in which the agent never recorded its start reject a release: one can be a power
 	// cut, three in a row are not.
@@ -130,6 +131,13 @@ func (f *Facts) amended(r *Record) *Release {
 
 // asked reports whether it is known from a short while ago whether the repository can be reached.
 func (f *Facts) asked() bool { return f.Fresh || f.Failing && f.Asked <= FreshMax }
+
+// askedAfter reports whether the repository was asked after the trial's deadline, limit, and in vain several times in a row by then, or
+// only here and not over the network. The device may have slept through the deadline, the process may be younger, and one answer that
+// did not come is nothing.
+func (f *Facts) askedAfter(limit time.Duration) bool {
+	return f.AskedFrom <= f.TrialAge-limit && (f.Unanswered >= UnansweredMax || f.Fresh)
+}
 
 // unanswered is why nothing new is begun with a release, or nil: try would wait for the repository's answer, and keep others waiting.
 func (f *Facts) unanswered() *Waiting {

@@ -225,6 +225,9 @@ func nextStaged(r *Record, f *Facts) Action {
 	if f.Backoff > 0 {
 		return f.waitOr(Order) // its installation failed, and here it keeps no other component waiting
 	}
+	if f.Busy != "" && f.InstallGate.looks() {
+		return waitFor(busyWaiting(f.Busy)) // to ask a gate now would only take the hooks' one lane from the one that is busy
+	}
 	if w := firstClosed(f.InstallGate, f.unanswered(), busyWaiting(f.Busy)); w != nil {
 		return waitFor(w)
 	}
@@ -260,7 +263,7 @@ func nextWriting(r *Record, f *Facts) Action {
 	if again := f.amended(r); again != nil {
 		return Action{Kind: Amend, Release: again}
 	}
-	if f.Awaited && (f.Backoff > 0 || f.InstallGate != nil) || f.deaf() {
+	if f.Awaited && (f.Backoff > 0 || f.InstallGate != nil && !f.InstallGate.looks()) || f.deaf() {
 		return Action{Kind: Restage} // another one may repair what makes this one fail
 	}
 	if f.Slots == nil {

@@ -90,7 +90,7 @@ func worldOfFacts(visit func(Facts)) {
 	slots = append(slots, &Slots{Booted: "B", Primary: "A", Slots: map[string]Slot{"A": {}, "B": {SHA256: releaseV2.SHA256()}}})
 	offers := []Offer{{}, {Known: true}, {Known: true, Release: releaseV2}, {Known: true, Release: releaseV3},
 		{Known: true, Release: releaseV2, Problem: &Problem{Reason: ReasonWrongHardware}}, {Known: true, Release: amendedV2}}
-	closed := &Waiting{Reason: ReasonPaused}
+	closed, asked := &Waiting{Reason: ReasonPaused}, &Waiting{Reason: ReasonLooking}
 	for _, s := range slots {
 		for _, o := range offers {
 			for bits := range 1 << 8 {
@@ -98,13 +98,16 @@ func worldOfFacts(visit func(Facts)) {
 				f := Facts{Component: &Component{Name: "rootfs", Hook: "/hook"}, BootID: "boot-1", Now: testNow, Slots: s, Offer: o,
 					Fresh: is(0), Reached: is(1), Healthy: is(2), HealthyFor: time.Second, HealthIn: time.Second}
 				if is(4) && !is(3) { // the answer that reached is from before health was proven, that which failed from before the rollback
-					f.ReachedAge, f.Asked = ReachedMax+time.Second, FreshMax+time.Second
+					f.ReachedAge, f.AskedFrom, f.Asked = ReachedMax+time.Second, FreshMax+time.Second, FreshMax+time.Second
 				}
 				if is(3) {
 					f.Backoff = time.Second
 				}
 				if is(4) {
 					f.InstallGate, f.FetchGate = closed, closed
+					if is(2) {
+						f.InstallGate = asked
+					}
 				}
 				if f.Failing = is(7) && !is(0); f.Failing && is(1) {
 					f.Unanswered = UnansweredMax
@@ -160,8 +163,10 @@ func broken(r Record, f Facts, a Action) string {
 		return "approves without health, while a check is due, without reachability, or in another boot or slot"
 	case a.Kind == Approve && !r.Offline && !r.Local && !f.Local && f.ReachedAge > ReachedMax && f.ReachedAge > f.HealthyFor:
 		return "approves what reached the repository before its health was proven"
-	case a.Kind == GiveUp && f.Offer.id() != r.Release.ID() && !(f.Asked <= f.TrialAge-defaultTrialDeadline):
-		return "gives a trial up without having asked the repository after its deadline"
+	case a.Kind == GiveUp && f.Offer.id() != r.Release.ID() && !(f.AskedFrom <= f.TrialAge-defaultTrialDeadline && (f.Unanswered >= UnansweredMax || f.Fresh)):
+		return "gives a trial up without having asked the repository after its deadline, and some times"
+	case (a.Kind == Restage || a.Waiting.looks() && f.Busy != "" && r.Phase == Staged) && f.InstallGate.looks() && f.Backoff == 0 && f.BlindFor < defaultTrialDeadline && booted != r.TargetSlot:
+		return "makes room, or asks a gate beside a busy one, although none is closed"
 	case a.Kind == Amend && (r.Back || r.Acted && r.Phase == Switched || a.Release.ID() != r.Release.ID() || r.Release.saysAs(a.Release)):
 		return "amends what is on its way back, was tried, is another image, or says the same"
 	case (a.Kind == Order || a.Kind == Install || a.Kind == Fetch || a.Kind == Try) && !r.Back && f.Offer.Release == amendedV2:

@@ -136,7 +136,7 @@ func nextTrial(r *Record, f *Facts) Action {
 		if !f.Healthy {
 			return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
 		}
-		if !reached && f.Asked <= f.TrialAge-limit { // a device that slept, or a process that started, after the deadline asks once before
+		if !reached && f.askedAfter(limit) {
 			if r.Back && r.Reboot && r.Unreached+1 < HoldAfter {
 				return f.waitOr(Restart) // a reject would call a good slot bad, perhaps for an outage; the try ends by itself
 			}

@@ -15,7 +15,7 @@ func (e *engine) facts(c *live, r Record) Facts {
 	f := Facts{
 		Component: c.component, BootID: e.p.System.BootID(), Uptime: up, Now: now, Slots: c.slots, Offer: c.offer,
 		Fresh:   e.lastBegan >= 0 && e.failing(c) == nil && up-e.lastBegan <= FreshMax,
-		Failing: e.failing(c) != nil, Unanswered: c.misses, Asked: up - e.askedAt,
+		Failing: e.failing(c) != nil, Unanswered: c.misses, AskedFrom: up - e.askedFrom, Asked: up - e.askedAt,
 		Reached: c.reached, ReachedAge: up - c.reachedFrom, Local: e.last.local,
 		Backoff: max(0, c.notBefore-up), Failure: c.failure, Failures: c.failures, Blind: c.blind, Looks: c.observed, LookIn: max(0, c.lookAt-up),
 		Busy: e.busy(c), Awaited: e.awaited(c),
@@ -297,7 +297,7 @@ func (e *engine) refreshEnded(o outcome) error {
 		e.roles = out.roles
 	}
 	up := e.p.System.Uptime()
-	e.askedAt = up
+	e.askedFrom, e.askedAt = out.began, up
 	e.plan.ended(out.problem, up, e.p.Random())
 	for _, c := range e.live {
 		r := e.book.record(c.name)
@@ -390,7 +390,7 @@ func (e *engine) deadline() time.Duration {
 			}
 		}
 		if c.waiting != nil && c.waiting.Left > 0 {
-			wait = min(wait, time.Duration(c.waiting.Left)*time.Second)
+			wait = min(wait, time.Duration(min(c.waiting.Left, secondsMax))*time.Second)
 		}
 		if e.book.record(c.name).Phase == Trial && c.healthAt > up {
 			wait = min(wait, c.healthAt-up)

@@ -158,7 +158,7 @@ func TestRollbackThatReachesNothing(t *testing.T) {
 			}
 			onTrial := bothGood()
 			onTrial.Booted = "A"
-			f = Facts{Component: &Component{}, BootID: "boot-2", Slots: onTrial, Failing: true, Healthy: true, HealthIn: time.Second, TrialAge: defaultTrialDeadline}
+			f = Facts{Component: &Component{}, BootID: "boot-2", Slots: onTrial, Failing: true, Unanswered: UnansweredMax, Healthy: true, HealthIn: time.Second, TrialAge: defaultTrialDeadline}
 			r = Step(r, Next(r, f), nil) // enter
 			if r = Step(r, Next(r, f), nil); r.Phase == Trial {
 				f.BootID, f.Slots = "boot-1", bothGood()

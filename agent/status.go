@@ -100,6 +100,9 @@ type Waiting struct {
 	gate   string  // that is closed; empty: none
 }
 
+// looks reports whether a gate is only being asked.
+func (w *Waiting) looks() bool { return w != nil && w.Reason == ReasonLooking }
+
 // An Outcome is how an update ended.
 type Outcome struct {
 	Verdict string        `json:"verdict"`
@@ -127,6 +130,9 @@ type Progress struct {
 
 // Seconds is a duration that JSON shows as whole seconds.
 type Seconds int64
+
+// secondsMax is a century and more: what is further off overflows a Duration.
+const secondsMax Seconds = 1 << 32
 
 // SecondsOf rounds up: a wait that is not over never shows as 0. One that is over does.
 func SecondsOf(d time.Duration) Seconds {

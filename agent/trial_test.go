@@ -199,12 +199,16 @@ func TestDeadlineOfAnEarlierProcess(t *testing.T) {
 	if a := Next(r, f); a.Kind != Check {
 		t.Errorf("the action is %s, expected that the repository is asked", a.Kind)
 	}
-	f.Failing, f.Asked = true, f.TrialAge // before it slept, or before the deadline
+	f.Failing, f.Unanswered, f.AskedFrom = true, UnansweredMax, f.TrialAge // before it slept, or before the deadline
 	if a := Next(r, f); a.Kind != Check {
 		t.Errorf("the action is %s after a refresh that failed before the deadline, expected that the repository is asked again", a.Kind)
 	}
-	if f.Asked = 0; Next(r, f).Kind != GiveUp {
-		t.Errorf("after a refresh that failed the action is %s", Next(r, f).Kind)
+	f.AskedFrom, f.Unanswered = 0, UnansweredMax-1 // one that had reached it may have lost an answer, no more
+	if a := Next(r, f); a.Kind != Check {
+		t.Errorf("the action is %s after %d refreshes that failed, expected that the repository is asked again", a.Kind, f.Unanswered)
+	}
+	if f.Unanswered++; Next(r, f).Kind != GiveUp {
+		t.Errorf("after refreshes that failed the action is %s", Next(r, f).Kind)
 	}
 	if entered := Step(r, Action{Kind: Enter, BootID: "boot-1", Uptime: 3 * time.Minute}, nil); entered.TrialFrom != 3*time.Minute {
 		t.Errorf("a trial that begins anew begins at %s", entered.TrialFrom)

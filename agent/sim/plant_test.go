@@ -65,9 +65,9 @@ var bugs = []bug{
 	{
 		name: "reject on metadata failure",
 		file: "machine_trial.go",
-		old:  "		if !reached && f.Asked <= f.TrialAge-limit {",
+		old:  "		if !reached && f.askedAfter(limit) {",
 		new: "		if %s && !reached {\n			return Action{Kind: Condemn, Problem: overdue(f, r, limit)}\n		}\n" +
-			"		if !reached && f.Asked <= f.TrialAge-limit {",
+			"		if !reached && f.askedAfter(limit) {",
 	},
 	{
 		name: "index floor raised before status shows the confirm",

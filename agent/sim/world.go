@@ -257,8 +257,11 @@ func (w *World) believed() time.Time {
 }
 
 func (w *World) ports() agent.Ports {
+	began, fetched := w.steps, w.fetched
 	p := agent.Ports{Store: w.disk, Images: w.disk.images, Repository: mirror{w}, Installer: w.installer(), System: system{w},
-		Random: w.random.Float64}
+		Random: w.random.Float64, Counters: func() agent.Counters {
+			return agent.Counters{Commits: int64(w.steps - began), BytesFetched: w.fetched - fetched}
+		}}
 	if w.equip != nil {
 		w.equip(w, &p)
 	}
