@@ -99,9 +99,14 @@ func (b *board) boot() error {
 		}
 	}
 	b.boots++
+	uptime, err := os.ReadFile("/proc/uptime")
+	if err != nil {
+		return err
+	}
+	began, _, _ := strings.Cut(string(uptime), " ")
 	err = errors.Join(os.RemoveAll(filepath.Join(b.dir, "run")), os.Mkdir(filepath.Join(b.dir, "run"), 0o755))
 	return errors.Join(err,
-		os.WriteFile(b.run("boot_id"), fmt.Appendf(nil, "boot-%d\n", b.boots), 0o644),
+		os.WriteFile(b.run("boot_id"), fmt.Appendf(nil, "boot-%d\n%s\n", b.boots, began), 0o644),
 		os.WriteFile(b.flash("ab", "booted"), []byte(slot+"\n"), 0o644))
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -175,8 +176,13 @@ func (b *board) fillMemory(next boot) error {
 	if err := os.Mkdir(b.paths.run, 0o755); err != nil {
 		return err
 	}
+	uptime, err := os.ReadFile("/proc/uptime")
+	if err != nil {
+		return err
+	}
+	began, _, _ := strings.Cut(string(uptime), " ") // or each boot would seem as old as the host
 	return errors.Join(
-		os.WriteFile(b.paths.bootID(), []byte(next.ID+"\n"), 0o644),
+		os.WriteFile(b.paths.bootID(), []byte(next.ID+"\n"+began+"\n"), 0o644),
 		os.WriteFile(b.paths.booted(), []byte(next.Slot+"\n"), 0o644),
 	)
 }
