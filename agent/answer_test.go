@@ -22,7 +22,7 @@ func (emptyDevice) Clock() (time.Time, bool)                       { return time
 func (emptyDevice) Reboot(context.Context) error                   { return nil }
 func (emptyDevice) Local() bool                                    { return true }
 func (emptyDevice) MetadataRefused() bool                          { return false }
-func (emptyDevice) ImageRefused() bool                             { return false }
+func (emptyDevice) ImageRefused(string) bool                       { return false }
 func (emptyDevice) Keep([]verifier.Target) error                   { return nil }
 func (emptyDevice) Partial(verifier.Target) (agent.Partial, error) { return nil, agent.ErrAbsent }
 func (emptyDevice) Open(verifier.Target) (agent.Image, error)      { return nil, agent.ErrAbsent }

@@ -42,7 +42,7 @@ func (d *bareDevice) Clock() (time.Time, bool)                 { return testNow,
 func (d *bareDevice) Reboot(context.Context) error             { return nil }
 func (d *bareDevice) Local() bool                              { return true }
 func (d *bareDevice) MetadataRefused() bool                    { return false }
-func (d *bareDevice) ImageRefused() bool                       { return false }
+func (d *bareDevice) ImageRefused(string) bool                 { return false }
 func (d *bareDevice) Keep([]verifier.Target) error             { return nil }
 func (d *bareDevice) Partial(verifier.Target) (Partial, error) { return nil, ErrAbsent }
 func (d *bareDevice) Open(verifier.Target) (Image, error)      { return nil, ErrAbsent }

@@ -52,7 +52,7 @@ func (d download) run(ctx context.Context) (verifier.Verified, error) {
 	defer part.Close()
 	v, err := d.into(ctx, part)
 	for refusals := 1; err != nil && isBadImage(err); refusals++ {
-		elsewhere := d.repo.ImageRefused()
+		elsewhere := d.repo.ImageRefused(d.target.Name)
 		if rerr := part.Restart(); rerr != nil { // only now are the bytes known to be worth nothing
 			err = errors.Join(err, rerr)
 			break

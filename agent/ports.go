@@ -24,11 +24,11 @@ type Repository interface {
 	Metadata(ctx context.Context, name string, bytesMax int64) ([]byte, error)
 	// Image opens an image file. The caller closes the body.
 	Image(ctx context.Context, r ImageRequest) (ImageBody, error)
-	// MetadataRefused and ImageRefused say that what was handed over last did not verify: where there are several
-	// mirrors, that one rests for hours. They return whether another one is left that does not rest: then asking again
-	// at once is worth it, from the beginning.
+	// MetadataRefused and ImageRefused say that what was handed over last (of the image of that name: several may be under
+	// way) did not verify: where there are several mirrors, that one rests for hours. They return whether another one is
+	// left that does not rest: then asking again at once is worth it, from the beginning.
 	MetadataRefused() (elsewhere bool)
-	ImageRefused() (elsewhere bool)
+	ImageRefused(name string) (elsewhere bool)
 	// Local is true where what Metadata returned last came without a network (a directory, a USB stick): a release found
 	// that way needs no reachability in its trial.
 	Local() bool

@@ -182,7 +182,7 @@ func TestMediaBesideTheNetwork(t *testing.T) {
 		answer = later
 		ask(true, 1)
 		ask(true, 0) // the network rests
-		if !s.repo.ImageRefused() {
+		if !s.repo.ImageRefused("app.img") {
 			t.Error("the network is left for the image")
 		}
 		image(1)

@@ -37,13 +37,21 @@ type mirrors struct {
 	media      func() []*mirror
 	mediaFirst bool
 
-	mu   sync.Mutex
-	list []*mirror // the configured ones
-	last *mirror   // that answered last
-	// givers are those whose bytes an image may hold: it may have been resumed at another mirror.
+	mu    sync.Mutex
+	list  []*mirror // the configured ones
+	last  *mirror   // that answered last
+	gifts []gift    // the oldest first
+}
+
+// A gift says whose bytes an image may hold: it may have been resumed at another mirror.
+type gift struct {
 	image  string
 	givers []*mirror
+	last   *mirror // of them
 }
+
+// giftsMax bounds how many images are remembered: as many as there can be components.
+const giftsMax = 32
 
 type mirror struct {
 	source
@@ -112,13 +120,29 @@ func (m *mirrors) served(s *mirror) {
 func (m *mirrors) gives(s *mirror, image string, from int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.last = s
-	if from == 0 || image != m.image {
-		m.image, m.givers = image, nil
+	g := m.takeGift(image)
+	if from == 0 {
+		g.givers = nil
 	}
-	if !slices.Contains(m.givers, s) {
-		m.givers = append(m.givers, s)
+	if !slices.Contains(g.givers, s) {
+		g.givers = append(g.givers, s)
 	}
+	g.last = s
+	m.gifts = append(m.gifts, g)
+	if len(m.gifts) > giftsMax {
+		m.gifts = m.gifts[1:]
+	}
+}
+
+// takeGift is called with the lock held.
+func (m *mirrors) takeGift(image string) gift {
+	for i, g := range m.gifts {
+		if g.image == image {
+			m.gifts = slices.Delete(m.gifts, i, i+1)
+			return g
+		}
+	}
+	return gift{image: image}
 }
 
 // failed lets s rest. What the caller interrupted is nobody's failure.
@@ -147,25 +171,37 @@ func (m *mirrors) rest(s *mirror, rest time.Duration, err error) {
 	}
 }
 
-// refused lets the mirror rest whose bytes did not verify, and says whether one is left that does not rest. Where
-// several gave a part of an image, those rest that did not bring it to its end: a liar can't have the one after it
-// blamed by cutting its own answer short. If it was the last one all the same, its next lie has no other giver.
+// refused lets the mirror rest that answered last, and says whether one is left that does not rest.
 func (m *mirrors) refused() (elsewhere bool) {
 	list := m.all()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	suspects := m.givers
-	if len(suspects) < 2 {
-		suspects = []*mirror{m.last}
+	return m.blame(list, []*mirror{m.last})
+}
+
+// imageRefused lets the mirror rest whose bytes of an image did not verify, and says whether one is left that does not
+// rest. Where several gave a part of the image, those rest that did not bring it to its end: a liar can't have the one
+// after it blamed by cutting its own answer short. If it was the last one all the same, its next lie has no other giver.
+func (m *mirrors) imageRefused(image string) (elsewhere bool) {
+	list := m.all()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	g := m.takeGift(image)
+	if len(g.givers) > 1 {
+		g.givers = slices.DeleteFunc(g.givers, func(s *mirror) bool { return s == g.last })
 	}
+	return m.blame(list, g.givers)
+}
+
+// blame is called with the lock held.
+func (m *mirrors) blame(list, suspects []*mirror) (elsewhere bool) {
 	now := time.Now()
 	for _, s := range list {
-		if slices.Contains(suspects, s) && (len(suspects) == 1 || s != m.last) {
+		if slices.Contains(suspects, s) {
 			m.rest(s, restRefused, errRefused)
 		}
 		elsewhere = elsewhere || !now.Before(s.until)
 	}
-	m.givers = nil
 	return elsewhere
 }
 

@@ -256,7 +256,7 @@ func TestALieIsNotBoughtTwice(t *testing.T) {
 		if err := image("a.example"); err != nil {
 			t.Error(err)
 		}
-		if !s.repo.ImageRefused() {
+		if !s.repo.ImageRefused("app.img") {
 			t.Error("nobody left, although b and c were not asked")
 		}
 		if err := image("b.example", "c.example"); reasonOf(err) != agent.ReasonUnreachable {
@@ -279,14 +279,14 @@ func TestALieIsNotBoughtTwice(t *testing.T) {
 			if err := image(host); err != nil {
 				t.Error(err)
 			}
-			if left := s.repo.ImageRefused(); left != (host == "b.example") {
+			if left := s.repo.ImageRefused("app.img"); left != (host == "b.example") {
 				t.Errorf("after %s lied, somebody is left: %v", host, left)
 			}
 			time.Sleep(time.Second)
 		}
 		for _, host := range []string{"a.example", "b.example", "c.example", "a.example"} {
 			image(host)
-			if s.repo.ImageRefused() {
+			if s.repo.ImageRefused("app.img") {
 				t.Error("somebody left")
 			}
 			time.Sleep(time.Second)
@@ -327,14 +327,41 @@ func TestWhoCutsIsSuspectedFirst(t *testing.T) {
 		}
 		get(0, "a.example")
 		get(4000, "b.example") // and the hash over both is wrong
-		if !s.repo.ImageRefused() {
+		if !s.repo.ImageRefused(hashed) {
 			t.Error("b.example is not left")
 		}
 		time.Sleep(restMax)
 		get(0, "b.example") // alone
-		if s.repo.ImageRefused() {
+		if s.repo.ImageRefused(hashed) {
 			t.Error("somebody is left, although both have lied")
 		}
 		get(0, "a.example") // who lied first is asked first
+	})
+}
+
+// TestRefusedImageHasItsOwnGivers: with two images at once, a lie about one is not blamed on who gave the other.
+func TestRefusedImageHasItsOwnGivers(t *testing.T) {
+	answers := map[string]string{"a.example": none, "b.example": good, "c.example": none}
+	mirrored(t, answers, func(t *testing.T, s *scene, asked func() []string) {
+		open := func(name, want string) {
+			t.Helper()
+			body, err := s.repo.Image(t.Context(), agent.ImageRequest{Name: name, Length: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			body.Close()
+			if got := asked(); got[len(got)-1] != want {
+				t.Errorf("%s came from %v, want %s", name, got, want)
+			}
+		}
+		open("one.img", "b.example")
+		answers["a.example"] = good
+		open("two.img", "a.example")
+		s.repo.ImageRefused("one.img")
+		open("two.img", "a.example")
+		answers["a.example"] = later
+		if _, err := s.repo.Image(t.Context(), agent.ImageRequest{Name: "one.img", Length: 2}); err == nil {
+			t.Error("b.example was asked again, although it lied about this image")
+		}
 	})
 }

@@ -135,8 +135,9 @@ func (r *Repository) Local() bool { return r.metadata.local() }
 // MetadataRefused says that what Metadata returned last did not verify: another mirror comes first for some hours.
 func (r *Repository) MetadataRefused() (elsewhere bool) { return r.metadata.refused() }
 
-// ImageRefused says that the image opened last had wrong bytes: other mirrors alone are asked for some hours.
-func (r *Repository) ImageRefused() (elsewhere bool) { return r.targets.refused() }
+// ImageRefused says that the image of this name had wrong bytes when it was opened last: other mirrors alone are asked for
+// some hours. Another image that is under way meanwhile has givers of its own.
+func (r *Repository) ImageRefused(name string) (elsewhere bool) { return r.targets.imageRefused(name) }
 
 // SetBandwidth changes the cap, in bytes per second, of everything under way and to come; 0 lifts it.
 func (r *Repository) SetBandwidth(bytesPerSecond int64) error {

@@ -46,7 +46,7 @@ func (m mirror) Local() bool { return false }
 func (m mirror) MetadataRefused() bool { return false }
 
 // ImageRefused implements agent.Repository.
-func (m mirror) ImageRefused() bool { return false }
+func (m mirror) ImageRefused(string) bool { return false }
 
 // attack is what the mirror does now, or "".
 func (m mirror) attack() string {
