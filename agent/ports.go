@@ -97,6 +97,9 @@ type State struct {
 	Journal JournalMark
 	// Recovered says in words what had to be repaired or set aside at start; nil when nothing was.
 	Recovered []string
+	// New: this state began where nothing was, neither records nor floors; those of a database that was lost are. So the device is fresh
+	// from the factory, or what it remembers lies elsewhere, as on a partition that did not mount.
+	New bool
 }
 
 // DeviceState is what concerns the whole device and must survive a restart.

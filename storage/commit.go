@@ -16,7 +16,8 @@ import (
 // An error that wraps agent.ErrNothingWritten refuses all of c, and the store goes on. Its reason is Limit where c is beyond a
 // bound, and DiskFull where the file of a large document finds no room, or a delegated role's document would leave too little:
 // whoever may sign such a thing must not be able to end the agent of a device whose disk is nearly full. After any other error
-// what is on the disk is unknown, and the store answers every call with that error: close it and open it again.
+// what is on the disk is unknown, and the store answers every call with that error: close it and open it again. The same goes where
+// something else lies at the store's path by now (Astray).
 func (s *Store) Commit(c agent.Change) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -25,6 +26,10 @@ func (s *Store) Commit(c agent.Change) error {
 	}
 	if s.readOnly {
 		return refuse(agent.ReasonReadOnly, "commit to %s: the store was opened for reading only", s.dir.path)
+	}
+	if err := s.dir.astray(); err != nil {
+		s.broken = err
+		return err
 	}
 	p, err := s.plan(c)
 	if err != nil {

@@ -38,6 +38,8 @@ const (
 	keyLost = "lost"
 	// keyAnchor, there too and as long, says that the floors were lost with every copy of them.
 	keyAnchor = "anchor"
+	// keyNew, there too and for good, says that this database began where there was neither another one nor floors.
+	keyNew = "new"
 )
 
 // A database is bbolt's, with its file held so that it can be closed after a panic, and its writes counted. One
@@ -86,7 +88,7 @@ func openBolt(d *dir, f *file, readOnly bool, timeout time.Duration, bytesMax in
 
 // createDatabase makes a new database under a temporary name, whole and durable, and gives it its name then:
 // bbolt's own first writes are not safe against a power cut. It is not open afterwards. lost is why there was need of
-// it, or empty.
+// it, or empty where nothing was there before.
 func createDatabase(d *dir, lost string, timeout time.Duration, bytesMax int64) error {
 	temp := databaseName + tempSuffix
 	if err := d.remove(temp); err != nil {

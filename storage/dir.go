@@ -37,6 +37,9 @@ func mkdirAll(d *disk, path string) error {
 	if err == nil || !isAbsent(err) {
 		return err
 	}
+	if err := dangling(path); err != nil {
+		return err
+	}
 	parent := filepath.Dir(path)
 	if parent == path {
 		return err

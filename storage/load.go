@@ -101,7 +101,9 @@ func loadLost(tx *bbolt.Tx, st *agent.State, anchor string) error {
 		}
 	}
 	st.Recovered = append(lost.Recovered, st.Recovered...)
-	return nil
+	began, err := get(tx, bucketStore, []byte(keyNew))
+	st.New = began != nil
+	return ignoreNewer(ignoreDamaged(err)) // what can't be read any more doesn't say that the state is new
 }
 
 // single reads the value of a bucket that has one. A value under any other key is not what was written there,

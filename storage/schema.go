@@ -23,7 +23,7 @@ type schema struct {
 	ReadableBy int `json:"readable_by"`
 }
 
-// putSchema begins a database. lost says what became of the one before it, or is empty.
+// putSchema begins a database. lost says what became of the one before it, or is empty where there was none.
 func putSchema(tx *bbolt.Tx, lost string) error {
 	for _, name := range bucketNames() {
 		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
@@ -37,10 +37,12 @@ func putSchema(tx *bbolt.Tx, lost string) error {
 	if err := putOwn(tx, keySchema, payload); err != nil {
 		return err
 	}
+	why, text := keyNew, "the state began empty"
 	if lost != "" {
-		if err := putOwn(tx, keyLost, []byte(lost)); err != nil {
-			return err
-		}
+		why, text = keyLost, lost
+	}
+	if err := putOwn(tx, why, []byte(text)); err != nil {
+		return err
 	}
 	return putCount(tx, 0)
 }
