@@ -166,7 +166,7 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 		if r.Phase != Idle {
 			// A release in the trial or beyond asks by itself, once it is known what booted.
 			e.plan.now = e.plan.now || r.Phase == Fetching || r.Phase == Staged || r.Phase == Writing
-			log.Info("going on", "component", c.name, "phase", r.Phase, "release", describe(r.Release))
+			log.Info(LogGoingOn, "component", c.name, "phase", r.Phase, "release", describe(r.Release))
 		}
 	}
 	e.sweep()

@@ -169,7 +169,7 @@ func (e *engine) transition(c *live, from, to Record, a Action, p *Problem) {
 	if a.Problem != nil {
 		attrs = append(attrs, "reason", a.Problem.Reason, "err", a.Problem.Text)
 	}
-	e.log.Info("step", attrs...)
+	e.log.Info(LogStep, attrs...)
 	// What failed and made room for another component is not tried again at once, nor is what a failure led back to.
 	if a.Kind != Restage && a.Kind != Order && (p == nil || to.Phase != Fetching && to.Phase != Writing) {
 		c.notBefore, c.failures = 0, 0

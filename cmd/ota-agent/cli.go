@@ -22,6 +22,7 @@ type command struct {
 type cli struct {
 	ui     ui
 	config string // path
+	atEnd  func() // called when all is said
 	// Flags of single commands.
 	verbose, asJSON, wait bool
 	target                string
@@ -29,9 +30,10 @@ type cli struct {
 
 // execute runs one command and returns the exit code.
 func execute(args []string, u ui) int {
-	c := &cli{ui: u, config: defaultConfig}
+	c := &cli{ui: u, config: defaultConfig, atEnd: func() {}}
+	defer func() { c.atEnd() }()
 	if err := c.execute(args); err != nil {
-		return u.fail(err)
+		return c.ui.fail(err)
 	}
 	return exitOK
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"math/rand/v2"
@@ -27,8 +26,11 @@ const memorySoftLimit = 48 << 20
 func (c *cli) run([]string) error {
 	ctx, stop := interruptible()
 	defer stop()
+	survivePipes()
 	limitMemory()
-	return runAgent(ctx, c.config, newLog(c.ui.err, c.verbose))
+	log := openLog(c.ui.err, c.verbose)
+	c.ui.err, c.atEnd = log.text, log.close
+	return runAgent(ctx, c.config, log.Logger)
 }
 
 // runAgent wires the agent to its adapters and runs it until ctx ends, which is no error.
@@ -105,7 +107,7 @@ func serve(ctx context.Context, s settings, a *agent.Agent, repository *fetch.Re
 			return run(ctx)
 		})
 	}
-	log.Info("started", "version", s.agent.Version, "device", s.agent.Device.ID, "components", len(s.agent.Components))
+	log.Info(logStarted, "version", s.agent.Version, "device", s.agent.Device.ID, "components", len(s.agent.Components))
 	start(a.Run)
 	start(func(ctx context.Context) error { return local.Serve(ctx, socket, a, a, log) })
 	start(func(ctx context.Context) error { notify.run(ctx); return nil })
@@ -121,7 +123,7 @@ func serve(ctx context.Context, s settings, a *agent.Agent, repository *fetch.Re
 	if err := all.Wait(); err != nil {
 		return fmt.Errorf("the agent stopped: %w", err)
 	}
-	log.Info("stopped")
+	log.Info(logStopped)
 	return nil
 }
 
@@ -151,12 +153,4 @@ func limitMemory() {
 	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
 		debug.SetMemoryLimit(memorySoftLimit)
 	}
-}
-
-func newLog(w io.Writer, verbose bool) *slog.Logger {
-	level := slog.LevelInfo
-	if verbose {
-		level = slog.LevelDebug
-	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }
