@@ -33,25 +33,28 @@ func ownAddresses() (list []netip.Addr, ok bool) {
 	return list, true
 }
 
-// watchAddress ends the trip soon after conn's own address is gone.
+// watchAddress ends the trip soon after conn's own address is gone. It ends with the trip, and leaves nothing behind.
 func (t *trip) watchAddress(conn net.Conn, addresses func() ([]netip.Addr, bool)) {
 	tcp, ok := conn.LocalAddr().(*net.TCPAddr)
 	if !ok {
 		return
 	}
 	own := tcp.AddrPort().Addr().Unmap().WithZone("")
-	var look func()
-	look = func() {
-		if t.ctx.Err() != nil {
-			return
+	ticker := time.NewTicker(addressEvery)
+	go func() {
+		defer ticker.Stop()
+		for {
+			select {
+			case <-t.ctx.Done():
+				return
+			case <-ticker.C:
+				if list, ok := addresses(); ok && !slices.Contains(list, own) {
+					t.end(errMoved)
+					return
+				}
+			}
 		}
-		if list, ok := addresses(); ok && !slices.Contains(list, own) {
-			t.end(errMoved)
-			return
-		}
-		time.AfterFunc(addressEvery, look)
-	}
-	time.AfterFunc(addressEvery, look)
+	}()
 }
 
 // dropMoved closes idle connections after the device's addresses changed: they may hang on one that is gone.

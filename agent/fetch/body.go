@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"io"
+	"sync/atomic"
 
 	"github.com/ota-agent/ota-agent/agent"
 )
@@ -19,13 +20,16 @@ type body struct {
 	// done hears once how it ended: nil for complete. Never called when the caller closes early.
 	done   func(error)
 	err    error // sticky
-	closed bool
+	closed atomic.Bool
 }
 
 // Read never yields more than left bytes.
 func (b *body) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
+	}
+	if b.closed.Load() {
+		return 0, io.ErrClosedPipe
 	}
 	if len(p) == 0 {
 		return 0, nil
@@ -71,6 +75,10 @@ func (b *body) behind() error {
 }
 
 func (b *body) finish(err error) error {
+	if b.closed.Load() { // the caller left: nobody failed
+		b.err = io.ErrClosedPipe
+		return b.err
+	}
 	b.err = err
 	if b.done != nil {
 		if err == io.EOF {
@@ -82,14 +90,10 @@ func (b *body) finish(err error) error {
 	return err
 }
 
-// Close may be called at any time, and more than once.
+// Close may be called at any time, beside a Read, and more than once.
 func (b *body) Close() error {
-	if b.err == nil {
-		b.err = io.ErrClosedPipe
-	}
-	if b.closed {
+	if b.closed.Swap(true) {
 		return nil
 	}
-	b.closed = true
 	return b.src.Close()
 }

@@ -33,9 +33,16 @@ func TestContractHTTP(t *testing.T) {
 	})
 }
 
-func TestContractHTTP2(t *testing.T) {
+// TestContractTLS: the server offers HTTP/2, which the agent does not take up.
+func TestContractTLS(t *testing.T) {
 	fetchtest.Contract(t, func(t *testing.T, files map[string][]byte) agent.Repository {
-		s := httptest.NewUnstartedServer(http.FileServer(http.Dir(lay(t, files))))
+		serve := http.FileServer(http.Dir(lay(t, files)))
+		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.ProtoMajor != 1 {
+				t.Errorf("%s: asked by %s", r.URL.Path, r.Proto)
+			}
+			serve.ServeHTTP(w, r)
+		}))
 		s.EnableHTTP2 = true
 		s.StartTLS()
 		t.Cleanup(s.Close)

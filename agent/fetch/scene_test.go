@@ -56,11 +56,24 @@ func playRaw(t *testing.T, c Config, serve func(net.Conn), body func(t *testing.
 	}, body)
 }
 
+// playTLS is playRaw in the year of the tests' certificates.
+func playTLS(t *testing.T, c Config, serve func(net.Conn), body func(t *testing.T, s *scene)) {
+	t.Helper()
+	c.Now = at(in2030)
+	playRaw(t, c, serve, body)
+}
+
+func withTimeout(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), d)
+}
+
 func playConn(t *testing.T, c Config, addresses func() ([]netip.Addr, bool), serve func(*scene, net.Conn), body func(t *testing.T, s *scene)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := &scene{}
-		c.Now = time.Now
+		if c.Now == nil {
+			c.Now = time.Now
+		}
 		if c.Proxy == "" {
 			c.Proxy = "direct"
 		}

@@ -39,7 +39,11 @@ func (s *server) get(ctx context.Context, u *url.URL, header http.Header) (*answ
 	t := newTrip(ctx, u, c.DialTimeout+c.TLSTimeout+c.HeaderTimeout, s.wire.addresses)
 	resp, err := t.send(s.wire, u, header)
 	if err != nil {
+		interrupted := t.interrupted() != nil
 		t.end(context.Canceled)
+		if interrupted {
+			s.wire.CloseIdleConnections() // net/http would go on with the dial for nobody
+		}
 		s.tidy(err)
 		return nil, err
 	}

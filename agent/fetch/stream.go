@@ -54,9 +54,11 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, s.err
 }
 
-// Close ends the request, also when bytes are still to come.
+// Close ends the request, also when bytes are still to come. It may be called beside a Read, and never blocks: TLS may
+// take 5 s to say goodbye to a server that takes no bytes.
 func (s *stream) Close() error {
 	s.timer.Stop()
 	s.trip.end(context.Canceled)
-	return s.src.Close()
+	go s.src.Close()
+	return nil
 }

@@ -1,7 +1,6 @@
 package fetch
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,7 +8,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
 	"io"
 	"log"
 	"math/big"
@@ -21,7 +19,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
@@ -233,83 +230,3 @@ func TestHandshakeHangs(t *testing.T) {
 		}
 	})
 }
-
-// TestHTTP2Ping: an HTTP/2 connection that goes silent in a body is found by its pings, before the idle time-out.
-func TestHTTP2Ping(t *testing.T) {
-	a := newAuthority(t)
-	pair, err := tls.X509KeyPair(a.pair(t, "server"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ca := write(t, filepath.Join(t.TempDir(), "ca.pem"), a.pem)
-	synctest.Test(t, func(t *testing.T) {
-		l := &oneListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-		client, serverEnd := net.Pipe()
-		mute := &muted{Conn: serverEnd}
-		var protocols http.Protocols
-		protocols.SetHTTP2(true)
-		server := &http.Server{Protocols: &protocols, ErrorLog: log.New(io.Discard, "", 0),
-			TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}},
-			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("Content-Length", "1000")
-				io.WriteString(w, "{")
-				w.(http.Flusher).Flush()
-				time.Sleep(time.Second)
-				mute.on.Store(true)
-				<-r.Context().Done()
-			})}
-		go server.ServeTLS(l, "", "")
-		dials := 0
-		repo, err := build(Config{Metadata: []string{"https://repo.example"}, Targets: []string{"https://repo.example"}, CA: ca,
-			Now: at(in2030), Proxy: "direct"},
-			outside{dial: func(context.Context, string, string) (net.Conn, error) {
-				if dials++; dials > 1 {
-					return nil, errors.New("one connection is enough")
-				}
-				l.conns <- mute
-				return client, nil
-			}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		begun := time.Now()
-		_, err = repo.Metadata(t.Context(), "timestamp.json", 2000)
-		if took := time.Since(begun); reasonOf(err) != agent.ReasonCut || took > 40*time.Second {
-			t.Errorf("after %v: %v", took, err)
-		}
-		repo.Close()
-		server.Close()
-		client.Close()
-	})
-}
-
-// A muted connection loses what is written to it, as a dead link does.
-type muted struct {
-	net.Conn
-	on atomic.Bool
-}
-
-func (m *muted) Write(p []byte) (int, error) {
-	if m.on.Load() {
-		return len(p), nil
-	}
-	return m.Conn.Write(p)
-}
-
-// A oneListener accepts what is sent to conns.
-type oneListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-}
-
-func (l *oneListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *oneListener) Close() error   { close(l.closed); return nil }
-func (l *oneListener) Addr() net.Addr { return &net.TCPAddr{} }

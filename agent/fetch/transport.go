@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// transport is net/http's, bounded. Its Client gets no overall time-out: that would kill a long download.
+// transport is net/http's, bounded. Its Client gets no overall time-out: that would kill a long download. It speaks
+// HTTP/1.1 alone: one connection serves one request, so that closing it ends all that may hang on it.
 func (w *wire) transport(t *tls.Config) *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
 	return &http.Transport{
 		Proxy:                  w.proxy,
 		DialContext:            w.dial,
@@ -31,12 +31,6 @@ func (w *wire) transport(t *tls.Config) *http.Transport {
 		MaxIdleConnsPerHost:    2,
 		IdleConnTimeout:        30 * time.Second, // the next poll is hours away
 		Protocols:              &protocols,
-		HTTP2: &http.HTTP2Config{
-			SendPingTimeout:               15 * time.Second,
-			PingTimeout:                   15 * time.Second,
-			MaxReceiveBufferPerConnection: 1 << 20,
-			MaxReceiveBufferPerStream:     512 << 10,
-		},
 	}
 }
 

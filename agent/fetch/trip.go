@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
+	"net/textproto"
 	"net/url"
 	"strings"
 	"sync"
@@ -34,6 +35,9 @@ type trip struct {
 	head     *time.Timer
 	patience time.Duration // until the header of one hop
 
+	// informed counts answers such as 103 before the real one.
+	informed int
+
 	mu        sync.Mutex
 	hops      []string // each URL asked, without secrets
 	handshake error    // of TLS, if one failed
@@ -44,7 +48,8 @@ func newTrip(parent context.Context, u *url.URL, patience time.Duration, address
 	ctx, end := context.WithCancelCause(parent)
 	t.end = end
 	t.ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(i httptrace.GotConnInfo) { t.watchAddress(i.Conn, addresses) },
+		GotConn:        func(i httptrace.GotConnInfo) { t.watchAddress(i.Conn, addresses) },
+		Got1xxResponse: func(code int, _ textproto.MIMEHeader) error { return t.inform(code) },
 		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
 			t.mu.Lock()
 			defer t.mu.Unlock()
@@ -52,6 +57,20 @@ func newTrip(parent context.Context, u *url.URL, patience time.Duration, address
 		},
 	})
 	return t
+}
+
+// informationalMax is how many answers may come before the real one; each may have headerBytesMax.
+const informationalMax = 8
+
+// inform judges an answer that another one has to follow: 100 and 103 mean nothing, and no other was asked for.
+func (t *trip) inform(code int) error {
+	if code != http.StatusContinue && code != http.StatusEarlyHints {
+		return problem(agent.ReasonBadAnswer, t.where(), "status %d, which nobody asked for", code)
+	}
+	if t.informed++; t.informed > informationalMax {
+		return problem(agent.ReasonBadAnswer, t.where(), "more than %d answers with status %d before the real one", informationalMax, code)
+	}
+	return nil
 }
 
 // send asks for u and waits for the answer's header. The caller ends the trip.

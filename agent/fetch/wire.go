@@ -111,10 +111,16 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.dropMoved()
 	w.requests.Add(1)
 	resp, err := t.RoundTrip(r)
-	if err == nil {
-		resp.Body = &counted{resp.Body, &w.bodyBytes}
+	if err != nil {
+		return nil, err
 	}
-	return resp, err
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		// The body is the bare connection: no context and no time-out would end a read of it.
+		go resp.Body.Close()
+		return nil, problem(agent.ReasonBadAnswer, "", "status 101, although nobody asked for another protocol")
+	}
+	resp.Body = &counted{resp.Body, &w.bodyBytes}
+	return resp, nil
 }
 
 // stray says whether this device itself will connect to a host that nobody configured.
@@ -150,11 +156,13 @@ func (w *wire) transports() (own, foreign *http.Transport) {
 }
 
 // CloseIdleConnections makes the next request dial again: after a failure nothing old is trusted to work.
+// It also ends dials that nobody waits for any more.
 func (w *wire) CloseIdleConnections() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.own.CloseIdleConnections()
-	w.foreign.CloseIdleConnections()
+	own, foreign := w.own, w.foreign
+	w.mu.Unlock()
+	own.CloseIdleConnections()
+	foreign.CloseIdleConnections()
 }
 
 // A counted body counts what comes in.
