@@ -17,7 +17,11 @@ func (e *engine) component(name string) *live {
 
 // wake notes a hint for the schedule.
 func (e *engine) wake(w Wake) {
-	e.log.Info("woken", "source", w.Source)
+	e.log.Info("woken", "source", w.Source, "spread", min(w.Spread, e.plan.spreadMax))
+	if w.Spread > e.plan.spreadMax {
+		e.log.Warn("a wake asks for a longer spread than is allowed", "source", w.Source, "spread", w.Spread, "spread_max", e.plan.spreadMax,
+			"hint", "raise spread_max in the config's table [mqtt], or send a shorter spread")
+	}
 	for _, c := range e.live {
 		if w.Medium && e.book.record(c.name).Phase == Fetching {
 			c.notBefore = 0

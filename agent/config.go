@@ -21,6 +21,8 @@ type Config struct {
 	BuildTime time.Time
 	// NoRTC is rtc = "none": the system clock counts only while the kernel calls it synchronised.
 	NoRTC bool
+	// SpreadMax is the longest spread that a wake may ask for; default 24 h.
+	SpreadMax time.Duration
 	// Poll is the time between two scheduled refreshes, 1 min to 30 d; default 6 h. Full jitter applies.
 	Poll time.Duration
 	// BackoffMin and BackoffMax bound the wait after a failure; default 30 s and 24 h.
@@ -70,6 +72,8 @@ const (
 	defaultTrialDeadline = 10 * time.Minute
 	defaultHealthEvery   = 5 * time.Second
 	defaultFlushBytes    = 4 << 20
+	// defaultSpreadMax: within a day a poll comes anyway, as a rule.
+	defaultSpreadMax = 24 * time.Hour
 )
 
 // withDefaults fills in what is zero.
@@ -78,6 +82,7 @@ func (c Config) withDefaults() Config {
 	c.BackoffMin = orElse(c.BackoffMin, defaultBackoffMin)
 	c.BackoffMax = orElse(c.BackoffMax, defaultBackoffMax)
 	c.FlushBytes = orElse(c.FlushBytes, defaultFlushBytes)
+	c.SpreadMax = orElse(c.SpreadMax, defaultSpreadMax)
 	return c
 }
 

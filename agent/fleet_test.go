@@ -11,9 +11,10 @@ import (
 func TestAFleetDoesNotComeAtOnce(t *testing.T) {
 	const devices = 20_000
 	w := Wake{Nonce: "release-7", Spread: time.Hour}
+	plan := testSchedule()
 	var perMinute [60]int
 	for i := range devices {
-		perMinute[spread(w, fmt.Sprintf("device-%d", i))/time.Minute]++
+		perMinute[plan.spread(w, fmt.Sprintf("device-%d", i))/time.Minute]++
 	}
 	for minute, n := range perMinute {
 		if mean := devices / len(perMinute); n > mean*3/2 || n < mean/2 {

@@ -8,8 +8,6 @@ import (
 
 // Bounds of the schedule.
 const (
-	// spreadMax bounds what a wake may ask for: the broker is trusted with nothing.
-	spreadMax = time.Hour
 	// wakeBurst wakes are followed at once, and one more each wakeEvery: a hostile broker can't drain a battery.
 	wakeBurst = 10
 	wakeEvery = time.Minute
@@ -23,6 +21,8 @@ const (
 // A schedule knows when the next refresh is due. Times are uptimes of this boot.
 type schedule struct {
 	poll, backoffMin, backoffMax time.Duration
+	// spreadMax bounds what a wake may ask for: the broker is trusted with nothing.
+	spreadMax time.Duration
 
 	due      time.Duration // of the scheduled poll, or of the retry after a failure
 	wake     time.Duration // of a wake that is followed; 0: none
@@ -36,7 +36,7 @@ type schedule struct {
 func newSchedule(c Config, uptime time.Duration, random float64) schedule {
 	first := time.Duration(random * float64(c.Poll/firstPollPart))
 	return schedule{poll: c.Poll, backoffMin: c.BackoffMin, backoffMax: c.BackoffMax,
-		due: uptime + first, tokens: wakeBurst, tokensAt: uptime}
+		spreadMax: c.SpreadMax, due: uptime + first, tokens: wakeBurst, tokensAt: uptime}
 }
 
 // want asks for a refresh at once, unless one is planned already: as the retry of one that failed, say.
@@ -61,15 +61,15 @@ func (s *schedule) hint(w Wake, deviceID string, uptime time.Duration) {
 		s.tokensAt = uptime
 		s.earliest = uptime + time.Duration(max(0, -s.tokens)*float64(wakeEvery))
 	}
-	at := max(1, s.earliest, uptime+spread(w, deviceID))
+	at := max(1, s.earliest, uptime+s.spread(w, deviceID))
 	if s.wake == 0 || at < s.wake {
 		s.wake = at
 	}
 }
 
 // spread is this device's delay within the fleet's spread: the same for all repeats of a wake.
-func spread(w Wake, deviceID string) time.Duration {
-	span := min(max(0, w.Spread), spreadMax)
+func (s *schedule) spread(w Wake, deviceID string) time.Duration {
+	span := min(max(0, w.Spread), s.spreadMax)
 	if span == 0 {
 		return 0
 	}

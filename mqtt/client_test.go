@@ -27,7 +27,11 @@ func TestWakesArrive(t *testing.T) {
 		topic, payload string
 		want           agent.Wake
 	}{
-		{"ota/wake", "", agent.Wake{Source: "mqtt"}},
+		{"ota/wake", "", agent.Wake{Source: "mqtt", Spread: WakeSpreadDefault}},
+		{"ota/wake", `{"nonce":7,"spread":"3600"}`, agent.Wake{Source: "mqtt", Nonce: "7", Spread: WakeSpreadDefault}},
+		{"ota/wake", `{"spread":0}`, agent.Wake{Source: "mqtt"}},
+		{"ota/group/beta/wake", "", agent.Wake{Source: "mqtt", Spread: WakeSpreadDefault}},
+		{"ota/device/board-1/wake", "", agent.Wake{Source: "mqtt"}},
 		{"ota/group/beta/wake", `{"nonce":"a","spread":60}`, agent.Wake{Source: "mqtt", Nonce: "a", Spread: time.Minute}},
 		{"ota/device/board-1/wake", "\xff\x00 not JSON", agent.Wake{Source: "mqtt"}},
 		{"ota/device/board-1/wake", strings.Repeat("x", 10<<10), agent.Wake{Source: "mqtt"}},

@@ -25,7 +25,13 @@ type Config struct {
 	PasswordFile, CA, Cert, Key string
 	// KeepAlive is the longest silence before a ping, 10 s to 18 h (MQTT's own limit); default 60 s.
 	KeepAlive time.Duration
-	Device    agent.Device
+	// StartJitter bounds the wait before the first connection of a process; 0: none.
+	StartJitter time.Duration
+	// ReconnectSpread bounds the wait after the first session that ended or did not come about, 1 s to 1 h; default 5 min.
+	ReconnectSpread time.Duration
+	// WakeSpread is the spread of a wake to a group or the fleet that asks for none that can be read, 1 s to 30 d; default 10 min.
+	WakeSpread time.Duration
+	Device     agent.Device
 	// Now is the time that certificates are judged by: the agent's effective time.
 	Now func() time.Time
 	// Random draws from [0,1), for jitter.
@@ -39,6 +45,18 @@ const (
 	keepAliveDefault = 60 * time.Second
 	prefixBytesMax   = 64
 	clientIDBytesMax = 128
+)
+
+// Defaults and bounds of the spreads. The defaults hold for a million devices: a server sees at most some 3,300 of them in a second.
+const (
+	StartJitterDefault     = 5 * time.Minute
+	StartJitterMax         = 24 * time.Hour
+	ReconnectSpreadDefault = 5 * time.Minute
+	ReconnectSpreadMin     = time.Second
+	ReconnectSpreadMax     = time.Hour
+	WakeSpreadDefault      = 10 * time.Minute
+	WakeSpreadMin          = time.Second // never 0: a wake that can't be read must not bring a whole fleet at once
+	WakeSpreadMax          = 30 * 24 * time.Hour
 )
 
 // A broker is Config.Broker, parsed.
@@ -124,6 +142,12 @@ func (cfg Config) complete() (Config, broker, error) {
 	if cfg.KeepAlive == 0 {
 		cfg.KeepAlive = keepAliveDefault
 	}
+	if cfg.ReconnectSpread == 0 {
+		cfg.ReconnectSpread = ReconnectSpreadDefault
+	}
+	if cfg.WakeSpread == 0 {
+		cfg.WakeSpread = WakeSpreadDefault
+	}
 	switch {
 	case !topicLevel(cfg.Device.ID):
 		err = fmt.Errorf("mqtt: device ID %q can't be part of a topic", cfg.Device.ID)
@@ -133,6 +157,12 @@ func (cfg Config) complete() (Config, broker, error) {
 		err = fmt.Errorf("mqtt client ID: want at most %d bytes, got %d", clientIDBytesMax, len(cfg.ClientID))
 	case cfg.KeepAlive < keepAliveMin || cfg.KeepAlive > keepAliveMax:
 		err = fmt.Errorf("mqtt keep-alive: want %s to %s, got %s", keepAliveMin, keepAliveMax, cfg.KeepAlive)
+	case cfg.StartJitter < 0 || cfg.StartJitter > StartJitterMax:
+		err = fmt.Errorf("mqtt start jitter: want 0 to %s, got %s", StartJitterMax, cfg.StartJitter)
+	case cfg.ReconnectSpread < ReconnectSpreadMin || cfg.ReconnectSpread > ReconnectSpreadMax:
+		err = fmt.Errorf("mqtt reconnect spread: want %s to %s, got %s", ReconnectSpreadMin, ReconnectSpreadMax, cfg.ReconnectSpread)
+	case cfg.WakeSpread < WakeSpreadMin || cfg.WakeSpread > WakeSpreadMax:
+		err = fmt.Errorf("mqtt wake spread: want %s to %s, got %s", WakeSpreadMin, WakeSpreadMax, cfg.WakeSpread)
 	case (cfg.Cert == "") != (cfg.Key == ""):
 		err = errors.New("mqtt: cert and key go together, one is missing")
 	case cfg.Now == nil || cfg.Random == nil:
@@ -149,6 +179,14 @@ func (cfg Config) wakeTopics() []string {
 		topics = append(topics, cfg.Prefix+"/group/"+cfg.Device.Group+"/wake")
 	}
 	return topics
+}
+
+// usualSpread is the spread of a wake on this topic that names none. Only this device hears its own topic.
+func (cfg Config) usualSpread(topic string) time.Duration {
+	if topic == cfg.deviceTopic("wake") {
+		return 0
+	}
+	return cfg.WakeSpread
 }
 
 func (cfg Config) deviceTopic(name string) string {

@@ -124,7 +124,7 @@ func (s *session) open(ctx context.Context) error {
 		filters[topic] = qos
 	}
 	token := s.paho.SubscribeMultiple(filters, func(_ paho.Client, m paho.Message) {
-		s.agent.Wake(ParseWake(m.Payload()))
+		s.agent.Wake(ParseWake(m.Payload(), s.cfg.usualSpread(m.Topic())))
 	})
 	if err := s.wait(ctx, token, s.ackTimeout); err != nil {
 		return fmt.Errorf("mqtt subscribe: %w", err)

@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -8,33 +9,48 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
+// TestParseWake: what can't be read of a wake costs only the field that it stands in, and a spread that can't be read is
+// the usual one.
 func TestParseWake(t *testing.T) {
-	plain := agent.Wake{Source: "mqtt"}
+	const usual = 7 * time.Minute
 	long := strings.Repeat("n", nonceBytesMax)
 	for _, c := range []struct {
 		name, payload string
-		want          agent.Wake
+		nonce         string
+		spread        time.Duration
 	}{
-		{"empty", "", plain},
-		{"anything", "hello", plain},
-		{"nonce and spread", `{"nonce":"a1","spread":600}`, agent.Wake{Source: "mqtt", Nonce: "a1", Spread: 10 * time.Minute}},
-		{"part of a second", `{"spread":0.5}`, agent.Wake{Source: "mqtt", Spread: 500 * time.Millisecond}},
-		{"unknown key", `{"nonce":"a","version":"9.9"}`, agent.Wake{Source: "mqtt", Nonce: "a"}},
-		{"negative spread", `{"spread":-1}`, plain},
-		{"more than a Duration holds", `{"spread":1e300}`, agent.Wake{Source: "mqtt", Spread: spreadMax}},
-		{"not a number", `{"spread":1e999}`, plain},
-		{"spread as text", `{"nonce":"a","spread":"600"}`, plain},
-		{"an array", `[1,2]`, plain},
-		{"null", `null`, plain},
-		{"cut", `{"nonce":"a1"`, plain},
-		{"deep", strings.Repeat("[", 1000), plain},
-		{"longest nonce", `{"nonce":"` + long + `"}`, agent.Wake{Source: "mqtt", Nonce: long}},
-		{"nonce too long", `{"nonce":"` + long + `n"}`, plain},
-		{"payload too long", `{"nonce":"a"}` + strings.Repeat(" ", wakeBytesMax), plain},
+		{"empty", "", "", usual},
+		{"anything", "hello", "", usual},
+		{"no field", "{}", "", usual},
+		{"nonce and spread", `{"nonce":"a1","spread":600}`, "a1", 10 * time.Minute},
+		{"nonce alone", `{"nonce":"a1"}`, "a1", usual},
+		{"part of a second", `{"spread":0.5}`, "", 500 * time.Millisecond},
+		{"now, in so many words", `{"spread":0}`, "", 0},
+		{"unknown key", `{"nonce":"a","spread":60,"version":"9.9"}`, "a", time.Minute},
+		{"a misspelt key", `{"nonce":"a","spraed":3600}`, "a", usual},
+		{"another case", `{"Nonce":"a","Spread":0}`, "", usual},
+		{"negative spread", `{"nonce":"a","spread":-1}`, "a", usual},
+		{"more than a Duration holds", `{"spread":1e300}`, "", math.MaxInt64},
+		{"not a number", `{"nonce":"a","spread":1e999}`, "a", usual},
+		{"spread as text", `{"nonce":"a","spread":"3600"}`, "a", usual},
+		{"spread as list", `{"nonce":"a","spread":[0]}`, "a", usual},
+		{"no spread", `{"nonce":"a","spread":null}`, "a", usual},
+		{"nonce as number", `{"nonce":7,"spread":3600}`, "7", time.Hour},
+		{"nonce as list", `{"nonce":["a"],"spread":3600}`, "", time.Hour},
+		{"an array", `[1,2]`, "", usual},
+		{"null", `null`, "", usual},
+		{"cut", `{"nonce":"a1","spread":0`, "", usual},
+		{"not UTF-8", "{\"spread\":0}\xff", "", usual},
+		{"deep", strings.Repeat("[", 1000), "", usual},
+		{"longest nonce", `{"nonce":"` + long + `"}`, long, usual},
+		{"nonce too long", `{"nonce":"` + long + `n","spread":3600}`, "", time.Hour},
+		{"number too long", `{"nonce":1` + strings.Repeat("0", nonceBytesMax) + `,"spread":3600}`, "", time.Hour},
+		{"payload too long", `{"nonce":"a","spread":0}` + strings.Repeat(" ", wakeBytesMax), "", usual},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := ParseWake([]byte(c.payload)); got != c.want {
-				t.Errorf("got %+v, want %+v", got, c.want)
+			want := agent.Wake{Source: "mqtt", Nonce: c.nonce, Spread: c.spread}
+			if got := ParseWake([]byte(c.payload), usual); got != want {
+				t.Errorf("got %+v, want %+v", got, want)
 			}
 		})
 	}
@@ -42,12 +58,16 @@ func TestParseWake(t *testing.T) {
 
 func FuzzParseWake(f *testing.F) {
 	f.Add([]byte(`{"nonce":"a1","spread":600}`))
+	f.Add([]byte(`{"nonce":7,"spread":"3600"}`))
 	f.Add([]byte(`{"spread":-1e308}`))
 	f.Add([]byte(``))
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		w := ParseWake(payload)
-		if w.Source != "mqtt" || len(w.Nonce) > nonceBytesMax || w.Spread < 0 || w.Spread > spreadMax {
+		w := ParseWake(payload, time.Minute)
+		if w.Source != "mqtt" || len(w.Nonce) > nonceBytesMax || w.Spread < 0 {
 			t.Errorf("out of bounds: %+v", w)
+		}
+		if w.Spread == 0 && !strings.Contains(string(payload), "spread") {
+			t.Errorf("%q means now, and does not say so", payload)
 		}
 	})
 }

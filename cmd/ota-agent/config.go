@@ -82,6 +82,7 @@ func (c *checker) agent(file configFile) agent.Config {
 		DayBytesMax:   c.dayBytes(r.DayBytesMax),
 		RepositoryURL: shownURL(r.Metadata),
 		BandwidthMax:  r.BandwidthMax,
+		SpreadMax:     c.spreadMax(file.MQTT),
 	}
 	if cfg.BackoffMax < cfg.BackoffMin {
 		c.wrong("repository.backoff_max", "want at least backoff_min (%s), got %s", cfg.BackoffMin, cfg.BackoffMax)

@@ -58,15 +58,19 @@ type rebootTable struct {
 }
 
 type mqttTable struct {
-	Broker       string `toml:"broker"`
-	Prefix       string `toml:"prefix"`
-	ClientID     string `toml:"client_id"`
-	Username     string `toml:"username"`
-	PasswordFile string `toml:"password_file"`
-	CA           string `toml:"ca"`
-	Cert         string `toml:"cert"`
-	Key          string `toml:"key"`
-	KeepAlive    string `toml:"keep_alive"`
+	Broker          string `toml:"broker"`
+	Prefix          string `toml:"prefix"`
+	ClientID        string `toml:"client_id"`
+	Username        string `toml:"username"`
+	PasswordFile    string `toml:"password_file"`
+	CA              string `toml:"ca"`
+	Cert            string `toml:"cert"`
+	Key             string `toml:"key"`
+	KeepAlive       string `toml:"keep_alive"`
+	StartJitter     string `toml:"start_jitter"`
+	ReconnectSpread string `toml:"reconnect_spread"`
+	WakeSpread      string `toml:"wake_spread"`
+	SpreadMax       string `toml:"spread_max"`
 }
 
 type component struct {

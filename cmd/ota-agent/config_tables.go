@@ -146,6 +146,10 @@ func (c *checker) mqtt(t *mqttTable, d agent.Device) *mqtt.Config {
 		Cert:         c.optional("mqtt.cert", t.Cert, c.path),
 		Key:          c.optional("mqtt.key", t.Key, c.path),
 		KeepAlive:    c.duration("mqtt.keep_alive", t.KeepAlive, time.Minute, 10*time.Second, 18*time.Hour),
+		StartJitter:  c.duration("mqtt.start_jitter", t.StartJitter, mqtt.StartJitterDefault, 0, mqtt.StartJitterMax),
+		ReconnectSpread: c.duration("mqtt.reconnect_spread", t.ReconnectSpread, mqtt.ReconnectSpreadDefault, mqtt.ReconnectSpreadMin,
+			mqtt.ReconnectSpreadMax),
+		WakeSpread: c.duration("mqtt.wake_spread", t.WakeSpread, mqtt.WakeSpreadDefault, mqtt.WakeSpreadMin, mqtt.WakeSpreadMax),
 	}
 	if err := mqtt.ParseBroker(t.Broker); err != nil {
 		c.missing("mqtt.broker", "%v", err)
@@ -157,6 +161,14 @@ func (c *checker) mqtt(t *mqttTable, d agent.Device) *mqtt.Config {
 		c.missing("mqtt.cert", "cert and key go together: one of them is missing")
 	}
 	return cfg
+}
+
+// spreadMax is what a wake may ask for. The agent itself holds it, but only a broker sends wakes with a spread.
+func (c *checker) spreadMax(t *mqttTable) time.Duration {
+	if t == nil {
+		return 0
+	}
+	return c.duration("mqtt.spread_max", t.SpreadMax, 24*time.Hour, time.Minute, mqtt.WakeSpreadMax)
 }
 
 func (c *checker) socket(key, value string) string {

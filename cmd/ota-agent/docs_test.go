@@ -189,6 +189,10 @@ func TestExampleConfigIsValid(t *testing.T) {
 		"boot_id":     {s.bootID, every.bootID},
 		"keep_alive":  {s.mqtt.KeepAlive, every.mqtt.KeepAlive},
 		"prefix":      {s.mqtt.Prefix, every.mqtt.Prefix},
+		"jitter":      {s.mqtt.StartJitter, every.mqtt.StartJitter},
+		"reconnect":   {s.mqtt.ReconnectSpread, every.mqtt.ReconnectSpread},
+		"wake_spread": {s.mqtt.WakeSpread, every.mqtt.WakeSpread},
+		"spread_max":  {s.agent.SpreadMax, every.agent.SpreadMax},
 		"component":   {s.agent.Components, every.agent.Components},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {

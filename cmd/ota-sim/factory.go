@@ -133,6 +133,7 @@ func (f factory) config(healthURL string) string {
 	line("poll = \"720h\"\nbackoff_min = \"4s\"\nbackoff_max = \"4s\"")
 	line("[reboot]\ncommand = [%s]\nboot_id = %q", quoteAll(button(wordReboot)), p.bootID())
 	line("[mqtt]\nbroker = %q\nprefix = %q", f.broker.url, mqttPrefix)
+	line("start_jitter = \"0s\"\nreconnect_spread = \"1s\"\nwake_spread = \"1s\"") // a fleet of one, and people who watch it
 	line("[[component]]\nname = %q\ntarget = %q\nhook = %q\nreboot = true", system, systemTarget, f.abHook())
 	line("env = { AB_DIR = %q }\n[component.health]\nhttp = %q\nevery = \"1s\"\ndeadline = \"2m\"", p.slots(), healthURL)
 	line("[[component]]\nname = %q\ntarget = %q\nhook = %q\nreboot = false", application, appTarget, f.appHook())
