@@ -52,17 +52,22 @@ func New(cfg Config, a Agent, log *slog.Logger) (*Client, error) {
 // Run holds a session with the broker, and opens the next one when it ends, until ctx ends. It returns ctx's error:
 // no failure of the broker or the network ends it.
 func (c *Client) Run(ctx context.Context) error {
-	var wait backoff
+	if jitter := time.Duration(c.cfg.Random() * float64(c.cfg.StartJitter)); jitter > 0 {
+		if err := c.waited(ctx, jitter); err != nil {
+			return err
+		}
+	}
+	wait := backoff{spread: c.cfg.ReconnectSpread}
 	for {
 		end, err := c.session(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		d, fight := wait.after(end, c.cfg.Random())
-		if fight {
+		d, thrown := wait.after(end, c.cfg.Random())
+		if thrown {
 			c.log.Warn("the mqtt broker accepts this client and throws it out again, time after time",
 				"client_id", c.cfg.ClientID, "retry_in", d.Round(time.Second),
-				"hint", "another client uses the same client ID (a cloned image?), or the broker forbids the topics of this device")
+				"hint", "another client uses the same client ID (a cloned image?); or the broker crashes again and again, perhaps under its own fleet; or it forbids this device its topics")
 		} else {
 			c.log.Warn("no mqtt session", "err", err, "lived", end.lived.Round(time.Second), "retry_in", d.Round(time.Second))
 		}

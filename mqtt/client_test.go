@@ -169,21 +169,21 @@ func TestFightOverAClientIDIsNamed(t *testing.T) {
 	b := startBroker(t, nil)
 	var text syncBuffer
 	r := start(t, testConfig("tcp://"+b.address), slog.New(slog.NewTextHandler(&text, nil)))
-	for range fightAfter {
+	for range thrownAfter {
 		b.expect(t, "ota/device/board-1/status", nil)
 		if !b.throwOut("board-1") {
 			t.Fatal("no such client")
 		}
 	}
 	var last time.Duration
-	for range fightAfter {
+	for range thrownAfter {
 		last = <-r.pauses
 	}
-	if last < fightWait/2 {
-		t.Errorf("waits %s, want at least %s", last, fightWait/2)
+	if last < thrownMin/2 {
+		t.Errorf("waits %s, want at least %s", last, thrownMin/2)
 	}
 	r.stop()
-	if log := text.String(); !strings.Contains(log, "same client ID") || !strings.Contains(log, "client_id=board-1") {
+	if log := text.String(); !strings.Contains(log, "same client ID") || !strings.Contains(log, "crash") || !strings.Contains(log, "client_id=board-1") {
 		t.Errorf("the log does not name the cause:\n%s", log)
 	}
 }
