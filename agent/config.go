@@ -19,6 +19,9 @@ type Config struct {
 	LastFailure *Problem
 	// BuildTime is when the agent was built: the effective time is never below it. Zero: not known.
 	BuildTime time.Time
+	// ProveWithoutState is state_lost = "go_on": a release that boots only for its trial, and finds an empty state, may prove itself and be
+	// confirmed all the same.
+	ProveWithoutState bool
 	// NoRTC is rtc = "none": the system clock counts only while the kernel calls it synchronised.
 	NoRTC bool
 	// SpreadMax is the longest spread that a wake may ask for; default 24 h.

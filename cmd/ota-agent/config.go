@@ -30,6 +30,7 @@ type settings struct {
 	lookout lookout.Config
 
 	anchor, floors, state, socket string // floors may be empty
+	stateMount                    string // empty: nothing need be there
 	bootID                        string
 	reboot                        []string
 	// at and file name the line of what is found wrong later.
@@ -53,12 +54,14 @@ func loadSettings(path string) (settings, error) {
 	}
 	c := &checker{file: path, at: at}
 	s := settings{at: at, file: path,
-		anchor: c.path("anchor", orDefault(file.Anchor, defaultAnchor)),
-		floors: c.optional("floors", file.Floors, c.path),
-		state:  c.path("state", orDefault(file.State, defaultState)),
-		socket: c.socket("socket", orDefault(file.Socket, defaultSocket)),
+		anchor:     c.path("anchor", orDefault(file.Anchor, defaultAnchor)),
+		floors:     c.optional("floors", file.Floors, c.path),
+		state:      c.path("state", orDefault(file.State, defaultState)),
+		stateMount: c.optional("state_mount", file.StateMount, c.path),
+		socket:     c.socket("socket", orDefault(file.Socket, defaultSocket)),
 	}
 	s.agent = c.agent(file)
+	s.agent.ProveWithoutState = c.choice("state_lost", orDefault(file.StateLost, "hold"), "hold", "go_on") == "go_on"
 	s.agent.Gates, s.lookout = c.gates(file.Gates, s.socket)
 	s.fetch = c.repository(file.Repository)
 	s.reboot, s.bootID = c.reboot(file.Reboot)

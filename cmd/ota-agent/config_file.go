@@ -16,6 +16,8 @@ type configFile struct {
 	Anchor     string          `toml:"anchor"`
 	Floors     string          `toml:"floors"`
 	State      string          `toml:"state"`
+	StateMount string          `toml:"state_mount"`
+	StateLost  string          `toml:"state_lost"`
 	Socket     string          `toml:"socket"`
 	Device     deviceTable     `toml:"device"`
 	Repository repositoryTable `toml:"repository"`

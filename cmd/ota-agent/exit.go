@@ -21,6 +21,7 @@ const (
 	exitStore       = 8
 	exitLocked      = 9
 	exitNotRunning  = 10
+	exitStateMount  = 11
 )
 
 // A failure is an error with its exit code, and what to do about it.

@@ -80,11 +80,11 @@ func runStore(ctx context.Context, s settings, sys system, log *slog.Logger) err
 		return err
 	}
 	clock.agent.Store(a)
-	return serve(ctx, s, a, repository, clock, log)
+	return serve(ctx, s, store, a, repository, clock, log)
 }
 
 // serve runs the agent and all that speaks for it. What ends first ends the rest.
-func serve(ctx context.Context, s settings, a *agent.Agent, repository *fetch.Repository, clock *effectiveTime, log *slog.Logger) error {
+func serve(ctx context.Context, s settings, store *storage.Store, a *agent.Agent, repository *fetch.Repository, clock *effectiveTime, log *slog.Logger) error {
 	notify, err := newNotifier(a, log)
 	if err != nil {
 		return err
@@ -109,6 +109,7 @@ func serve(ctx context.Context, s settings, a *agent.Agent, repository *fetch.Re
 	}
 	log.Info(logStarted, "version", s.agent.Version, "device", s.agent.Device.ID, "components", len(s.agent.Components))
 	start(a.Run)
+	start(func(ctx context.Context) error { return watchState(ctx, store.Astray, log) })
 	start(func(ctx context.Context) error { return local.Serve(ctx, socket, a, a, log) })
 	start(func(ctx context.Context) error { notify.run(ctx); return nil })
 	if len(s.fetch.Media) > 0 {
