@@ -14,6 +14,9 @@ const (
 	// Degrade notes that the bootloader went back from what was confirmed, Restore that it boots it again.
 	Degrade ActionKind = "degrade"
 	Restore ActionKind = "restore"
+	// Unlist notes that the repository names nothing for the component's target path, Relist that it does again.
+	Unlist ActionKind = "unlist"
+	Relist ActionKind = "relist"
 	// Prove begins a trial of what is booted and nobody judged: idle → trial.
 	Prove ActionKind = "prove"
 	// RollBack begins the way to the release before, which the other slot still holds: idle → switched.
@@ -102,9 +105,11 @@ type Action struct {
 	Local bool
 	// Offline, of RollBack and of a rollback's Source: the release that is left does not reach the repository.
 	Offline bool
+	// Path is the target path that Unlist notes.
+	Path string
 	// SHA256 is the hex hash of the image that Fetch staged.
 	SHA256 string
-	// Problem is Condemn's verdict, or why Drop, Withdraw, GiveUp and Decline do what they do.
+	// Problem is Condemn's verdict, or why Unlist, Drop, Withdraw, GiveUp and Decline do what they do.
 	Problem *Problem
 	// Waiting says why, for Wait; nil when the component is at rest.
 	Waiting *Waiting

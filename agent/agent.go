@@ -71,6 +71,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer stop()
 	ended := make(chan end)
 	var waiting []ask
+	answer := false // a refresh ended: whoever asked hears of it once the document shows what follows from it
 	for {
 		tasks, err := a.engine.advance()
 		if err != nil {
@@ -80,6 +81,9 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.start(ctx, t, ended, &workers)
 		}
 		a.publish()
+		if answer {
+			waiting, answer = answerAll(waiting, a.engine.lastRefusal()), false
+		}
 		a.beat.Add(1)
 		timer := time.NewTimer(a.pause())
 		select {
@@ -104,10 +108,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			if err := a.engine.finish(x.task, x.outcome); err != nil {
 				return err
 			}
-			if x.task.of == nil && x.task.done == nil && !a.engine.plan.now {
-				a.publish() // before the answer, likewise
-				waiting = answerAll(waiting, a.engine.lastRefusal())
-			}
+			answer = x.task.of == nil && x.task.done == nil && !a.engine.plan.now
 		}
 		timer.Stop()
 	}

@@ -300,7 +300,7 @@ func (e *engine) step(c *live, r Record, a Action, p *Problem) error {
 		e.meter(c, &r)
 		next = Step(r, a, p)
 	}
-	if a.Kind == Drop {
+	if a.Kind == Drop || a.Kind == Unlist {
 		p = a.Problem
 	}
 	e.stepped = true
@@ -311,6 +311,9 @@ func (e *engine) step(c *live, r Record, a Action, p *Problem) error {
 	if a.Kind == Decline {
 		c.failure = a.Problem
 		e.log.Warn("rollback declined", "component", c.name, "reason", a.Problem.Reason, "err", a.Problem.Text)
+	}
+	if a.Kind == Unlist {
+		e.log.Warn("nothing named", "component", c.name, "reason", a.Problem.Reason, "err", a.Problem.Text)
 	}
 	if next.Phase != r.Phase || next.BootID != r.BootID || next.Acted != r.Acted {
 		e.transition(c, r, next, a, p)

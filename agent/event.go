@@ -14,6 +14,8 @@ const (
 	EventGoingBack EventKind = "going_back"
 	EventFailed    EventKind = "failed"
 	EventRecovered EventKind = "recovered"
+	EventUnlisted  EventKind = "not_listed"
+	EventRelisted  EventKind = "listed"
 )
 
 // Verdicts: how an update ended, and what the bootloader made of it later. None is dropped before it was told.
@@ -32,7 +34,7 @@ const (
 // progress reports whether the kind may be dropped untold. One that only a newer agent knows may not.
 func (k EventKind) progress() bool {
 	switch k {
-	case EventTakenUp, EventStaged, EventInstalled, EventTrial, EventGoingBack, EventFailed, EventRecovered:
+	case EventTakenUp, EventStaged, EventInstalled, EventTrial, EventGoingBack, EventFailed, EventRecovered, EventUnlisted, EventRelisted:
 		return true
 	}
 	return false

@@ -33,6 +33,8 @@ func tell(from, to Record, p *Problem) []Event {
 		add(EventTrial, to.Release, nil)
 	case moved && to.Phase == Rejecting:
 		add(EventGoingBack, to.Release, to.why())
+	case to.Unlisted != from.Unlisted:
+		told = append(told, tellListing(to, p))
 	case p != nil:
 		add(EventFailed, to.Release, p)
 	case from.Phase == Fetching && to.Phase == Staged:
@@ -62,6 +64,14 @@ func tellEnd(from, to Record, p *Problem) []Event {
 		e.Problem = cmp.Or(from.why(), p)
 	}
 	return []Event{e}
+}
+
+// tellListing says that the repository names nothing for the component any more, or something again.
+func tellListing(to Record, p *Problem) Event {
+	if to.Unlisted == "" {
+		return Event{Component: to.Component, Kind: EventRelisted}
+	}
+	return Event{Component: to.Component, Kind: EventUnlisted, Problem: p}
 }
 
 // tellRest says what changed for a component beside its update.

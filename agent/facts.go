@@ -102,7 +102,9 @@ type Offer struct {
 	Known bool
 	// Release is what the repository lists; nil: nothing.
 	Release *Release
-	// Problem refuses the offered release for this device; nil: it may run.
+	// Missing says who does not list the target path, where Release is nil.
+	Missing *Missing
+	// Problem refuses the offered release for this device, or says that there is none; nil: it may run.
 	Problem *Problem
 }
 

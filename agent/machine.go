@@ -77,6 +77,12 @@ func nextIdle(r *Record, f *Facts) Action {
 	if f.Component == nil {
 		return waitFor(nil)
 	}
+	switch m := f.Offer.Missing; {
+	case m != nil && r.Unlisted != m.Path:
+		return Action{Kind: Unlist, Path: m.Path, Problem: f.Offer.Problem}
+	case r.Unlisted != "" && f.Offer.Release != nil:
+		return Action{Kind: Relist}
+	}
 	if f.Slots == nil {
 		return f.waitOr(Observe)
 	}
@@ -105,6 +111,8 @@ func nextIdle(r *Record, f *Facts) Action {
 		return a
 	case r.RollbackAsked:
 		return nextRollback(f)
+	case f.Offer.Missing != nil:
+		return waitFor(&Waiting{Reason: ReasonNotListed, Text: f.Offer.Problem.Text})
 	case !f.Offer.Known || f.Offer.Release == nil:
 		return waitFor(nil)
 	}

@@ -89,7 +89,8 @@ func worldOfFacts(visit func(Facts)) {
 	}
 	slots = append(slots, &Slots{Booted: "B", Primary: "A", Slots: map[string]Slot{"A": {}, "B": {SHA256: releaseV2.SHA256()}}})
 	offers := []Offer{{}, {Known: true}, {Known: true, Release: releaseV2}, {Known: true, Release: releaseV3},
-		{Known: true, Release: releaseV2, Problem: &Problem{Reason: ReasonWrongHardware}}, {Known: true, Release: amendedV2}}
+		{Known: true, Release: releaseV2, Problem: &Problem{Reason: ReasonWrongHardware, Text: "other hardware"}},
+		{Known: true, Missing: &Missing{Path: "a/b", Roles: []string{"targets"}}, Problem: &Problem{Reason: ReasonNotListed, Text: "not listed"}}, {Known: true, Release: amendedV2}}
 	closed, asked := &Waiting{Reason: ReasonPaused}, &Waiting{Reason: ReasonLooking}
 	for _, s := range slots {
 		for _, o := range offers {

@@ -143,6 +143,8 @@ type Record struct {
 	// is ordered to be written.
 	Previous     *Release `json:"previous,omitempty"`
 	PreviousSlot string   `json:"previous_slot,omitempty"`
+	// Unlisted is the target path that the repository does not list, once an event has told of it; empty: it lists it, or was not asked.
+	Unlisted string `json:"unlisted,omitempty"`
 	// RollbackAsked and RetryAsked are what the operator asked for, until it is done.
 	RollbackAsked bool `json:"rollback_asked,omitempty"`
 	RetryAsked    bool `json:"retry_asked,omitempty"`

@@ -175,7 +175,8 @@ func (e *engine) find(ctx context.Context, search *verifier.Search, path, compon
 		found, err = search.Found()
 	}
 	if errors.Is(err, verifier.ErrNotListed) {
-		return Offer{Known: true, Problem: &Problem{Reason: ReasonNotListed, Text: "the repository lists no target " + path}}, false, nil
+		m := missing(search.Unlisted())
+		return Offer{Known: true, Missing: m, Problem: &Problem{Reason: ReasonNotListed, Text: m.text()}}, false, nil
 	}
 	if err != nil {
 		return Offer{}, false, fmt.Errorf("find target %s: %w", path, err)

@@ -35,6 +35,11 @@ func sameNews(a, b Status) bool {
 		s.Components = slices.Clone(s.Components)
 		for i := range s.Components {
 			s.Components[i].Gates = StillGates(s.Components[i].Gates)
+			if c := s.Components[i].Condition; c != nil {
+				still := *c
+				still.Left = 0
+				s.Components[i].Condition = &still
+			}
 			if w := s.Components[i].Waiting; w != nil {
 				s.Components[i].Waiting = &Waiting{Reason: w.Reason, Text: w.Text}
 			}
@@ -77,6 +82,8 @@ func (e *engine) componentStatus(c *live) ComponentStatus {
 		Name: c.name, Phase: r.Phase, Slot: r.TargetSlot, Waiting: c.waiting, Gates: gateStatuses(c.gates),
 		Attempts: r.Attempts, Spent: r.spent(), Problem: c.failure, Rejected: r.Rejected, Last: c.last,
 	}
+	condition := conditionOf(e.standing(c, r))
+	s.Condition = &condition
 	switch {
 	case c.blind != nil:
 		s.Problem = c.blind

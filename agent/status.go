@@ -78,6 +78,8 @@ type ComponentStatus struct {
 	// Release is what is being worked at.
 	Release *ReleaseStatus `json:"release,omitempty"`
 	Slot    string         `json:"slot,omitempty"` // the slot being written or tried
+	// Condition is how the component stands: nil only where an older agent says nothing of it.
+	Condition *Condition `json:"condition,omitempty"`
 	// Waiting is why nothing is being done just now, in words, and until when.
 	Waiting *Waiting `json:"waiting,omitempty"`
 	// Gates are all that can hold this component back, in the order in which they are asked.

@@ -21,6 +21,8 @@ func (r *Record) succeeded(a *Action) {
 		r.confirm(a.Release, a.Slot)
 	case Degrade, Restore:
 		r.Degraded = a.Kind == Degrade
+	case Unlist, Relist:
+		r.Unlisted = a.Path
 	case RollBack:
 		r.rollBack(a)
 	case Decline:
@@ -235,7 +237,7 @@ func (r *Record) rest() {
 	*r = Record{
 		Schema: RecordSchema, Component: r.Component, Phase: Idle, Unreachable: r.Unreachable, UnreachableBoot: r.UnreachableBoot, Setback: r.Setback,
 		Confirmed: r.Confirmed, ConfirmedSlot: r.ConfirmedSlot, Degraded: r.Degraded, Previous: r.Previous, PreviousSlot: r.PreviousSlot,
-		Rejected: r.Rejected, Held: r.Held, RollbackAsked: r.RollbackAsked, RetryAsked: r.RetryAsked,
+		Rejected: r.Rejected, Held: r.Held, Unlisted: r.Unlisted, RollbackAsked: r.RollbackAsked, RetryAsked: r.RetryAsked,
 		Deferral: r.Deferral,
 	}
 }

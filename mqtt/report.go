@@ -63,6 +63,11 @@ func still(s agent.Status) (quiet, document []byte, err error) {
 	components := make([]agent.ComponentStatus, len(s.Components))
 	for i, c := range s.Components {
 		c.Progress, c.Gates = nil, agent.StillGates(c.Gates)
+		if c.Condition != nil {
+			condition := *c.Condition
+			condition.Left = 0
+			c.Condition = &condition
+		}
 		if c.Waiting != nil {
 			waiting := *c.Waiting
 			waiting.Left = 0

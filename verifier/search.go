@@ -17,7 +17,9 @@ type Search struct {
 	path    string
 	waiting []step // roles yet to visit, the next one last
 	visited map[string]bool
-	left    int64 // bytes of delegated roles that the search may still take, below 0 once it took more
+	order   []string // the visited roles, in their order
+	near    near     // paths of delegated roles that are like the one that is searched for
+	left    int64    // bytes of delegated roles that the search may still take, below 0 once it took more
 	found   *Found
 	signers signers // of the role that lists the target, as its delegator names them
 }
@@ -127,6 +129,9 @@ func (s *Search) visit(t *targetsRole, by signers, expires time.Time) error {
 		s.signers = by
 		return nil
 	}
+	if t.role != Targets {
+		s.near.look(s.path, t)
+	}
 	var steps []step
 	for _, role := range t.delegations.rolesFor(s.path) {
 		keys := t.delegations.keys.only(role.keyIDs)
@@ -159,6 +164,7 @@ func (s *Search) advance() error {
 			return e
 		}
 		s.visited[next.role] = true
+		s.order = append(s.order, next.role)
 		w, refusal := s.refresh.want(next.role, next.keys.signers(next.grant))
 		if refusal != nil {
 			return refusal

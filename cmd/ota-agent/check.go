@@ -11,13 +11,9 @@ import (
 	"github.com/ota-agent/ota-agent/agent/local"
 )
 
-const (
-	// restFor is how long all components must be at rest before check --wait believes it: between a refresh and the
-	// first step after it the document still shows the old state.
-	restFor = time.Second
-	// lookFor is the same while a hook has not said yet what is booted: what follows from a refresh waits for that.
-	lookFor = 30 * time.Second
-)
+// restFor is how long all components must be at rest before check --wait believes it: what one of them comes to may be what another one
+// waits for.
+const restFor = time.Second
 
 func (c *cli) check([]string) error {
 	client, _, err := c.client()
@@ -33,17 +29,29 @@ func (c *cli) check([]string) error {
 	if p := s.Repository.LastProblem; p != nil {
 		return fmt.Errorf("the check failed: %w", p)
 	}
-	if err := c.ui.print("the repository answered; its metadata is good"); err != nil || !c.wait {
+	if err := c.ui.print("the repository answered; its metadata is good"); err != nil {
 		return err
 	}
-	return c.awaitRest(ctx, client, s)
+	if c.wait {
+		return c.awaitRest(ctx, client, s)
+	}
+	for _, x := range s.Components {
+		words := componentWords(x)
+		if x.Condition != nil {
+			words = "runs " + releaseWords(x.Running) + "; " + conditionWords(*x.Condition)
+		}
+		if err := c.ui.print("%s", plain(x.Name+": "+words)); err != nil {
+			return err
+		}
+	}
+	return standing(s)
 }
 
 // errAtRest ends a watch well.
 var errAtRest = errors.New("at rest")
 
-// awaitRest follows the agent until all components have been at rest for a while. A release that was rejected on the
-// way makes it fail; a reboot ends it early.
+// awaitRest follows the agent until all components have been at rest for a while. It fails where one of them does not run then what the
+// repository names, and where a release was rejected on the way; a reboot ends it early.
 func (c *cli) awaitRest(ctx context.Context, client *local.Client, before agent.Status) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -53,13 +61,10 @@ func (c *cli) awaitRest(ctx context.Context, client *local.Client, before agent.
 	latest := before
 	err := client.Watch(ctx, func(s agent.Status) error {
 		latest = s
-		switch {
-		case !atRest(s):
-			calm.Stop()
-		case looks(s):
-			calm.Reset(lookFor)
-		default:
+		if atRest(s) {
 			calm.Reset(restFor)
+		} else {
+			calm.Stop()
 		}
 		return line.show(s)
 	})
@@ -68,7 +73,10 @@ func (c *cli) awaitRest(ctx context.Context, client *local.Client, before agent.
 	}
 	switch {
 	case errors.Is(context.Cause(ctx), errAtRest):
-		return rejectedSince(before, latest)
+		if err := rejectedSince(before, latest); err != nil {
+			return err
+		}
+		return restsAs(latest)
 	case errors.Is(err, local.ErrNotRunning):
 		return &failure{exitNotRunning, errors.New("the agent went away, perhaps to reboot into the new release"),
 			"ask again after the reboot: ota-agent status"}
@@ -76,29 +84,49 @@ func (c *cli) awaitRest(ctx context.Context, client *local.Client, before agent.
 	return err
 }
 
-// atRest is true while nothing goes on: each component is idle, or waits for something that a check does not bring.
+// atRest is true while nothing goes on that ends by itself.
 func atRest(s agent.Status) bool {
-	for _, c := range s.Components {
-		if c.Phase == agent.Idle {
-			continue
+	return !slices.ContainsFunc(s.Components, func(c agent.ComponentStatus) bool {
+		if c.Condition == nil { // an agent of before
+			return c.Phase != agent.Idle && c.Waiting == nil
 		}
-		if c.Waiting == nil {
-			return false
-		}
-		switch c.Waiting.Reason {
-		case agent.ReasonPaused, agent.ReasonRollout, agent.ReasonRequires, agent.ReasonRequiresCycle, agent.ReasonBackoff, agent.ReasonHeld,
-			agent.ReasonInhibited, agent.ReasonWindow, agent.ReasonClockUnsure, agent.ReasonByteBudget, agent.ReasonMetered,
-			agent.ReasonBattery, agent.ReasonTemperature, agent.ReasonGateHook:
-		default:
-			return false
-		}
-	}
-	return true
+		return c.Condition.Code == agent.ConditionWorking || c.Condition.Code == agent.ConditionUnasked
+	})
 }
 
-// looks is true while a component's hook has neither said what is booted nor failed to.
-func looks(s agent.Status) bool {
-	return slices.ContainsFunc(s.Components, func(c agent.ComponentStatus) bool { return c.Booted == "" && c.Problem == nil })
+// standings are the conditions in which a component does not run what the repository names, as far as it is known: the worst first. Of a
+// component whose condition is not among them, the check itself told what was wrong.
+var standings = []struct {
+	code  agent.ConditionCode
+	exit  int
+	words string
+	hint  string
+}{
+	{agent.ConditionUnlisted, exitUnlisted, "the repository names nothing for it",
+		"correct target, channel or hardware in the config, or publish to this path; ota-agent explain says more"},
+	{agent.ConditionWaiting, exitWaiting, "it waits", "ota-agent explain says what would change that"},
+	{agent.ConditionWorking, exitWorking, "it is at work", "ota-agent check --wait goes on until that has ended"},
+	{agent.ConditionUnasked, exitWorking, "the repository was not asked about it yet", "ota-agent check --wait goes on until it was"},
+}
+
+// standing fails where a component is known not to run what the repository names, with the worst of the reasons.
+func standing(s agent.Status) error {
+	for _, x := range standings {
+		for _, c := range s.Components {
+			if c.Condition != nil && c.Condition.Code == x.code {
+				return &failure{x.exit, fmt.Errorf("component %s: %s: %s", c.Name, x.words, conditionText(*c.Condition)), x.hint}
+			}
+		}
+	}
+	return nil
+}
+
+// restsAs fails where what was found at rest is not that each component runs what the repository names, by its last answer.
+func restsAs(s agent.Status) error {
+	if p := s.Repository.LastProblem; p != nil {
+		return fmt.Errorf("a later check failed: %w", p)
+	}
+	return standing(s)
 }
 
 // rejectedSince fails where an update ended in a rejection since before.

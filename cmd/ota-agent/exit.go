@@ -22,6 +22,11 @@ const (
 	exitLocked      = 9
 	exitNotRunning  = 10
 	exitStateMount  = 11
+
+	// How components stand after a check that was answered.
+	exitUnlisted = 20
+	exitWaiting  = 21
+	exitWorking  = 22
 )
 
 // A failure is an error with its exit code, and what to do about it.

@@ -38,21 +38,38 @@ func (t *table) add(name, text string) { *t = append(*t, row{name, text}) }
 func (t *table) explain(c agent.ComponentStatus, running bool) {
 	t.add("component", c.Name)
 	t.add("  is", doingWords(c))
-	switch w := c.Waiting; {
+	switch x := c.Condition; {
 	case !running:
 		t.add("  waits for", "the agent: it does not run, so no gate was asked")
-	case w != nil:
-		t.add("  waits for", w.Text+" ("+string(w.Reason)+")"+leftWords(w.Left))
-		t.add("  changed by", remedy(w.Reason))
-	case c.Phase == agent.Idle:
-		t.add("  waits for", "a release: the repository names none that this device does not have")
-		t.add("  changed by", "the publisher; ota-agent check asks at once")
-	default:
-		t.add("  waits for", "nothing: it is at work")
+	case x != nil:
+		t.condition(*x)
+	case c.Waiting != nil: // of an agent that tells no condition
+		t.condition(agent.Condition{Code: agent.ConditionWaiting, Reason: c.Waiting.Reason, Text: c.Waiting.Text, Left: c.Waiting.Left})
 	}
 	t.problem("  last problem", c.Problem)
 	for _, g := range c.Gates {
 		t.gate(g)
+	}
+}
+
+// condition says how a component stands, and what would change that. That nothing is to be done it says in one case alone.
+func (t *table) condition(c agent.Condition) {
+	switch c.Code {
+	case agent.ConditionCurrent:
+		t.add("  waits for", "a release: the repository names none that this device does not have")
+		t.add("  changed by", "the publisher; ota-agent check asks at once")
+	case agent.ConditionUnasked:
+		t.add("  not asked yet", c.Text)
+		t.add("  changed by", "the next check; ota-agent check asks at once")
+	case agent.ConditionWorking:
+		t.add("  at work", conditionText(c))
+		t.add("  changed by", "time: it is under way")
+	case agent.ConditionUnlisted, agent.ConditionUnanswered:
+		t.add("  "+codeWords(c.Code), conditionText(c))
+		t.add("  changed by", remedy(c.Reason))
+	default:
+		t.add("  waits for", conditionText(c))
+		t.add("  changed by", remedy(c.Reason))
 	}
 }
 

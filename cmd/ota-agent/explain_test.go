@@ -28,9 +28,9 @@ func TestEveryWaitHasARemedy(t *testing.T) {
 func TestExplanationIsWhole(t *testing.T) {
 	since := time.Date(2026, 11, 23, 1, 0, 0, 0, time.UTC)
 	c := agent.ComponentStatus{Name: "app", Phase: agent.Staged, Release: &agent.ReleaseStatus{Version: "2.0"}, Slot: "B",
-		Running: agent.ReleaseStatus{Version: "1.0"},
-		Waiting: &agent.Waiting{Reason: agent.ReasonBattery, Text: "on battery, and below 50 %"},
-		Problem: &agent.Problem{Reason: agent.ReasonCut, Text: "the body ended"},
+		Running:   agent.ReleaseStatus{Version: "1.0"},
+		Condition: &agent.Condition{Code: agent.ConditionWaiting, Reason: agent.ReasonBattery, Text: "on battery, and below 50 %"},
+		Problem:   &agent.Problem{Reason: agent.ReasonCut, Text: "the body ended"},
 		Gates: []agent.GateStatus{
 			{Gate: "pause", Holds: "both", Verdict: "open"},
 			{Gate: "download_window", Holds: "download", Verdict: "overridden", Since: since, Text: "the release is urgent"},

@@ -129,7 +129,9 @@ func componentRows(c agent.ComponentStatus) []row {
 	if p := c.Progress; p != nil && c.Phase == agent.Fetching {
 		add("  progress", "%s", progressWords(*p))
 	}
-	if w := c.Waiting; w != nil {
+	if x := c.Condition; x != nil {
+		add("  condition", "%s", conditionWords(*x))
+	} else if w := c.Waiting; w != nil {
 		left := ""
 		if w.Left > 0 {
 			left = ", " + durationWords(w.Left) + " left"

@@ -125,37 +125,54 @@ func TestProgressLine(t *testing.T) {
 	}
 }
 
-func TestAtRest(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		c    agent.ComponentStatus
-		want bool
+// stands is a document with a component that is all right and one in this condition.
+func stands(code agent.ConditionCode, reason agent.Reason) agent.Status {
+	return agent.Status{Components: []agent.ComponentStatus{
+		{Name: "rootfs", Condition: &agent.Condition{Code: agent.ConditionCurrent}},
+		{Name: "app", Condition: &agent.Condition{Code: code, Reason: reason, Text: "the text"}},
+	}}
+}
+
+// Every condition has its exit code, after check and after check --wait alike; the latter goes on while anything ends by itself.
+func TestACheckEndsAsTheDeviceStands(t *testing.T) {
+	for code, want := range map[agent.ConditionCode]struct {
+		rest bool
+		exit int
 	}{
-		{"idle", agent.ComponentStatus{Phase: agent.Idle}, true},
-		{"fetching", agent.ComponentStatus{Phase: agent.Fetching}, false},
-		{"paused", agent.ComponentStatus{Phase: agent.Staged, Waiting: &agent.Waiting{Reason: agent.ReasonPaused}}, true},
-		{"on trial", agent.ComponentStatus{Phase: agent.Trial, Waiting: &agent.Waiting{Reason: agent.ReasonTrial}}, false},
+		agent.ConditionCurrent:    {true, exitOK},
+		agent.ConditionUnlisted:   {true, exitUnlisted},
+		agent.ConditionUnasked:    {false, exitWorking},
+		agent.ConditionUnanswered: {true, exitUnreachable}, // by the problem of the check
+		agent.ConditionWaiting:    {true, exitWaiting},
+		agent.ConditionWorking:    {false, exitWorking},
 	} {
-		s := agent.Status{Components: []agent.ComponentStatus{{Phase: agent.Idle}, c.c}}
-		if got := atRest(s); got != c.want {
-			t.Errorf("%s: %t, want %t", c.name, got, c.want)
+		s := stands(code, agent.ReasonPaused)
+		if code == agent.ConditionUnanswered {
+			s.Repository.LastProblem = &agent.Problem{Reason: agent.ReasonUnreachable, Text: "no route"}
+		}
+		if got := atRest(s); got != want.rest {
+			t.Errorf("%s: at rest %t, want %t", code, got, want.rest)
+		}
+		if err := restsAs(s); exitCode(err) != want.exit {
+			t.Errorf("%s: ends with %d (%v), want %d", code, exitCode(err), err, want.exit)
+		}
+	}
+	for _, code := range constants(t, "../../agent/condition.go", "Condition") {
+		if s := stands(agent.ConditionCode(code), ""); code != string(agent.ConditionCurrent) && code != string(agent.ConditionUnanswered) && standing(s) == nil {
+			t.Errorf("a check whose component is %s ends well", code)
 		}
 	}
 }
 
-// TestLooks: what a hook has not been heard to say yet is not taken for rest.
-func TestLooks(t *testing.T) {
-	for name, c := range map[string]struct {
-		c    agent.ComponentStatus
-		want bool
-	}{
-		"not asked yet": {agent.ComponentStatus{Phase: agent.Idle}, true},
-		"it said":       {agent.ComponentStatus{Phase: agent.Idle, Booted: "A"}, false},
-		"it failed":     {agent.ComponentStatus{Phase: agent.Idle, Problem: &agent.Problem{Reason: agent.ReasonHookMissing}}, false},
-	} {
-		if got := looks(agent.Status{Components: []agent.ComponentStatus{{Booted: "A"}, c.c}}); got != c.want {
-			t.Errorf("%s: %t, expected %t", name, got, c.want)
-		}
+// What must be put right by somebody comes before what only takes time.
+func TestTheWorstConditionEndsACheck(t *testing.T) {
+	s := stands(agent.ConditionWaiting, agent.ReasonPaused)
+	s.Components = append(s.Components, stands(agent.ConditionWorking, "").Components[1], stands(agent.ConditionUnlisted, agent.ReasonNotListed).Components[1])
+	if err := standing(s); exitCode(err) != exitUnlisted {
+		t.Errorf("got %v", err)
+	}
+	if err := standing(agent.Status{Components: []agent.ComponentStatus{{Name: "of an older agent"}}}); err != nil {
+		t.Errorf("got %v", err)
 	}
 }
 

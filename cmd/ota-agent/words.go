@@ -17,10 +17,31 @@ func componentWords(c agent.ComponentStatus) string {
 	if p := c.Progress; p != nil && c.Phase == agent.Fetching {
 		words += " " + percent(*p)
 	}
-	if c.Waiting != nil {
+	switch x := c.Condition; {
+	case x != nil && (x.Code == agent.ConditionUnlisted || x.Code == agent.ConditionUnanswered || x.Code == agent.ConditionUnasked):
+		words += ", " + codeWords(x.Code) + ": " + x.Text
+	case c.Waiting != nil:
 		words += ", waiting: " + c.Waiting.Text
+	case x != nil && x.Code == agent.ConditionWaiting:
+		words += ", waiting: " + x.Text
 	}
 	return words
+}
+
+// conditionWords say how a component stands.
+func conditionWords(c agent.Condition) string {
+	return codeWords(c.Code) + ": " + conditionText(c)
+}
+
+func codeWords(c agent.ConditionCode) string { return strings.ReplaceAll(string(c), "_", " ") }
+
+// conditionText is a condition's text with its reason and what is left.
+func conditionText(c agent.Condition) string {
+	words := c.Text
+	if c.Reason != "" {
+		words += " (" + string(c.Reason) + ")"
+	}
+	return words + leftWords(c.Left)
 }
 
 // releaseWords name a release: its version, or the beginning of its hash.

@@ -1,0 +1,174 @@
+package agent
+
+import (
+	"cmp"
+	"fmt"
+)
+
+// A ConditionCode says how a component stands. Each component has exactly one at any time. Codes are never reused.
+type ConditionCode string
+
+// The conditions. docs/status.md says of each what it means.
+const (
+	// ConditionCurrent: it runs what the repository names, as of the last answer. Nothing is to be done.
+	ConditionCurrent ConditionCode = "up_to_date"
+	// ConditionUnlisted: the repository names nothing for its target path.
+	ConditionUnlisted ConditionCode = "not_listed"
+	// ConditionUnasked: the repository has not been asked about it since the agent started.
+	ConditionUnasked ConditionCode = "not_asked"
+	// ConditionUnanswered: the repository can't be asked, or what it answered was refused.
+	ConditionUnanswered ConditionCode = "unanswered"
+	// ConditionWaiting: something holds it up that the agent does not bring about by itself, or not now.
+	ConditionWaiting ConditionCode = "waiting"
+	// ConditionWorking: the agent is at it, and this ends by itself.
+	ConditionWorking ConditionCode = "working"
+)
+
+// A Condition is how a component stands, for people and programs.
+type Condition struct {
+	Code ConditionCode `json:"code"`
+	Text string        `json:"text"`
+	// Reason is why, where there is one.
+	Reason Reason `json:"reason,omitempty"`
+	// Left is for how long it waits; 0: until something else changes.
+	Left Seconds `json:"left,omitempty"`
+	// Path, Roles and Nearest are of not_listed: what was looked for, the trusted roles that do not list it, and the listed path
+	// that is most like it.
+	Path    string   `json:"path,omitempty"`
+	Roles   []string `json:"roles,omitempty"`
+	Nearest string   `json:"nearest,omitempty"`
+}
+
+// A standing is all that a condition depends on.
+type standing struct {
+	phase   Phase
+	named   bool       // by the config
+	running ActionKind // what is being done; empty: nothing
+	waiting *Waiting
+	failing *Problem // why the last refresh has no answer about it
+	offer   Offer
+	slots   *Slots
+	blind   *Problem // why the hook's status could not be had
+	runs    bool     // the booted slot holds the offered release
+}
+
+// standing is what the engine knows of a component now.
+func (e *engine) standing(c *live, r Record) standing {
+	s := standing{phase: r.Phase, named: c.component != nil, waiting: c.waiting, failing: e.failing(c), offer: c.offer, slots: c.slots, blind: c.blind}
+	if c.running != nil {
+		s.running = c.running.action.Kind
+	}
+	if c.offer.Release != nil {
+		f := Facts{Slots: c.slots}
+		s.runs = f.runs(&r, c.offer.Release)
+	}
+	return s
+}
+
+// conditionOf says how a component stands. It is pure and total.
+func conditionOf(s standing) Condition {
+	if s.phase == Idle {
+		return s.atRest()
+	}
+	switch w := s.waiting; {
+	case s.running != "" && s.running != Ask:
+		return working(cmp.Or(doing[s.running], string(s.running)))
+	case w == nil:
+		return working("between two steps of " + string(s.phase))
+	case w.Reason == ReasonRefreshFirst && s.failing != nil:
+		return Condition{Code: ConditionWaiting, Reason: s.failing.Reason, Text: "the repository must answer first: " + s.failing.Text}
+	}
+	return s.waiting.stands()
+}
+
+// atRest is conditionOf for a component that is at no release.
+func (s *standing) atRest() Condition {
+	switch w := s.waiting; {
+	case !s.named:
+		return Condition{Code: ConditionUnanswered, Reason: ReasonWithdrawn, Text: "the config does not name this component any more"}
+	case w == nil, w.Reason == ReasonNotListed, s.failing != nil && w.Reason == s.failing.Reason, s.slots == nil && s.blind != nil:
+	default:
+		return w.stands()
+	}
+	switch {
+	case s.failing != nil:
+		return Condition{Code: ConditionUnanswered, Reason: s.failing.Reason, Text: "the repository gave no answer about it: " + s.failing.Text}
+	case !s.offer.Known:
+		return Condition{Code: ConditionUnasked, Text: "the repository has not been asked since the agent started"}
+	case s.offer.Release == nil:
+		return unlisted(s.offer)
+	case s.slots == nil && s.blind != nil && s.running != Observe:
+		return Condition{Code: ConditionWaiting, Reason: s.blind.Reason, Text: "the hook does not say which slot is booted: " + s.blind.Text,
+			Left: s.waiting.left()}
+	case s.slots == nil:
+		return working(doing[Observe])
+	case !s.runs:
+		return working("about to take up the release that the repository names")
+	}
+	return s.current()
+}
+
+// current is atRest where the booted slot holds what the repository names.
+func (s *standing) current() Condition {
+	booted := s.slots.Booted
+	switch p := s.offer.Problem; {
+	case p != nil:
+		return Condition{Code: ConditionWaiting, Reason: p.Reason, Text: "it runs what the repository names, which is refused now: " + p.Text}
+	case s.slots.Primary != booted || !s.slots.Slots[booted].Good:
+		return Condition{Code: ConditionWaiting, Reason: ReasonSlot, Text: fmt.Sprintf(
+			"slot %s holds what the repository names, but it is not both primary and good: its hook says primary %s, good %t",
+			booted, s.slots.Primary, s.slots.Slots[booted].Good)}
+	}
+	return Condition{Code: ConditionCurrent, Text: "it runs what the repository names"}
+}
+
+func unlisted(o Offer) Condition {
+	c := Condition{Code: ConditionUnlisted, Reason: ReasonNotListed, Text: "the repository names nothing for it"}
+	if o.Problem != nil {
+		c.Text = o.Problem.Text
+	}
+	if m := o.Missing; m != nil {
+		c.Path, c.Roles, c.Nearest = m.Path, m.Roles, m.Nearest
+	}
+	return c
+}
+
+// stands is the condition of a wait.
+func (w *Waiting) stands() Condition {
+	c := Condition{Code: ConditionWaiting, Reason: w.Reason, Text: w.Text, Left: w.Left}
+	if w.underWay() {
+		c.Code = ConditionWorking
+	}
+	return c
+}
+
+func working(text string) Condition { return Condition{Code: ConditionWorking, Text: text} }
+
+// underWay reports whether a wait is part of the work: the agent itself brings about what ends it.
+func (w *Waiting) underWay() bool {
+	switch w.Reason {
+	case ReasonLooking, ReasonRefreshFirst, ReasonTrial, ReasonTrialNoRepo, ReasonRebooting:
+		return true
+	}
+	return false
+}
+
+func (w *Waiting) left() Seconds {
+	if w == nil {
+		return 0
+	}
+	return w.Left
+}
+
+// doing says of each action that touches the world what is being done.
+var doing = map[ActionKind]string{
+	Observe: "asking the hook which slot is booted",
+	Check:   "asking the repository",
+	Fetch:   "downloading the image",
+	Install: "writing the image to its slot",
+	Try:     "verifying the slot, and having the bootloader try it",
+	Restart: "rebooting",
+	Examine: "checking the health of the release on trial",
+	Confirm: "having the bootloader keep the slot",
+	Reject:  "having the bootloader go back",
+}
