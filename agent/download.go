@@ -16,8 +16,8 @@ import (
 // for little.
 const flushEvery = time.Minute
 
-// refusalsMax bounds how often a run asks elsewhere at once after bytes that did not verify, whatever the repository
-// says is left.
+// refusalsMax bounds how often a run asks elsewhere at once after bytes that did not verify or a body that failed, whatever the
+// repository says is left.
 const refusalsMax = 16
 
 // copyBytes is the buffer between the network and the disk: larger ones gain nothing.
@@ -38,7 +38,8 @@ type download struct {
 
 // run downloads, verifies and stages the image; it returns what was verified. An image that is staged already is
 // verified again instead; one that is not what it should be, or that a bad sector keeps from being read, is of no use.
-// Wrong bytes are asked for again at once while there is a mirror that has not failed yet.
+// Wrong bytes, and a body that failed, are asked for again at once while there is a mirror that does not rest: what one
+// mirror does is no reason for the device to wait.
 func (d download) run(ctx context.Context) (verifier.Verified, error) {
 	if v, err := checkStaged(ctx, d.images, d.target); err == nil {
 		return v, nil
@@ -51,19 +52,31 @@ func (d download) run(ctx context.Context) (verifier.Verified, error) {
 	}
 	defer part.Close()
 	v, err := d.into(ctx, part)
-	for refusals := 1; err != nil && isBadImage(err); refusals++ {
-		elsewhere := d.repo.ImageRefused(d.target.Name)
-		if rerr := part.Restart(); rerr != nil { // only now are the bytes known to be worth nothing
-			err = errors.Join(err, rerr)
+	var before error
+	for tries := 1; err != nil; tries++ {
+		p, _ := errors.AsType[*Problem](err)
+		elsewhere := p != nil && p.Elsewhere
+		if isBadImage(err) {
+			elsewhere = d.repo.ImageRefused(d.target.Name)
+			if rerr := part.Restart(); rerr != nil { // only now are the bytes known to be worth nothing
+				err = errors.Join(err, rerr)
+				break
+			}
+		}
+		if !elsewhere || tries == refusalsMax || ctx.Err() != nil {
 			break
 		}
-		if !elsewhere || refusals == refusalsMax || ctx.Err() != nil {
-			break
+		if before == nil || isBadImage(err) {
+			before = err
 		}
-		refusal := err
-		if v, err = d.into(ctx, part); err != nil && !isBadImage(err) {
-			err = fmt.Errorf("%w (and before that, from another mirror: %v)", err, refusal)
-		}
+		v, err = d.into(ctx, part)
+	}
+	switch {
+	case err == nil || before == nil:
+	case isBadImage(before):
+		err = fmt.Errorf("%w (and before that, from another mirror: %v)", err, before)
+	default: // what ended the download says how long to wait: a stick that was pulled will be back
+		err = fmt.Errorf("%w (and then, from another mirror: %v)", before, err)
 	}
 	if err != nil {
 		return verifier.Verified{}, fmt.Errorf("download %s: %w", d.target.Path, err)

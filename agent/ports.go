@@ -127,7 +127,8 @@ type Images interface {
 type Partial interface {
 	// Size is the number of durable bytes, which a download resumes after.
 	Size() int64
-	// Validator is what SetValidator kept, or empty.
+	// Validator is what SetValidator kept, or empty. One that can't be kept (no UTF-8, too long) is dropped, and is no error: a
+	// mirror chose it, and would fail the download at each attempt.
 	Validator() string
 	SetValidator(v string) error
 	// Durable reads the durable bytes from the start, for hashing them again.

@@ -90,6 +90,8 @@ type Problem struct {
 	At time.Time `json:"at,omitzero"`
 	// RetryAfter is what the server or hook asked for, or 0. It is capped before use.
 	RetryAfter time.Duration `json:"-"`
+	// Elsewhere: a mirror, or an address, is left that does not rest, so asking again at once is worth it.
+	Elsewhere bool `json:"-"`
 	// Err is the cause, or nil.
 	Err error `json:"-"`
 }

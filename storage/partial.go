@@ -47,11 +47,8 @@ func (p *partial) Size() int64 { return p.tag.durable }
 func (p *partial) Validator() string { return p.tag.validator }
 
 func (p *partial) SetValidator(v string) error {
-	if err := checkValidator(v); err != nil {
-		return err
-	}
 	return p.try("keep the validator of", func() error {
-		return p.setTag(tag{durable: p.tag.durable, boot: p.images.boot, validator: v})
+		return p.setTag(tag{durable: p.tag.durable, boot: p.images.boot, validator: keepable(v)})
 	})
 }
 

@@ -7,8 +7,6 @@ import (
 	"math"
 	"os"
 	"unicode/utf8"
-
-	"github.com/ota-agent/ota-agent/agent"
 )
 
 // A tag is what is kept beside a partial: how many bytes are durable, in which boot bytes were last written behind
@@ -93,9 +91,10 @@ func openTag(d *dir, name string) (*slotFile, tag, error) {
 	return slots, tag{}, nil
 }
 
-func checkValidator(v string) error {
+// keepable returns v, or nothing where v can't be kept.
+func keepable(v string) string {
 	if len(v) > validatorBytesMax || !utf8.ValidString(v) {
-		return refuse(agent.ReasonLimit, "keep a validator of %d bytes: expected UTF-8 of at most %d", len(v), validatorBytesMax)
+		return ""
 	}
-	return nil
+	return v
 }

@@ -113,7 +113,8 @@ func strongValidator(h http.Header) string {
 	return modified
 }
 
-// isValidator checks what comes from a header or from the device's own disk before it goes into a request.
+// isValidator checks what comes from a header or from the device's own disk before it goes into a request. Bytes beyond
+// ASCII, which RFC 9110 allows in an entity tag and no server sends, are no validator: they may be no text.
 func isValidator(s string) bool {
 	if len(s) < 2 || len(s) > validatorBytesMax {
 		return false
@@ -126,7 +127,7 @@ func isValidator(s string) bool {
 		return false
 	}
 	for i := 1; i < len(s)-1; i++ {
-		if c := s[i]; c < 0x21 || c == '"' || c == 0x7f {
+		if c := s[i]; c < 0x21 || c == '"' || c > 0x7e {
 			return false
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 func TestParseContentRange(t *testing.T) {
@@ -116,6 +117,12 @@ func TestStrongValidator(t *testing.T) {
 		{"tag with a quote", `"a"b"`, "", "", ""},
 		{"tag with a space", `"a b"`, "", "", ""},
 		{"tag of 300 bytes", `"` + strings.Repeat("a", 300) + `"`, "", "", ""},
+		{"tag of bytes that are no UTF-8", "\"\xff\xfe\"", "", "", ""},
+		{"tag beyond ASCII", `"ä"`, "", "", ""},
+		{"tag with a control byte", "\"a\x01b\"", "", "", ""},
+		{"tag that is longer than what is kept", `"` + strings.Repeat("a", validatorBytesMax-1) + `"`, "", "", ""},
+		{"tag as long as what is kept", `"` + strings.Repeat("a", validatorBytesMax-2) + `"`, "", "", `"` + strings.Repeat("a", validatorBytesMax-2) + `"`},
+		{"a tag that can't be kept hides the date", "\"\xff\"", aDate, later1, ""},
 		{"old file", "", aDate, later1, aDate},
 		{"young file", "", aDate, "Wed, 02 Sep 2026 12:00:59 GMT", ""},
 		{"file from the future", "", later1, aDate, ""},
@@ -141,7 +148,7 @@ func FuzzValidator(f *testing.F) {
 	f.Add("\"a\r\nX: y\"")
 	f.Add(aDate)
 	f.Fuzz(func(t *testing.T, s string) {
-		if isValidator(s) && (strings.ContainsAny(s, "\r\n\x00") || len(s) > validatorBytesMax) {
+		if isValidator(s) && (strings.ContainsAny(s, "\r\n\x00") || len(s) > validatorBytesMax || !utf8.ValidString(s)) {
 			t.Errorf("%q passes", s)
 		}
 	})

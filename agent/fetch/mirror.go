@@ -193,6 +193,14 @@ func (m *mirrors) imageRefused(image string) (elsewhere bool) {
 	return m.blame(list, g.givers)
 }
 
+// elsewhere says whether a mirror is left that does not rest.
+func (m *mirrors) elsewhere() bool {
+	list := m.all()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.blame(list, nil)
+}
+
 // blame is called with the lock held.
 func (m *mirrors) blame(list, suspects []*mirror) (elsewhere bool) {
 	now := time.Now()

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/agent/fetch/fetchtest"
@@ -364,4 +365,50 @@ func TestRefusedImageHasItsOwnGivers(t *testing.T) {
 			t.Error("b.example was asked again, although it lied about this image")
 		}
 	})
+}
+
+// TestABadMirrorDoesNotHoldTheDevice: whatever the first mirror's answer makes fail, the honest one is asked next, and a body that
+// failed says so.
+func TestABadMirrorDoesNotHoldTheDevice(t *testing.T) {
+	img := fetchtest.Bytes(imageBytes)
+	for name, tell := range map[string]story{
+		"a validator of no text": func(c net.Conn, _ *http.Request) {
+			respond(c, "200 OK", "ETag: \"\xff\xfe\"\r\n", imageBytes, img[:100])
+		},
+		"too much": func(c net.Conn, _ *http.Request) { respond(c, "200 OK", "", -1, append(slices.Clip(img), 'x')) },
+		"cut":      func(c net.Conn, _ *http.Request) { respond(c, "200 OK", "", imageBytes, img[:100]) },
+		"wrong chunk": func(c net.Conn, _ *http.Request) {
+			respond(c, "200 OK", "Transfer-Encoding: chunked\r\n", -1, []byte("zz\r\n"))
+		},
+		"101": switches,
+	} {
+		t.Run(name, func(t *testing.T) {
+			urls := []string{"http://repo.example/bad", "http://repo.example/good"}
+			playWith(t, Config{Metadata: urls, Targets: urls}, func(c net.Conn, r *http.Request) {
+				if strings.HasPrefix(r.URL.Path, "/bad") {
+					tell(c, r)
+					return
+				}
+				respond(c, "200 OK", "", imageBytes, img)
+			}, func(t *testing.T, s *scene) {
+				for try := 1; ; try++ {
+					body, err := s.repo.Image(t.Context(), agent.ImageRequest{Name: "app.img", Length: imageBytes})
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !utf8.ValidString(body.Validator) {
+						t.Errorf("validator %q", body.Validator)
+					}
+					_, err = io.ReadAll(body)
+					body.Close()
+					if err == nil {
+						return
+					}
+					if p, ok := errors.AsType[*agent.Problem](err); !ok || !p.Elsewhere || try > 1 {
+						t.Fatalf("try %d: %v; want a Problem that says that another mirror is left", try, err)
+					}
+				}
+			})
+		})
+	}
 }

@@ -116,6 +116,9 @@ func (r *Repository) Image(ctx context.Context, q agent.ImageRequest) (agent.Ima
 			}
 			r.targets.failed(m, err)
 			r.wire.CloseIdleConnections()
+			if p, ok := errors.AsType[*agent.Problem](err); ok {
+				p.Elsewhere = r.targets.elsewhere()
+			}
 		}
 		opened = agent.ImageBody{ReadCloser: b, From: from, Validator: validator}
 		return nil

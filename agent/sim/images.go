@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/verifier"
@@ -144,6 +145,9 @@ func (p *partial) Close() error {
 }
 
 func (p *partial) SetValidator(v string) error {
+	if !utf8.ValidString(v) {
+		v = ""
+	}
 	return p.m.w.step("keep the validator", func() error { p.f.validator = v; return nil })
 }
 

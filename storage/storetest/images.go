@@ -153,6 +153,10 @@ func resumes(t *testing.T, m agent.Images) {
 		if upTo > 1 && p.Validator() != `"v"` {
 			t.Errorf("validator %q, expected what was set", p.Validator())
 		}
+		must(t, "validator that can't be kept", p.SetValidator("\"\xff\xfe\""))
+		if p.Validator() != "" {
+			t.Errorf("validator %q in place of one that can't be kept", p.Validator())
+		}
 		must(t, "validator", p.SetValidator(`"v"`))
 		write(t, p, image[p.Size():upTo])
 		must(t, "flush", p.Flush())
