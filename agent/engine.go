@@ -77,6 +77,7 @@ type live struct {
 
 	failure   *Problem
 	failures  int
+	attempt   int           // of failure: what the log calls it
 	notBefore time.Duration // uptime
 	done      ActionKind    // of the last attempt, which ended well
 

@@ -101,12 +101,13 @@ func (e *engine) note(c *live, r Record, a Action, o outcome) {
 	if a.Kind != Observe {
 		c.failure = o.problem
 		c.failures++
-		n = c.failures
+		c.attempt = max(c.failures, r.Attempts+1)
+		n = c.attempt
 	}
 	e.log.Warn("failed", "component", c.name, "action", a.Kind, "reason", o.problem.Reason,
 		"release", describe(r.Release), "attempt", n, "err", o.problem.Text)
 	if a.Kind != Examine && a.Kind != Observe {
-		wait := e.backoff(o.problem.Reason, max(c.failures, r.Attempts+1))
+		wait := e.backoff(o.problem.Reason, c.attempt)
 		c.notBefore = up + max(wait, min(o.problem.RetryAfter, e.cfg.BackoffMax))
 	}
 }

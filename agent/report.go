@@ -86,8 +86,10 @@ func (e *engine) componentStatus(c *live) ComponentStatus {
 	s.Condition = &condition
 	switch {
 	case c.blind != nil:
-		s.Problem = c.blind
-	case s.Problem == nil:
+		s.Problem, s.Attempts = c.blind, c.observed
+	case s.Problem != nil:
+		s.Attempts = c.attempt
+	default:
 		s.Problem = c.unfound
 	}
 	if g := c.progress.Load(); g != nil {
