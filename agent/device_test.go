@@ -47,6 +47,7 @@ func (d *bareDevice) Keep([]verifier.Target) error             { return nil }
 func (d *bareDevice) Partial(verifier.Target) (Partial, error) { return nil, ErrAbsent }
 func (d *bareDevice) Open(verifier.Target) (Image, error)      { return nil, ErrAbsent }
 func (d *bareDevice) Do(context.Context, Verb, Job) error      { return nil }
+func (d *bareDevice) Running(string) (HookRun, bool)           { return HookRun{}, false }
 func (d *bareDevice) Metadata(context.Context, string, int64) ([]byte, error) {
 	return nil, ErrAbsent
 }

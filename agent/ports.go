@@ -160,6 +160,18 @@ type Installer interface {
 	Install(ctx context.Context, j Job, v verifier.Verified, image Image) error
 	// Do runs any other verb.
 	Do(ctx context.Context, verb Verb, j Job) error
+	// Running is what runs for a component right now; false for nothing. It may be called at any time, also while a hook runs.
+	Running(component string) (HookRun, bool)
+}
+
+// A HookRun is a hook, a check or a gate hook that runs.
+type HookRun struct {
+	Verb    Verb
+	Elapsed time.Duration
+	// Limit is the time after which it is stopped.
+	Limit time.Duration
+	// Percent is how far it says it has come, 0 to 100; -1 while it has not said so.
+	Percent int
 }
 
 // A Verb is a hook's first argument.

@@ -37,6 +37,13 @@ func (c *capture) Write(p []byte) (int, error) {
 // text is the tail in one line.
 func (c *capture) text() string { return oneLine(string(c.tail), saidBytesMax) }
 
+// words are the last line of the tail, which as a rule says why, and what came before it.
+func (c *capture) words() (last, before string) {
+	tail := strings.TrimSpace(string(c.tail))
+	i := strings.LastIndexByte(tail, '\n')
+	return oneLine(tail[i+1:], saidBytesMax/2), oneLine(tail[:max(i, 0)], saidBytesMax/2)
+}
+
 // oneLine makes foreign text harmless in a log, a terminal and a JSON document: line ends become " | ", everything
 // else that is not printable a space, and of text longer than bytesMax the end is kept.
 func oneLine(s string, bytesMax int) string {

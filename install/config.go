@@ -38,25 +38,41 @@ type Timeouts struct {
 	Status  time.Duration // default 30 s
 	Install time.Duration // default 2 h: 4 GiB at 600 KB/s
 	Verify  time.Duration // default 30 min
-	Switch  time.Duration // try, confirm and reject: default 5 min, as a service may be restarted
-	Health  time.Duration // the hook's health verb, the HTTP request, each check, and the gate hook: default 1 min
+	Try     time.Duration // default 5 min, as a service may be restarted; so are the next two
+	Confirm time.Duration
+	Reject  time.Duration
+	Health  time.Duration // the hook's health verb, the HTTP request and each check: default 1 min
+	Gate    time.Duration // the gate hook: default 1 min
 	Grace   time.Duration // default 10 s
 }
 
+// A Timeout is one of Timeouts, with its name in the config and its bounds.
+type Timeout struct {
+	Name              string
+	Of                func(*Timeouts) *time.Duration
+	Default, Min, Max time.Duration
+}
+
+// AllTimeouts lists them in the order of an update. The bounds: below Min a busy device can't start a shell script in time;
+// above Max nobody waits for the hook any more. TimeoutStopSec of the service must be longer than Grace.
+func AllTimeouts() []Timeout {
+	return []Timeout{
+		{"status", func(t *Timeouts) *time.Duration { return &t.Status }, 30 * time.Second, time.Second, 10 * time.Minute},
+		{"install", func(t *Timeouts) *time.Duration { return &t.Install }, 2 * time.Hour, time.Second, 24 * time.Hour},
+		{"verify", func(t *Timeouts) *time.Duration { return &t.Verify }, 30 * time.Minute, time.Second, 24 * time.Hour},
+		{"try", func(t *Timeouts) *time.Duration { return &t.Try }, 5 * time.Minute, time.Second, time.Hour},
+		{"confirm", func(t *Timeouts) *time.Duration { return &t.Confirm }, 5 * time.Minute, time.Second, time.Hour},
+		{"reject", func(t *Timeouts) *time.Duration { return &t.Reject }, 5 * time.Minute, time.Second, time.Hour},
+		{"health", func(t *Timeouts) *time.Duration { return &t.Health }, time.Minute, time.Second, time.Hour},
+		{"gate", func(t *Timeouts) *time.Duration { return &t.Gate }, time.Minute, time.Second, time.Hour},
+		{"grace", func(t *Timeouts) *time.Duration { return &t.Grace }, 10 * time.Second, time.Second, 5 * time.Minute},
+	}
+}
+
 func (t Timeouts) withDefaults() Timeouts {
-	for _, d := range []struct {
-		at    *time.Duration
-		value time.Duration
-	}{
-		{&t.Status, 30 * time.Second},
-		{&t.Install, 2 * time.Hour},
-		{&t.Verify, 30 * time.Minute},
-		{&t.Switch, 5 * time.Minute},
-		{&t.Health, time.Minute},
-		{&t.Grace, 10 * time.Second},
-	} {
-		if *d.at <= 0 {
-			*d.at = d.value
+	for _, one := range AllTimeouts() {
+		if d := one.Of(&t); *d <= 0 {
+			*d = one.Default
 		}
 	}
 	return t
@@ -64,17 +80,12 @@ func (t Timeouts) withDefaults() Timeouts {
 
 // of is the time that a verb may take.
 func (t Timeouts) of(verb agent.Verb) time.Duration {
-	switch verb {
-	case verbStatus:
-		return t.Status
-	case verbInstall:
-		return t.Install
-	case agent.VerbVerify:
-		return t.Verify
-	case agent.VerbHealth, agent.VerbGate:
-		return t.Health
+	for _, one := range AllTimeouts() {
+		if one.Name == string(verb) {
+			return *one.Of(&t)
+		}
 	}
-	return t.Switch
+	return t.Status // no such verb gets here: do refuses it
 }
 
 // A Runner runs hooks. It implements agent.Installer. Runs of one component exclude each other; two components do
@@ -85,8 +96,9 @@ type Runner struct {
 	base       []string
 	log        *slog.Logger
 
-	mu    sync.Mutex
-	turns map[string]chan struct{}
+	mu      sync.Mutex
+	turns   map[string]chan struct{}
+	running map[string]*run // by component
 }
 
 var _ agent.Installer = (*Runner)(nil)
@@ -103,6 +115,7 @@ func New(c Config) *Runner {
 		base:       baseEnviron(c.Environ),
 		log:        log,
 		turns:      make(map[string]chan struct{}),
+		running:    make(map[string]*run),
 	}
 }
 

@@ -87,6 +87,7 @@ func (r *Runner) runCheck(ctx context.Context, path string, j agent.Job) error {
 	if err != nil {
 		return startProblem(what, path, err)
 	}
+	defer r.follow(j.Component, agent.VerbHealth, p)()
 	o := p.wait(ctx)
 	r.logRun(what, p, o)
 	return o.problem(what, p)

@@ -32,8 +32,11 @@ type command struct {
 type process struct {
 	command command
 	cmd     *exec.Cmd
+	begun   time.Time
 	stdout  capture
 	stderr  capture
+	// progress takes the standard output, and what it does not keep goes to stdout.
+	progress progressReader
 	// exited is closed when the leader has ended, before it is reaped: until then its ID is nobody else's.
 	exited chan struct{}
 	// abort, once closed, kills the group at once.
@@ -51,13 +54,15 @@ type outcome struct {
 
 // start starts c as the leader of a process group of its own.
 func start(c command) (*process, error) {
-	p := &process{command: c, exited: make(chan struct{}), abort: make(chan struct{})}
+	p := &process{command: c, begun: time.Now(), exited: make(chan struct{}), abort: make(chan struct{})}
+	p.progress.next = &p.stdout
+	p.progress.percent.Store(-1)
 	p.cmd = &exec.Cmd{
 		Path:        c.path,
 		Args:        append([]string{c.path}, c.args...),
 		Env:         c.env,
 		Dir:         "/",
-		Stdout:      &p.stdout,
+		Stdout:      &p.progress,
 		Stderr:      &p.stderr,
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 		WaitDelay:   outputWait,
@@ -91,6 +96,7 @@ func (p *process) wait(ctx context.Context) outcome {
 	case <-p.exited:
 		// The output is captured as far as it came; an exit status is in the state.
 		_ = p.cmd.Wait()
+		p.progress.end()
 		o.state = p.cmd.ProcessState
 		o.left = awaitGroup(p.cmd.Process.Pid)
 	case <-time.After(endWait):

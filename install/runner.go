@@ -124,7 +124,9 @@ func (r *Runner) startHook(ctx context.Context, verb agent.Verb, j agent.Job, st
 		return nil, nil, problem(agent.ReasonHookFailed, err,
 			"%s: can't write the custom JSON for it: %v", describeHook(verb, j), err)
 	}
+	ended := func() {}
 	cleanup = func() {
+		ended()
 		if custom != "" {
 			os.Remove(custom) // on failure the next run's name is the same one
 		}
@@ -142,6 +144,7 @@ func (r *Runner) startHook(ctx context.Context, verb agent.Verb, j agent.Job, st
 		cleanup()
 		return nil, nil, startProblem(describeHook(verb, j), j.Hook, err)
 	}
+	ended = r.follow(j.Component, verb, p)
 	return p, cleanup, nil
 }
 
@@ -174,18 +177,12 @@ func (r result) answer() ([]byte, error) {
 	return r.stdout.head, nil
 }
 
-// problem is nil for exit code 0; otherwise it says what happened and what the program said last.
+// problem is nil for exit code 0; otherwise its text begins with the program's own last line, says what happened, and then
+// what the program said before.
 func (o outcome) problem(what string, p *process) error {
 	code := -1
 	if o.state != nil && o.stopped == nil {
 		code = o.state.ExitCode() // -1 after a signal
-	}
-	said := p.stderr.text()
-	if said == "" {
-		said = p.stdout.text()
-	}
-	if said == "" {
-		said = "it said nothing"
 	}
 	reason, cause := agent.ReasonHookFailed, o.stopped
 	switch {
@@ -200,7 +197,17 @@ func (o outcome) problem(what string, p *process) error {
 	case code < 0 && cause == nil, code > shellSignal && code <= shellSignal+signalMax:
 		cause = errKilled
 	}
-	return problem(reason, cause, "%s %s: %s", what, o.ending(), said)
+	last, before := p.stderr.words()
+	if last == "" {
+		last, before = p.stdout.words()
+	}
+	switch {
+	case last == "":
+		return problem(reason, cause, "%s %s: it said nothing", what, o.ending())
+	case before == "":
+		return problem(reason, cause, "%s (%s %s)", last, what, o.ending())
+	}
+	return problem(reason, cause, "%s (%s %s; before that it said: %s)", last, what, o.ending(), before)
 }
 
 func (r *Runner) logRun(what string, p *process, o outcome) {

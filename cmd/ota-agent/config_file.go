@@ -83,6 +83,20 @@ type component struct {
 	Env                map[string]string `toml:"env"`
 	UrgentSkipsWindows bool              `toml:"urgent_skips_windows"`
 	Health             healthTable       `toml:"health"`
+	Timeouts           timeoutsTable     `toml:"timeouts"`
+}
+
+// timeoutsTable has the names of install.AllTimeouts.
+type timeoutsTable struct {
+	Status  string `toml:"status"`
+	Install string `toml:"install"`
+	Verify  string `toml:"verify"`
+	Try     string `toml:"try"`
+	Confirm string `toml:"confirm"`
+	Reject  string `toml:"reject"`
+	Health  string `toml:"health"`
+	Gate    string `toml:"gate"`
+	Grace   string `toml:"grace"`
 }
 
 type healthTable struct {

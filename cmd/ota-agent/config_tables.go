@@ -130,7 +130,19 @@ func (c *checker) hook(i int, t component) install.ComponentConfig {
 		HealthHTTP: c.optional(componentKey(i, "health.http"), t.Health.HTTP, func(key, value string) string {
 			return c.url(key, value, "http", "https")
 		}),
+		Timeouts: c.timeouts(i, t.Timeouts),
 	}
+}
+
+// timeouts are how long the component's hook may take for each verb.
+func (c *checker) timeouts(i int, t timeoutsTable) install.Timeouts {
+	written := map[string]string{"status": t.Status, "install": t.Install, "verify": t.Verify, "try": t.Try, "confirm": t.Confirm,
+		"reject": t.Reject, "health": t.Health, "gate": t.Gate, "grace": t.Grace}
+	var all install.Timeouts
+	for _, one := range install.AllTimeouts() {
+		*one.Of(&all) = c.duration(componentKey(i, "timeouts."+one.Name), written[one.Name], one.Default, one.Min, one.Max)
+	}
+	return all
 }
 
 func (c *checker) mqtt(t *mqttTable, d agent.Device) *mqtt.Config {

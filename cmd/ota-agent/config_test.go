@@ -2,12 +2,14 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/ota-agent/ota-agent/install"
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
@@ -50,6 +52,30 @@ func TestMinimalConfigTakesTheDefaults(t *testing.T) {
 	}
 	if s.mqtt != nil || len(s.reboot) != 2 || a.NoRTC || a.Limits.PlainTargetNames {
 		t.Errorf("settings: %+v", s)
+	}
+}
+
+// What is written for a verb is its time-out; the others keep their defaults.
+func TestTimeoutsAreConfigKeys(t *testing.T) {
+	for i, one := range install.AllTimeouts() {
+		want := one.Min + time.Duration(i)*time.Second
+		text := fmt.Sprintf("%s[component.timeouts]\n%s = %q\n", minimal, one.Name, want)
+		s, err := loadSettings(writeConfig(t, text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, other := range install.AllTimeouts() {
+			timeouts := s.hooks["app"].Timeouts
+			if got := *other.Of(&timeouts); other.Name == one.Name && got != want || other.Name != one.Name && got != other.Default {
+				t.Errorf("with %s = %v: %s is %v", one.Name, want, other.Name, got)
+			}
+		}
+		for _, wrong := range []time.Duration{one.Min - time.Millisecond, one.Max + time.Millisecond} {
+			text := fmt.Sprintf("%s[component.timeouts]\n%s = %q\n", minimal, one.Name, wrong)
+			if _, err := loadSettings(writeConfig(t, text)); exitCode(err) != exitConfig {
+				t.Errorf("%s = %v: got %v, want exit code %d", one.Name, wrong, err, exitConfig)
+			}
+		}
 	}
 }
 

@@ -194,6 +194,7 @@ func TestExampleConfigIsValid(t *testing.T) {
 		"wake_spread": {s.mqtt.WakeSpread, every.mqtt.WakeSpread},
 		"spread_max":  {s.agent.SpreadMax, every.agent.SpreadMax},
 		"component":   {s.agent.Components, every.agent.Components},
+		"timeouts":    {s.hooks["rootfs"].Timeouts, every.hooks["rootfs"].Timeouts},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {
 			t.Errorf("the example shows %v as the default of %s; it is %v", pair[1], name, pair[0])
