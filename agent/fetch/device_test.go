@@ -80,6 +80,9 @@ func (d *device) Install(context.Context, agent.Job, verifier.Verified, agent.Im
 	return &agent.Problem{Reason: agent.ReasonHookBusy, Text: "later"}
 }
 
+// Running implements agent.Installer.
+func (d *device) Running(string) (agent.HookRun, bool) { return agent.HookRun{}, false }
+
 func (d *device) Do(_ context.Context, verb agent.Verb, _ agent.Job) error {
 	switch verb {
 	case agent.VerbTry:
