@@ -159,6 +159,7 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 	for _, c := range e.live {
 		r := book.record(c.name)
 		c.trialFrom, c.healthAt, c.deferral = up, up, r.Deferral
+		c.last = LastOutcome(book.outbox.events, c.name)
 		c.notBefore = e.resumed(&r)
 		if r.Phase == Trial && r.TrialFrom > 0 && r.BootID == p.System.BootID() {
 			c.trialFrom = min(up, r.TrialFrom) // the trial's deadline does not begin anew with each process

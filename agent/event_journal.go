@@ -1,6 +1,9 @@
 package agent
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Bounds of the journal. Each event's JSON is at most EventBytesMax, so the journal never holds more than
 // (EventProgressMax + EventVerdictsMax) × EventBytesMax bytes; a usual one holds a tenth of that.
@@ -9,6 +12,8 @@ const (
 	EventProgressMax = 32
 	// EventVerdictsMax verdicts are kept, and more of them than there are kinds.
 	EventVerdictsMax = 32
+	// outcomesMax told verdicts are kept for how each component's last update ended, while newer ones need their room.
+	outcomesMax = EventVerdictsMax / 2
 )
 
 // A JournalMark is what is kept about the journal as a whole.
@@ -47,14 +52,32 @@ func (j journal) with(told []Event) journal {
 	}
 	progress = progress[max(0, len(progress)-EventProgressMax):]
 	for len(verdicts) > EventVerdictsMax {
-		if verdicts[0].Seq <= j.mark.Told {
-			verdicts = verdicts[1:]
+		told := 0
+		for told < len(verdicts) && verdicts[told].Seq <= j.mark.Told {
+			told++
+		}
+		if i := spare(verdicts, told); i >= 0 {
+			verdicts = slices.Delete(slices.Clone(verdicts), i, i+1)
 			continue
 		}
-		verdicts = fold(verdicts)
+		verdicts = slices.Concat(verdicts[:told], fold(verdicts[told:]))
 	}
 	j.events = inOrder(progress, verdicts)
 	return j
+}
+
+// spare is the oldest of the told verdicts that is not how its component's last update ended, or, where there are too many of those, or
+// nothing else, the oldest; -1: none was told, or none can be spared.
+func spare(verdicts []Event, told int) int {
+	for i := range told {
+		if last, _ := lastOutcome(verdicts, verdicts[i].Component); last != i {
+			return i
+		}
+	}
+	if told > outcomesMax || told > len(verdicts)-2 {
+		return min(told, 1) - 1
+	}
+	return -1
 }
 
 // fold makes one verdict fewer of two or more, none of which was told: the oldest that has its like is counted in the

@@ -25,13 +25,14 @@ func storedStatus(s settings) (agent.Status, error) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(state.Records)) {
-		status.Components = append(status.Components, storedComponent(state.Records[name]))
+		status.Components = append(status.Components, storedComponent(state.Records[name], state.Events))
 	}
 	return status, nil
 }
 
-func storedComponent(r agent.Record) agent.ComponentStatus {
-	c := agent.ComponentStatus{Name: r.Component, Phase: r.Phase, Slot: r.TargetSlot, Attempts: r.Attempts, Rejected: r.Rejected}
+func storedComponent(r agent.Record, events []agent.Event) agent.ComponentStatus {
+	c := agent.ComponentStatus{Name: r.Component, Phase: r.Phase, Slot: r.TargetSlot, Attempts: r.Attempts, Rejected: r.Rejected,
+		Last: agent.LastOutcome(events, r.Component)}
 	c.Condition = &agent.Condition{Code: agent.ConditionUnasked, Text: "the agent does not run, so nothing was asked"}
 	if r.Phase != agent.Idle {
 		c.Condition = &agent.Condition{Code: agent.ConditionWaiting, Text: "the agent does not run; it goes on once it does"}
