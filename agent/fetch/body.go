@@ -11,6 +11,7 @@ import (
 type body struct {
 	src   io.ReadCloser
 	where func() string
+	gauge *gauge // what src brought
 	// left is what the answer still owes; missing is what the image needs beyond that, where a server sends
 	// less than was asked for.
 	left, missing int64
@@ -18,7 +19,9 @@ type body struct {
 	// behind it.
 	exact bool
 	// done hears once how it ended: nil for complete. Never called when the caller closes early.
-	done   func(error)
+	done func(error)
+	// cancel, where there is one, is called at the end.
+	cancel func()
 	err    error // sticky
 	closed atomic.Bool
 }
@@ -94,6 +97,9 @@ func (b *body) finish(err error) error {
 func (b *body) Close() error {
 	if b.closed.Swap(true) {
 		return nil
+	}
+	if b.cancel != nil {
+		b.cancel()
 	}
 	return b.src.Close()
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
 )
@@ -83,7 +84,7 @@ func (d *directory) image(ctx context.Context, r agent.ImageRequest) (*body, str
 		src.Close()
 		return nil, "", 0, d.broken(src.where(), err)
 	}
-	return &body{src: src, where: src.where, left: r.Length - from}, "", from, nil
+	return &body{src: src, where: src.where, gauge: &src.gauge, left: r.Length - from}, "", from, nil
 }
 
 // open opens a regular file for reading. ErrAbsent comes only from a directory that is there and holds files.
@@ -193,6 +194,8 @@ type openFile struct {
 	file *os.File
 	name string
 	ctx  context.Context
+
+	gauge gauge
 }
 
 func (m *openFile) where() string { return m.dir.String() + "/" + clip(m.name, 200) }
@@ -202,7 +205,10 @@ func (m *openFile) Read(p []byte) (int, error) {
 	if err := m.ctx.Err(); err != nil {
 		return 0, &interruption{where: m.where(), err: err}
 	}
+	begun := time.Now()
 	n, err := m.file.Read(p)
+	m.gauge.spent += time.Since(begun)
+	m.gauge.bytes += int64(n)
 	if err == io.EOF {
 		if gone := m.dir.check(); gone != nil {
 			return n, gone

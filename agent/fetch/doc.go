@@ -22,6 +22,11 @@
 // timestamp: the trusted timestamp's expiry ends both, and a refused refresh (MetadataRefused) begins with
 // another mirror next time.
 //
+// # Slow mirrors
+//
+// An image's body may go on from another mirror at the byte where it is, by the rules of resuming: a mirror that fails hands
+// over to the next one at once, and one that is slow to the fastest (relay.go; the rule is in course.go, and pure).
+//
 // # Media
 //
 // A directory may come and go: on a USB stick. Where one turns up at a configured place, it is one more mirror, for images

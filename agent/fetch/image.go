@@ -61,7 +61,7 @@ func (s *server) image(ctx context.Context, r agent.ImageRequest) (*body, string
 			a = *g.again
 			continue
 		}
-		b := &body{src: ans.stream, where: ans.trip.where, left: g.bytes, missing: r.Length - g.from - g.bytes,
+		b := &body{src: ans.stream, where: ans.trip.where, gauge: &ans.stream.gauge, left: g.bytes, missing: r.Length - g.from - g.bytes,
 			exact: ans.ContentLength == g.bytes}
 		return b, g.validator(ans.Header, r, a), g.from, nil
 	}

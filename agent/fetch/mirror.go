@@ -58,6 +58,8 @@ type mirror struct {
 	failures int
 	until    time.Time // it rests
 	refused  bool      // it rests since its bytes did not verify
+	rate     float64   // as last measured, bytes per second
+	measured time.Time // when that was; zero: never
 }
 
 // order is the configured one. The resting ones come behind, who rests shortest first: they are still asked when nobody
@@ -230,12 +232,12 @@ func (m *mirrors) local() bool {
 	return true
 }
 
-// each asks one mirror after the other until one has it. Absence ends the search where it is decisive, else
+// each asks one mirror of order after the other until one has it. Absence ends the search where it is decisive, else
 // only when every mirror says so.
-func (m *mirrors) each(ctx context.Context, decisive, costly bool, try func(*mirror) error) error {
+func (m *mirrors) each(ctx context.Context, order []*mirror, decisive bool, try func(*mirror) error) error {
 	var absent error
 	var failures []error
-	for _, s := range m.order(costly) {
+	for _, s := range order {
 		if ctx.Err() != nil {
 			return &interruption{where: s.String(), err: ctx.Err()}
 		}

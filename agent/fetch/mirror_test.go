@@ -228,7 +228,7 @@ func TestDeadlineInBody(t *testing.T) {
 			if n, err := io.Copy(io.Discard, opened); n != 1000 || !errors.Is(err, context.DeadlineExceeded) || reasonOf(err) != "" {
 				t.Errorf("%d bytes, %v", n, err)
 			}
-			if !strings.Contains(opened.ReadCloser.(*body).where(), "a.example") {
+			if !strings.Contains(opened.ReadCloser.(*relay).body.where(), "a.example") {
 				t.Error("a.example rests, although only the caller's time was up")
 			}
 			opened.Close()

@@ -4,18 +4,20 @@ import "time"
 
 // A pace judges how fast a body comes: never silent for longer than idle, and never below bytesMin in a whole
 // window. Only time spent waiting for the network is put in: a slow disk, or our own bandwidth cap, is not the
-// server's fault. Together with a length the minimum rate is a deadline.
+// server's fault. Together with a length the minimum rate is a deadline. Bodies that come side by side share the link: all of
+// them together must bring bytesMin, each its part.
 type pace struct {
 	idle, window time.Duration
 	bytesMin     int64 // within a window
 
-	spent time.Duration // of this window
-	got   int64         // in this window
+	spent  time.Duration // of this window
+	got    int64         // in this window
+	bodies int           // the most that came side by side in this window
 }
 
 // patience is how long the next read may take.
 func (p *pace) patience() time.Duration {
-	if p.got >= p.bytesMin {
+	if p.enough() {
 		return p.idle
 	}
 	return min(p.idle, p.window-p.spent)
@@ -28,7 +30,12 @@ func (p *pace) note(elapsed time.Duration, bytes int) (slow bool) {
 	if p.spent < p.window {
 		return false
 	}
-	slow = p.got < p.bytesMin
-	p.spent, p.got = 0, 0
+	slow = !p.enough()
+	p.spent, p.got, p.bodies = 0, 0, 0
 	return slow
 }
+
+// beside notes how many bodies come at this moment, this one included.
+func (p *pace) beside(bodies int) { p.bodies = max(p.bodies, bodies) }
+
+func (p *pace) enough() bool { return p.got*int64(max(1, p.bodies)) >= p.bytesMin }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/url"
+	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
 )
@@ -16,6 +18,7 @@ type Repository struct {
 	media             *media
 	wire              *wire
 	throttle          *throttle
+	log               *slog.Logger
 }
 
 var _ agent.Repository = (*Repository)(nil)
@@ -36,7 +39,7 @@ func build(c Config, o outside) (*Repository, error) {
 	if err != nil {
 		return nil, fmt.Errorf("repository: %w", err)
 	}
-	r := &Repository{throttle: newThrottle(c.BandwidthMax)}
+	r := &Repository{throttle: newThrottle(c.BandwidthMax), log: c.Log}
 	if r.media, err = newMedia(c.Media, c.Log); err != nil {
 		return nil, fmt.Errorf("repository: media: %w", err)
 	}
@@ -81,7 +84,7 @@ func (r *Repository) source(s string, hosts map[string]bool) (source, error) {
 // Metadata reads one metadata file. See agent.Repository and the package comment on mirrors.
 func (r *Repository) Metadata(ctx context.Context, name string, bytesMax int64) ([]byte, error) {
 	var b []byte
-	err := r.metadata.each(ctx, nextRoot(name), false, func(m *mirror) (err error) {
+	err := r.metadata.each(ctx, r.metadata.order(false), nextRoot(name), func(m *mirror) (err error) {
 		if b, err = m.metadata(ctx, name, max(bytesMax, 0)); err == nil {
 			r.metadata.served(m)
 		}
@@ -102,28 +105,44 @@ func (r *Repository) Image(ctx context.Context, q agent.ImageRequest) (agent.Ima
 	if q.From == q.Length {
 		return agent.ImageBody{ReadCloser: &body{src: nothing{}, exact: true}, From: q.From, Validator: q.Validator}, nil
 	}
+	ctx, end := context.WithCancel(ctx)
 	var opened agent.ImageBody
-	err := r.targets.each(ctx, false, true, func(m *mirror) error {
-		b, validator, from, err := m.image(ctx, q)
+	err := r.targets.each(ctx, r.targets.prefer(q.Length-q.From, r.throttle.bandwidth()), false, func(m *mirror) error {
+		b, validator, from, err := r.open(ctx, m, q)
 		if err != nil {
 			return err
 		}
 		r.targets.gives(m, q.Name, from)
-		b.done = func(err error) {
-			if err == nil {
-				r.targets.served(m)
-				return
-			}
-			r.targets.failed(m, err)
-			r.wire.CloseIdleConnections()
-			if p, ok := errors.AsType[*agent.Problem](err); ok {
-				p.Elsewhere = r.targets.elsewhere()
-			}
-		}
-		opened = agent.ImageBody{ReadCloser: b, From: from, Validator: validator}
+		_, known := r.targets.sight(m)
+		q.From, q.Validator = from, validator
+		opened = agent.ImageBody{From: from, Validator: validator,
+			ReadCloser: &relay{repo: r, ctx: ctx, end: end, q: q, mirror: m, fresh: !known, out: map[*mirror]time.Time{}, body: b}}
 		return nil
 	})
+	if err != nil {
+		end()
+	}
 	return opened, err
+}
+
+// open asks one mirror for an image.
+func (r *Repository) open(ctx context.Context, m *mirror, q agent.ImageRequest) (*body, string, int64, error) {
+	b, validator, from, err := m.image(ctx, q)
+	if err != nil {
+		return nil, "", 0, err
+	}
+	b.done = func(err error) {
+		if err == nil {
+			r.targets.served(m)
+			return
+		}
+		r.targets.failed(m, err)
+		r.wire.CloseIdleConnections()
+		if p, ok := errors.AsType[*agent.Problem](err); ok {
+			p.Elsewhere = r.targets.elsewhere()
+		}
+	}
+	return b, validator, from, nil
 }
 
 // nothing is the body of an image that is all there.

@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"io"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,10 +14,13 @@ type stream struct {
 	throttle *throttle
 	pace     pace
 	timer    *time.Timer
+	gauge    gauge
 	err      error // sticky
+	closed   atomic.Bool
 }
 
 func newStream(t *trip, src io.ReadCloser, th *throttle, p pace) *stream {
+	th.bodies.Add(1)
 	s := &stream{trip: t, src: src, throttle: th, pace: p}
 	s.timer = time.AfterFunc(time.Hour, func() { t.end(errStalled) })
 	s.timer.Stop()
@@ -37,6 +41,9 @@ func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.src.Read(p)
 	elapsed := time.Since(begun)
 	s.timer.Stop()
+	s.gauge.spent += elapsed
+	s.gauge.bytes += int64(n)
+	s.pace.beside(int(s.throttle.bodies.Load()))
 	if slow := s.pace.note(elapsed, n); slow && err == nil {
 		s.trip.end(errStalled)
 		err = context.Cause(s.trip.ctx)
@@ -57,6 +64,9 @@ func (s *stream) Read(p []byte) (int, error) {
 // Close ends the request, also when bytes are still to come. It may be called beside a Read, and never blocks: TLS may
 // take 5 s to say goodbye to a server that takes no bytes.
 func (s *stream) Close() error {
+	if !s.closed.Swap(true) {
+		s.throttle.bodies.Add(-1)
+	}
 	s.timer.Stop()
 	s.trip.end(context.Canceled)
 	go s.src.Close()

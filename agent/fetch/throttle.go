@@ -2,6 +2,8 @@ package fetch
 
 import (
 	"context"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -13,8 +15,11 @@ const (
 	throttleChunkMin = 512
 )
 
-// A throttle is the bandwidth cap that all bodies share.
-type throttle struct{ limiter *rate.Limiter }
+// A throttle is the bandwidth cap that all bodies share, and counts those that come over the network now.
+type throttle struct {
+	limiter *rate.Limiter
+	bodies  atomic.Int64
+}
 
 func newThrottle(bytesPerSecond int64) *throttle {
 	t := &throttle{limiter: rate.NewLimiter(rate.Inf, throttleBurst)}
@@ -29,6 +34,14 @@ func (t *throttle) set(bytesPerSecond int64) {
 		return
 	}
 	t.limiter.SetLimit(rate.Limit(bytesPerSecond))
+}
+
+// bandwidth is the cap in bytes per second; 0: none.
+func (t *throttle) bandwidth() int64 {
+	if limit := t.limiter.Limit(); limit != rate.Inf {
+		return int64(limit)
+	}
+	return 0
 }
 
 // chunk is how much of n bytes to read before the next wait: about an eighth of a second, so that a changed cap
@@ -48,8 +61,15 @@ func (t *throttle) wait(ctx context.Context, n int) error {
 			return nil
 		}
 		piece := min(n, throttleBurst)
-		if err := t.limiter.WaitN(ctx, piece); err != nil {
-			return err
+		// Not WaitN: that fails at once where ctx would end before the wait does, which is no mirror's failure.
+		r := t.limiter.ReserveN(time.Now(), piece)
+		timer := time.NewTimer(r.Delay())
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			r.Cancel()
+			return ctx.Err()
 		}
 		n -= piece
 	}
