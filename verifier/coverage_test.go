@@ -130,6 +130,10 @@ func rows() []row {
 		{"J14", "advisory: names as paths", nil},
 		{"J15", "advisory: stored bytes returned unchecked", nil},
 		{"J16", "advisory: a visited mark left by a branch that failed", nil},
+		{"L1", "before a threshold is checked a document costs at most 3 times its size and 8 MiB of memory", []string{
+			"verifier/strict.TestL1_NoDocumentCostsMoreThanTwiceItsLength"}},
+		{"L2", "what makes a document dear is bounded: members, nesting, names out of order", []string{
+			"verifier/strict.TestL2_MembersAreBounded", "verifier/strict.TestL2_AnyOrderIsSorted"}},
 		{"TAP 4", "repositories of a map file must agree; only a verified \"not listed\" leads to the next", []string{
 			"verifier.TestMap_RepositoriesAgree", "verifier.TestMap_OneOfTwoRepositoriesIsCompromised", "verifier.TestMap_OnlyOTAOfCustomIsAgreed",
 			"verifier.TestMap_BlockingARepositoryDoesNotReroute", "verifier.TestMap_FallsThroughOnlyWhenNobodyListsThePath",
@@ -205,7 +209,7 @@ func rowsOf(name string) []string {
 		return []string{head}
 	}
 	var ids []string
-	step := regexp.MustCompile(`^(to)?([A-J])(\d+)(b?)`)
+	step := regexp.MustCompile(`^(to)?([A-L])(\d+)(b?)`)
 	for head != "" {
 		m := step.FindStringSubmatch(head)
 		if m == nil {

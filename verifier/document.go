@@ -176,7 +176,11 @@ func malformed(section string, err error) *MetadataError {
 		if e.Where != "" {
 			at = e.Where + ", " + at
 		}
-		return refuse(ErrMalformed, section, fmt.Sprintf("%s at %s", e.Want, at), e.Got)
+		class := ErrMalformed
+		if errors.Is(e, strict.ErrLimit) {
+			class = ErrLimitExceeded
+		}
+		return refuse(class, section, fmt.Sprintf("%s at %s", e.Want, at), e.Got)
 	}
 	return refuse(ErrMalformed, section, "metadata that can be read", err.Error())
 }

@@ -3,7 +3,6 @@ package strict
 import (
 	"bytes"
 	"io"
-	"sort"
 	"unicode/utf8"
 )
 
@@ -30,7 +29,7 @@ func (v Value) AppendCanonical(dst []byte) ([]byte, error) {
 	return c.buffer, nil
 }
 
-// WriteCanonical writes the canonical form to w, a hash as a rule. It needs a small buffer, and 64 bytes for
+// WriteCanonical writes the canonical form to w, a hash as a rule. It needs a small buffer, and four bytes for
 // each member of the objects it is in, if their names don't ascend; what was written before an error is to be thrown away.
 func (v Value) WriteCanonical(w io.Writer) error {
 	v, err := v.validated()
@@ -91,8 +90,8 @@ const chunkBytes = 16 << 10
 type canonical struct {
 	buffer []byte
 	w      io.Writer
-	// entries holds, one object after the other, the members of all objects that are being written.
-	entries []entry
+	// names holds, one object after the other, where the members of all objects that are being written begin.
+	names []uint32
 }
 
 // flush writes the buffer out if it holds more than limit bytes.
@@ -179,30 +178,26 @@ func (c *canonical) rewrite(raw []byte) error {
 	}
 }
 
-// byName sorts entries. Here and elsewhere in what the agent links, an interface sorts, not a generic function: each type would
-// cost the agent another 10 KB of code, and these are the slow or the rare paths.
-type byName []entry
-
-func (e byName) Len() int           { return len(e) }
-func (e byName) Less(i, j int) bool { return bytes.Compare(e[i].name, e[j].name) < 0 }
-func (e byName) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
-
-// object writes an object in any order: it collects the members, sorts them, then writes.
+// object writes an object in any order: it collects where its members begin, sorts them by name, then writes.
 func (c *canonical) object(v Value) error {
-	base := len(c.entries)
-	for m := v.members(); m.next(); {
-		c.entries = append(c.entries, m.entry)
+	if c.names == nil {
+		c.names = make([]uint32, 0, namesMax(len(v.raw)))
 	}
-	end := len(c.entries)
-	sort.Sort(byName(c.entries[base:end]))
+	base, escaped := len(c.names), false
+	for m := v.members(); m.next(); {
+		c.names = append(c.names, uint32(m.at))
+		escaped = escaped || m.escaped
+	}
+	end := len(c.names)
+	sortNames(v.raw, c.names[base:end], escaped)
 	separator := "{"
 	for i := base; i < end; i++ {
-		if err := c.member(separator, v, c.entries[i]); err != nil {
+		if err := c.member(separator, v, c.names[i]); err != nil {
 			return err
 		}
 		separator = ","
 	}
-	c.entries = c.entries[:base]
+	c.names = c.names[:base]
 	return c.end(separator, "{", "}")
 }
 
@@ -219,14 +214,16 @@ func (c *canonical) array(v Value) error {
 	return c.end(separator, "[", "]")
 }
 
-func (c *canonical) member(separator string, object Value, e entry) error {
+func (c *canonical) member(separator string, object Value, offset uint32) error {
 	c.buffer = append(c.buffer, separator...)
-	if err := c.text(e.received); err != nil {
+	n := nameAt(object.raw, offset)
+	if err := c.text(n.raw); err != nil {
 		return err
 	}
 	c.buffer = append(c.buffer, ':')
-	if err := c.value(object.part(e.start, e.end)); err != nil {
-		return at(err, func(err *Error) { err.within(e.name) })
+	start := skipByte(object.raw, n.offset+len(n.raw)+2, ':')
+	if err := c.value(object.part(start, skipValue(object.raw, start))); err != nil {
+		return at(err, func(err *Error) { err.within(n.text()) })
 	}
 	return nil
 }

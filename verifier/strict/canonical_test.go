@@ -213,8 +213,8 @@ func TestWriteCanonicalStreamsInChunks(t *testing.T) {
 func TestWriteCanonicalForgetsFinishedObjects(t *testing.T) {
 	v := parse(t, `[`+strings.Repeat(`{"b":{"d":1,"c":2},"a":0},`, 1000)+`0]`)
 	c := canonical{w: io.Discard}
-	if err := c.value(v); err != nil || len(c.entries) != 0 || cap(c.entries) > 16 {
-		t.Errorf("%d members are left, in room for %d (%v)", len(c.entries), cap(c.entries), err)
+	if err := c.value(v); err != nil || len(c.names) != 0 || cap(c.names) > 256 {
+		t.Errorf("%d members are left, in room for %d (%v)", len(c.names), cap(c.names), err)
 	}
 }
 

@@ -16,10 +16,10 @@
 //
 // # Bounds
 //
-// The caller bounds the length of its input. Depth is at most DepthMax. Time is linear in the length while
-// names come in ascending order; where they don't, there is a factor of log n for sorting n names, and the
-// canonical form costs one scan for each level of depth. Memory is nothing beyond the input in the first case,
-// and about a hundred bytes a name in the second. No input makes this package panic.
+// The caller bounds the length of its input; limits.go bounds depth, and members for each byte of length. Time is linear in the
+// length, also where names don't ascend: they are sorted by their bytes, and the canonical form costs one scan for each level
+// of depth. Memory is nothing beyond the input while names ascend, and four bytes a name where they don't; a canonical form that
+// is not the received bytes is as long as these, and takes four more bytes a name. No input makes this package panic.
 //
 // # Decisions
 //
@@ -30,7 +30,3 @@
 //     of a text with an escaped line feed is not itself JSON, and can't be read back by this package.
 //   - Trailing white space is accepted, a leading byte order mark is not.
 package strict
-
-// DepthMax is how many arrays and objects may lie within each other. TUF's own structures need 7; the rest is
-// room for custom data. It bounds recursion.
-const DepthMax = 64

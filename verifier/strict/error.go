@@ -43,7 +43,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap yields ErrDepth where depth was the reason.
+// Unwrap yields ErrDepth or ErrLimit where that was the reason.
 func (e *Error) Unwrap() error { return e.err }
 
 // within puts the member name in front of the error's path.

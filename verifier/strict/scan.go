@@ -1,5 +1,7 @@
 package strict
 
+import "math"
+
 // A scanner validates one document in one pass.
 //
 // It starts in the belief that the names of each object ascend, which needs no memory to check. At the first
@@ -20,9 +22,11 @@ type scanner struct {
 	split    bool
 	envelope Document
 
-	// remember says that names holds, one object after the other, the names of all objects around pos.
+	// remember says that names holds, one object after the other, where the names of all objects around pos begin.
 	remember bool
-	names    []name
+	names    []uint32
+	// members counts all members, and spelled those of the objects that sorted by comparing.
+	members, spelled int
 	// restart says that the scan failed only because it must be done again with remember.
 	restart bool
 }
@@ -30,9 +34,14 @@ type scanner struct {
 // validate scans the whole of data. It returns the value, and its parts if split asks for them.
 func validate(data []byte, split bool) (Value, Document, *Error) {
 	s := scanner{data: data, untidy: -1, unsorted: -1, split: split}
+	if uint64(len(data)) > math.MaxUint32 {
+		s.tooMany("a document below 4 GiB", 0)
+		return Value{}, Document{}, s.err
+	}
 	v, ok := s.document()
 	if s.restart {
 		s = scanner{data: data, untidy: -1, unsorted: -1, split: split, remember: true}
+		s.names = make([]uint32, 0, namesMax(len(data)))
 		v, ok = s.document()
 	}
 	if !ok {
@@ -102,7 +111,7 @@ func (s *scanner) deeper(depth int) bool {
 	if depth < DepthMax {
 		return true
 	}
-	s.fail(s.pos, "at most 64 arrays and objects within each other")
+	s.fail(s.pos, "at most 16 arrays and objects within each other")
 	s.err.Got, s.err.err = "one more", ErrDepth
 	return false
 }
@@ -141,8 +150,8 @@ func (s *scanner) object(depth int) bool {
 		if !ok || !order.next(key) {
 			return false
 		}
-		if !s.member(depth, key.text) {
-			s.within(key.text)
+		if !s.member(depth, key) {
+			s.within(key)
 			return false
 		}
 		s.space()
@@ -166,31 +175,28 @@ func (s *scanner) key() (name, bool) {
 	if !ok {
 		return name{}, false
 	}
-	if escaped {
-		raw = appendText(nil, raw)
-	}
 	s.space()
 	if !s.skip(':') {
 		return name{}, s.fail(s.pos, "a colon")
 	}
 	s.space()
-	return name{text: raw, offset: start}, true
+	return name{raw: raw, escaped: escaped, offset: start}, true
 }
 
 // member scans a member's value, and hands the two that matter to the envelope.
-func (s *scanner) member(depth int, key []byte) bool {
+func (s *scanner) member(depth int, key name) bool {
 	if depth > 0 || !s.split {
 		return s.value(depth + 1)
 	}
 	start := s.pos
-	s.integers = string(key) == "signed"
+	s.integers = key.is("signed")
 	if !s.value(depth + 1) {
 		return false
 	}
-	switch string(key) {
-	case "signed":
+	switch {
+	case s.integers:
 		s.envelope.Signed = s.taken(start)
-	case "signatures":
+	case key.is("signatures"):
 		s.envelope.Signatures = s.taken(start)
 	}
 	return true
@@ -225,9 +231,9 @@ func (s *scanner) fail(at int, want string) bool {
 }
 
 // within and withinIndex put a step in front of the path of the error, if there is one, on its way out.
-func (s *scanner) within(name []byte) {
+func (s *scanner) within(n name) {
 	if s.err != nil {
-		s.err.within(name)
+		s.err.within(n.text())
 	}
 }
 

@@ -81,6 +81,9 @@ func skipText(data []byte, i int) (end int, escaped bool) {
 			return i + 1, escaped
 		}
 		escaped = true
+		for i+2 < len(data) && data[i+2] == '\\' { // one escape after the other
+			i += 2
+		}
 	}
 }
 

@@ -167,18 +167,16 @@ func (v Value) part(start, end int) Value {
 	return Value{raw: v.raw[start:end:end], offset: v.offset + start, form: v.form}
 }
 
-// An entry is one member of an object: its name, unescaped and as received between the quotes, and where its
-// value lies in the object's bytes.
-type entry struct {
-	name, received []byte
-	start, end     int
-}
-
 // members iterates over the members of an object.
 type members struct {
 	raw []byte
 	pos int
-	entry
+	// name is the member's, unescaped: valid until the next one. Its opening quote is at the offset at, and its value lies at
+	// raw[start:end].
+	name           []byte
+	escaped        bool
+	at, start, end int
+	scratch        []byte // of escaped names
 }
 
 func (v Value) members() members { return members{raw: v.raw, pos: skipSpace(v.raw, 1)} }
@@ -195,10 +193,11 @@ func (m *members) begin() bool {
 	if end < m.pos+2 {
 		return false // a lone quote at the end, as can be in a reopened document
 	}
-	m.received = m.raw[m.pos+1 : end-1]
-	m.name = m.received
+	m.at, m.escaped = m.pos, escaped
+	m.name = m.raw[m.pos+1 : end-1]
 	if escaped {
-		m.name = appendText(nil, m.received)
+		m.scratch = appendText(m.scratch[:0], m.name)
+		m.name = m.scratch
 	}
 	m.start = skipByte(m.raw, end, ':')
 	return true
