@@ -42,6 +42,8 @@ type engine struct {
 	log  *slog.Logger
 	book *ledger
 
+	started time.Duration // uptime
+
 	live  []*live
 	plan  schedule
 	roles []verifier.RoleInfo
@@ -146,6 +148,7 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 		return nil, err
 	}
 	up := p.System.Uptime()
+	e.started = up
 	book.state.Time = book.state.Time.from(e.cfg.BuildTime, p.System.BootID(), up) // durable when the floor is next
 	e.plan = newSchedule(e.cfg, up, p.Random())
 	for i := range e.cfg.Components {

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ota-agent/ota-agent/verifier"
 )
@@ -52,7 +53,7 @@ func sameNews(a, b Status) bool {
 func (e *engine) status() Status {
 	now, source, floor := e.effectiveTime()
 	s := Status{
-		Schema: StatusSchema, Agent: e.cfg.Version, Device: e.cfg.Device, BootID: e.p.System.BootID(),
+		Schema: StatusSchema, Agent: e.cfg.Version, Device: e.cfg.Device, BootID: e.p.System.BootID(), Started: e.started.Microseconds(),
 		Time:   TimeStatus{Effective: now, Source: source, Floor: floor},
 		Paused: e.book.paused(), Recovered: e.book.recovered(), LastEvent: e.book.lastEvent(),
 		Repository: RepositoryStatus{
@@ -102,6 +103,9 @@ func (e *engine) componentStatus(c *live) ComponentStatus {
 	if r.Previous != nil {
 		rel := releaseStatus(r.Previous)
 		s.Previous = &rel
+		if c.component != nil {
+			s.NoRollback = timeless(e.noRollback(c, r))
+		}
 	}
 	if r.Confirmed != nil {
 		s.Running = releaseStatus(r.Confirmed)
@@ -113,6 +117,14 @@ func (e *engine) componentStatus(c *live) ComponentStatus {
 		}
 	}
 	return s
+}
+
+// timeless is a problem that holds now, rather than one that happened: with the time it would be news all the time.
+func timeless(p *Problem) *Problem {
+	if p != nil {
+		p.At = time.Time{}
+	}
+	return p
 }
 
 func releaseStatus(r *Release) ReleaseStatus {

@@ -292,3 +292,42 @@ func TestLastFailure(t *testing.T) {
 		t.Errorf("after a commit the status still says %+v", p)
 	}
 }
+
+// The status offers a rollback exactly where the command would be obeyed, and says why not elsewhere.
+func TestTheStatusOffersNoRollbackThatIsRefused(t *testing.T) {
+	otherBad := bothGood()
+	otherBad.Slots["A"] = Slot{}
+	fellBack := bothGood()
+	fellBack.Booted, fellBack.Primary = "A", "A"
+	for name, tt := range map[string]struct {
+		slots  *Slots
+		phase  Phase
+		reason Reason
+	}{
+		"it can be done":           {bothGood(), Idle, ""},
+		"the other slot is bad":    {otherBad, Idle, ReasonNoRollback},
+		"the bootloader fell back": {fellBack, Idle, ReasonDegraded},
+		"the hook does not answer": {nil, Idle, ReasonSlot},
+		"it is going back":         {bothGood(), Rejecting, ReasonBusy},
+	} {
+		r := rollable(tt.phase)
+		if tt.phase != Idle {
+			r.Release, r.TargetSlot = releaseV2, "A"
+		}
+		d := &bareDevice{slots: tt.slots, state: State{Records: map[string]Record{"rootfs": r}}}
+		a := d.start(t, "rootfs")
+		c := a.engine.live[0]
+		c.slots = tt.slots
+		a.publish()
+		seq := a.Status().Seq
+		a.publish()
+		got := a.Status().Components[0].NoRollback
+		err := a.engine.rollback("rootfs")
+		if (err != nil) != (got != nil) || got != nil && got.Reason != tt.reason || got == nil && tt.reason != "" {
+			t.Errorf("%s: the status says %+v, the command %v", name, got, err)
+		}
+		if a.Status().Seq != seq || a.Status().Components[0].Previous == nil {
+			t.Errorf("%s: %+v", name, a.Status())
+		}
+	}
+}

@@ -8,8 +8,10 @@ const StatusSchema = 1
 // Status is the one status document: the same by CLI, socket and MQTT. Fields are only ever added.
 type Status struct {
 	Schema int `json:"schema"`
-	// Seq rises with each document of a boot; (BootID, Seq) tells a duplicate from news.
+	// Seq rises with each document of a process, and Started from process to process of a boot: it is the uptime at which this one began,
+	// in microseconds. (BootID, Started, Seq) names a document, and orders those of a boot, at no write.
 	Seq        uint64            `json:"seq"`
+	Started    int64             `json:"started,omitempty"`
 	Agent      string            `json:"agent"` // the agent's version
 	Device     Device            `json:"device"`
 	BootID     string            `json:"boot_id"`
@@ -73,8 +75,9 @@ type ComponentStatus struct {
 	Primary string `json:"primary,omitempty"`
 	// Running is what the booted slot holds, as far as that is known.
 	Running ReleaseStatus `json:"running"`
-	// Previous is what a rollback would go back to, as far as the record can tell.
-	Previous *ReleaseStatus `json:"previous,omitempty"`
+	// Previous is what a rollback would go back to, as far as the record can tell, and NoRollback why it would be refused now.
+	Previous   *ReleaseStatus `json:"previous,omitempty"`
+	NoRollback *Problem       `json:"no_rollback,omitempty"`
 	// Release is what is being worked at.
 	Release *ReleaseStatus `json:"release,omitempty"`
 	Slot    string         `json:"slot,omitempty"` // the slot being written or tried

@@ -116,7 +116,7 @@ func componentRows(c agent.ComponentStatus) []row {
 	}
 	add("  running", "%s", running)
 	if c.Previous != nil {
-		add("  before", "%s (ota-agent rollback goes back to it)", releaseWords(*c.Previous))
+		add("  before", "%s (%s)", releaseWords(*c.Previous), rollbackWords(c))
 	}
 	doing := string(c.Phase)
 	if c.Release != nil {
@@ -152,6 +152,17 @@ func componentRows(c agent.ComponentStatus) []row {
 		add("  rejected", "%s: %s (%s)", releaseWords(agent.ReleaseStatus{Version: r.Version, SHA256: r.ID}), r.Last.Text, r.Last.Reason)
 	}
 	return rows
+}
+
+// rollbackWords say whether a rollback would be done.
+func rollbackWords(c agent.ComponentStatus) string {
+	switch {
+	case c.Condition != nil && c.Booted == "":
+		return "whether ota-agent rollback could go back to it is not known: nobody has said which slot is booted"
+	case c.NoRollback != nil:
+		return c.NoRollback.Text + " (" + string(c.NoRollback.Reason) + ")"
+	}
+	return "ota-agent rollback goes back to it"
 }
 
 func progressWords(p agent.Progress) string {

@@ -190,3 +190,19 @@ func TestRejectedSince(t *testing.T) {
 		}
 	}
 }
+
+// A rollback is offered only where it would be done.
+func TestRollbackWords(t *testing.T) {
+	c := agent.ComponentStatus{Booted: "A", Condition: &agent.Condition{}, Previous: &agent.ReleaseStatus{Version: "1.0"}}
+	if got := rollbackWords(c); got != "ota-agent rollback goes back to it" {
+		t.Errorf("got %q", got)
+	}
+	c.NoRollback = &agent.Problem{Reason: agent.ReasonIndexTooLow, Text: "below the floor"}
+	if got := rollbackWords(c); got != "below the floor (rollback_index)" {
+		t.Errorf("got %q", got)
+	}
+	c.Booted, c.NoRollback = "", nil
+	if got := rollbackWords(c); strings.Contains(got, "goes back") {
+		t.Errorf("nobody knows what is booted, and yet: %q", got)
+	}
+}

@@ -1,0 +1,55 @@
+package agent
+
+import (
+	"testing"
+	"time"
+)
+
+// A laterDevice is one whose next process begins later in the same boot.
+type laterDevice struct {
+	*bareDevice
+	up time.Duration
+}
+
+func (d *laterDevice) Uptime() time.Duration { return d.up }
+
+// The documents of two processes of one boot never look like each other, and say which is later. No start writes for that.
+func TestDocumentsOfABootAreOrdered(t *testing.T) {
+	d := &laterDevice{bareDevice: &bareDevice{slots: &Slots{}}, up: time.Hour}
+	type name struct {
+		boot    string
+		started int64
+		seq     uint64
+	}
+	seen := map[name]bool{}
+	last := name{}
+	for range 3 {
+		a := d.start(t, "rootfs")
+		a.engine.p.System = d
+		e, err := newEngine(a.engine.cfg, a.engine.p, a.log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.engine = e
+		for range 2 {
+			a.publish()
+			s := a.Status()
+			n := name{s.BootID, s.Started, s.Seq}
+			if seen[n] && n != last {
+				t.Errorf("%+v came twice", n)
+			}
+			if n.started < last.started || n.started == last.started && n.seq < last.seq {
+				t.Errorf("%+v came after %+v", n, last)
+			}
+			seen[n], last = true, n
+			e.checks++ // news
+		}
+		d.up += time.Millisecond
+	}
+	if len(seen) != 6 {
+		t.Errorf("%d documents of 6 have a name of their own", len(seen))
+	}
+	if d.state.Records != nil {
+		t.Error("a start wrote")
+	}
+}
