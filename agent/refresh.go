@@ -76,7 +76,7 @@ func (e *engine) refreshOnce(ctx context.Context, paths map[string]string, old *
 	out.roles, out.signedAt, out.local = r.Trusted(), r.SignedAt(), e.p.Repository.Local()
 	if err != nil {
 		out.fatal, out.elsewhere = e.book.failure(), e.voided(err, t) || refused(err) && e.p.Repository.MetadataRefused()
-		out.problem = e.clockAhead(problemOf(err, t.now), t)
+		out.problem = e.clockAhead(problemOf(err, t.now), t, out.roles, old.roles)
 		return out
 	}
 	out.index = e.book.floors().Index
@@ -116,7 +116,7 @@ func (e *engine) findAll(ctx context.Context, out *refreshed, r *verifier.Refres
 		} else if refused(err) {
 			lied = true
 		}
-		out.unfound[component] = e.clockAhead(problemOf(err, t.now), t)
+		out.unfound[component] = e.clockAhead(problemOf(err, t.now), t, out.roles, nil)
 	}
 	out.local = e.p.Repository.Local()
 	if lied && e.p.Repository.MetadataRefused() {
@@ -224,8 +224,16 @@ func (e *engine) commitMetadata(r *verifier.Refresh, c verifier.Change) error {
 
 // clockAhead tells metadata that has expired from a clock that is ahead of all metadata: if the floor of the
 // effective time would still accept it and nothing vouches for the clock, it is the clock.
-func (e *engine) clockAhead(p *Problem, t *judgement) *Problem {
+// Where all roles have expired, it says which of the two is likelier.
+func (e *engine) clockAhead(p *Problem, t *judgement, roles, old []verifier.RoleInfo) *Problem {
 	_, synchronised := e.p.System.Clock()
+	if l, all := latenessOf(t, synchronised, roles, old); all && p.Reason == ReasonExpired {
+		late := &Problem{Reason: ReasonExpired, At: p.At, Err: p.Err, Text: p.Text + "; " + l.text()}
+		if t.source == sourceClock && !synchronised && !l.certain() {
+			late.Reason = ReasonClockAhead
+		}
+		return late
+	}
 	if p.Reason != ReasonExpired || t.source != sourceClock || synchronised {
 		return p
 	}
