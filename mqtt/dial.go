@@ -6,14 +6,14 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"os"
 	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ota-agent/ota-agent/files"
 )
 
 // Bounds of a connection. Half-open links are common behind mobile networks: the kernel notices them, since the
@@ -107,18 +107,4 @@ func (c *Client) password() (string, error) {
 	return strings.TrimRight(string(b), "\r\n"), nil
 }
 
-func readCredential(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, credentialBytesMax+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(b) > credentialBytesMax {
-		return nil, fmt.Errorf("%s is longer than %d bytes", path, credentialBytesMax)
-	}
-	return b, nil
-}
+func readCredential(path string) ([]byte, error) { return files.Read(path, credentialBytesMax) }

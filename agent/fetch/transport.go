@@ -1,17 +1,16 @@
 package fetch
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/ota-agent/ota-agent/files"
 )
 
 // transport is net/http's, bounded. Its Client gets no overall time-out: that would kill a long download. It speaks
@@ -96,18 +95,4 @@ func (k keyFiles) config(now func() time.Time) (*tls.Config, error) {
 // newSessionCache lets sessions be resumed, which spares a cellular link the certificates.
 func newSessionCache() tls.ClientSessionCache { return tls.NewLRUClientSessionCache(8) }
 
-func readPEM(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	var b bytes.Buffer
-	if _, err := io.Copy(&b, io.LimitReader(f, pemBytesMax+1)); err != nil {
-		return nil, err
-	}
-	if b.Len() > pemBytesMax {
-		return nil, fmt.Errorf("%s: %w", path, errors.New("over 4 MiB, which is no PEM file of keys"))
-	}
-	return b.Bytes(), nil
-}
+func readPEM(path string) ([]byte, error) { return files.Read(path, pemBytesMax) }

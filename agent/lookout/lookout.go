@@ -5,6 +5,7 @@ package lookout
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"unicode"
 
 	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/files"
 )
 
 // Bounds of what is read.
@@ -23,6 +25,8 @@ const (
 	attributeBytesMax = 4096
 	// entriesMax bounds the names that are read of a directory.
 	entriesMax = 256
+	// hiddenMax bounds those of them that do not count: whoever may write there could hide another's file behind them.
+	hiddenMax = 4 * entriesMax
 	// A sensor that says less or more, in thousandths of a degree, is broken or not connected.
 	milliMin, milliMax = -60_000, 200_000
 )
@@ -46,7 +50,7 @@ func (c *Config) Look(ctx context.Context) agent.Surroundings {
 		s.Inhibitors = inhibitors(c.InhibitDir)
 	}
 	if c.MeteredFile != "" {
-		_, err := os.Stat(c.MeteredFile)
+		_, err := os.Lstat(c.MeteredFile) // where a link leads makes no difference
 		s.Metered = err == nil
 	}
 	if c.PowerSupply != "" && ctx.Err() == nil {
@@ -58,33 +62,80 @@ func (c *Config) Look(ctx context.Context) agent.Surroundings {
 	return s
 }
 
-// inhibitors lists the files of a directory by name. Names that begin with a dot are left out: a file can be written under one
-// and renamed. A directory that is not there holds nothing back; one that can't be read does, since somebody may
-// have spoken.
-func inhibitors(dir string) []agent.Inhibitor {
-	names, err := list(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return []agent.Inhibitor{{Name: filepath.Base(dir), Text: "it can't be read: " + cause(err)}}
+// inhibitors lists the entries of a directory by name. Each one holds updates back, whatever it is: a gate fails closed, and the
+// directory may be a group's. Names that begin with a dot are left out: a file can be written under one and renamed. A directory that is
+// not there holds nothing back; one that can't be read does, since somebody may have spoken.
+func inhibitors(path string) []agent.Inhibitor {
+	unreadable := func(why string) []agent.Inhibitor {
+		return []agent.Inhibitor{{Name: printable(filepath.Base(path)), Text: "it can't be read: " + why}}
 	}
+	dir, err := files.OpenDirectory(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(path); err == nil {
+			return unreadable("it is a link that leads nowhere")
+		}
+		return nil
+	}
+	if err != nil {
+		return unreadable(cause(err))
+	}
+	defer dir.Close()
 	var found []agent.Inhibitor
-	for _, name := range names {
-		if strings.HasPrefix(name, ".") {
-			continue
-		}
-		if len(found) == agent.InhibitorsMax {
-			break // there are more, and these suffice
-		}
-		first, _, _ := strings.Cut(attribute(filepath.Join(dir, name)), "\n")
-		found = append(found, agent.Inhibitor{Name: printable(name), Text: printable(first)})
+	names, err := visible(dir)
+	if err != nil {
+		return unreadable(cause(err))
+	}
+	for _, name := range names[:min(len(names), agent.InhibitorsMax)] { // there may be more, and these suffice
+		found = append(found, agent.Inhibitor{Name: printable(name), Text: words(dir, name)})
 	}
 	return found
+}
+
+// errHidden says that a directory holds so many names that do not count that the others were not looked for.
+var errHidden = fmt.Errorf("more than %d of its names begin with a dot", hiddenMax)
+
+// visible reads names that do not begin with a dot, sorted, at most about entriesMax of them.
+func visible(dir *os.File) ([]string, error) {
+	var names []string
+	for hidden := 0; len(names) < entriesMax; {
+		some, err := dir.Readdirnames(entriesMax)
+		for _, name := range some {
+			if strings.HasPrefix(name, ".") {
+				hidden++
+				continue
+			}
+			names = append(names, name)
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if hidden > hiddenMax && len(names) == 0 {
+			return nil, errHidden
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// words are the first line of an ordinary file of an inhibit directory. Of anything else there are none: what leads elsewhere would show
+// what its owner may not read.
+func words(dir *os.File, name string) string {
+	text, err := files.ReadPlaced(dir, name, attributeBytesMax)
+	if err != nil {
+		return ""
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	return printable(first)
 }
 
 // power reads the supplies that run the device: whether one of them brings power from outside, and the charge of the emptiest
 // battery, -1 for none.
 func power(dir string) (mains bool, battery int) {
 	battery = -1
-	names, _ := list(dir)
+	names := list(dir)
 	for _, name := range names {
 		supply := filepath.Join(dir, name)
 		if attribute(filepath.Join(supply, "scope")) == "Device" {
@@ -112,7 +163,7 @@ func power(dir string) (mains bool, battery int) {
 
 // temperature is the highest of all thermal zones, in °C.
 func temperature(dir string) (celsius int, ok bool) {
-	names, _ := list(dir)
+	names := list(dir)
 	for _, name := range names {
 		if !strings.HasPrefix(name, "thermal_zone") {
 			continue
@@ -128,37 +179,26 @@ func temperature(dir string) (celsius int, ok bool) {
 	return celsius, ok
 }
 
-// list reads the names of a directory, sorted, at most entriesMax.
-func list(dir string) ([]string, error) {
-	f, err := os.Open(dir)
+// list reads the names of a directory, sorted, at most entriesMax. One that can't be read has none: a sensor holds nothing back.
+func list(path string) []string {
+	dir, err := files.OpenDirectory(path)
 	if err != nil {
-		return nil, err
+		return nil
 	}
-	defer f.Close()
-	names, err := f.Readdirnames(entriesMax)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(entriesMax)
 	slices.Sort(names)
-	return names, err
+	return names
 }
 
-// attribute is a small file's text without white space around it, or "".
+// attribute is a sensor's small file without white space around it, or "". The kernel's directories are links themselves, so links
+// are followed; the text goes into a number, or is compared, and is shown nowhere.
 func attribute(path string) string {
-	info, err := os.Stat(path)
-	if err != nil || !info.Mode().IsRegular() {
-		return "" // to open a named pipe would wait for its other end
-	}
-	f, err := os.Open(path)
+	text, err := files.Read(path, attributeBytesMax)
 	if err != nil {
 		return ""
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, attributeBytesMax))
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(b))
+	return strings.TrimSpace(string(text))
 }
 
 // printable makes one harmless line of foreign text.

@@ -2,9 +2,8 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
+
+	"github.com/ota-agent/ota-agent/files"
 )
 
 // configBytesMax bounds the config file.
@@ -128,7 +127,7 @@ func (e *configError) fail() error { return &failure{exitConfig, e, e.hint} }
 // readConfig reads and decodes a config file. Its lines go with it, for what is found wrong later.
 func readConfig(path string) (configFile, lines, error) {
 	var c configFile
-	text, err := readBounded(path, configBytesMax)
+	text, err := files.Read(path, configBytesMax)
 	if err != nil {
 		return c, nil, &failure{exitConfig, fmt.Errorf("can't read the config: %w", err),
 			"name the file with --config, and see packaging/config.example.toml"}
@@ -139,21 +138,4 @@ func readConfig(path string) (configFile, lines, error) {
 		return c, nil, wrong.fail()
 	}
 	return c, at, nil
-}
-
-// readBounded reads a file of at most max bytes. Its error names the file.
-func readBounded(path string, max int64) ([]byte, error) {
-	f, err := os.Open(filepath.Clean(path))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, max+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(b)) > max {
-		return nil, fmt.Errorf("%s is longer than %d bytes", path, max)
-	}
-	return b, nil
 }

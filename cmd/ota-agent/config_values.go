@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/ota-agent/ota-agent/files"
 )
 
 // Bounds of single values.
@@ -162,7 +164,7 @@ func (c *checker) fromFile(key, value string) string {
 	if !ok {
 		return value
 	}
-	b, err := readBounded(c.path(key, path), identityBytesMax)
+	b, err := files.Read(c.path(key, path), identityBytesMax)
 	if err != nil {
 		c.wrong(key, "can't read it from its file: %v", err)
 		return "unknown"

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/files"
 )
 
 // A failed commit ends the agent, and the service manager starts it again: then status should still say why. The reason
@@ -23,9 +24,10 @@ const (
 
 func (s settings) lastFailure() string { return filepath.Join(filepath.Dir(s.socket), lastFailureName) }
 
-// readLastFailure is why the last run failed; nil where it did not. A file that makes no sense says nothing.
+// readLastFailure is why the last run failed; nil where it did not. A file that makes no sense says nothing, nor does one that
+// somebody else may have put there: its text is shown in the status.
 func readLastFailure(s settings) *agent.Problem {
-	text, err := readBounded(s.lastFailure(), lastFailureBytesMax)
+	text, err := files.ReadOwn(s.lastFailure(), lastFailureBytesMax)
 	if err != nil {
 		return nil
 	}
@@ -65,5 +67,5 @@ func writeLastFailure(path string, ended error, now time.Time) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(path, text, 0o600)
+	return files.WriteOwn(path, text)
 }

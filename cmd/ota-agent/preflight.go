@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ota-agent/ota-agent/agent/fetch"
+	"github.com/ota-agent/ota-agent/files"
 	"github.com/ota-agent/ota-agent/install"
 	"github.com/ota-agent/ota-agent/verifier"
 )
@@ -62,7 +63,7 @@ func readMinimum(s settings) (verifier.Floors, error) {
 	if s.floors == "" {
 		return verifier.Floors{}, nil
 	}
-	text, err := readBounded(s.floors, verifier.FloorsBytesMax)
+	text, err := files.Read(s.floors, verifier.FloorsBytesMax)
 	if err != nil {
 		return verifier.Floors{}, s.wrong(exitAnchor, "floors", fmt.Errorf("can't read the floors: %w", err),
 			"the device's image must hold them where the config says; without that key there are none")
@@ -84,7 +85,7 @@ func readMinimum(s settings) (verifier.Floors, error) {
 // readAnchor reads root.json and checks that it is signed by its own threshold.
 func readAnchor(s settings) ([]byte, error) {
 	const hint = "the device's image must hold the publisher's root.json, readable for the agent; anchor in the config names it"
-	anchor, err := readBounded(s.anchor, verifier.DefaultLimits().RootBytes)
+	anchor, err := files.Read(s.anchor, verifier.DefaultLimits().RootBytes)
 	if err != nil {
 		return nil, s.wrong(exitAnchor, "anchor", fmt.Errorf("can't read the trust anchor: %w", err), hint)
 	}

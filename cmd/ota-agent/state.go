@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ota-agent/ota-agent/files"
 )
 
 const (
@@ -48,7 +50,7 @@ func present(path string) error {
 	if err != nil {
 		return err
 	}
-	mounts, err := readBounded(mountsFile, mountsBytesMax)
+	mounts, err := files.Read(mountsFile, mountsBytesMax)
 	if err != nil {
 		return fmt.Errorf("can't tell whether something is mounted on %s: %w", path, err)
 	}

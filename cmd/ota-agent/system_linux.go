@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/files"
 	"github.com/ota-agent/ota-agent/install"
 )
 
@@ -27,7 +28,7 @@ var _ agent.System = system{}
 
 // newSystem reads the boot ID once: it can't change while a process lives.
 func newSystem(s settings) (system, error) {
-	b, err := readBounded(s.bootID, bootIDBytesMax)
+	b, err := files.Read(s.bootID, bootIDBytesMax)
 	var id string
 	var born time.Duration
 	if err == nil {
