@@ -17,6 +17,9 @@ const (
 	// Unlist notes that the repository names nothing for the component's target path, Relist that it does again.
 	Unlist ActionKind = "unlist"
 	Relist ActionKind = "relist"
+	// Doubt notes that a slot that boots only for its trial found an empty state, Trust that this is over.
+	Doubt ActionKind = "doubt"
+	Trust ActionKind = "trust"
 	// Prove begins a trial of what is booted and nobody judged: idle → trial.
 	Prove ActionKind = "prove"
 	// RollBack begins the way to the release before, which the other slot still holds: idle → switched.

@@ -313,6 +313,9 @@ func (e *engine) step(c *live, r Record, a Action, p *Problem) error {
 	if err := e.book.put(next, a.Kind == Finish && !r.Back || a.Kind == Adopt, p); err != nil {
 		return err
 	}
+	if a.Kind == Doubt {
+		e.log.Warn(stateNewText, "component", c.name, "reason", ReasonStateNew)
+	}
 	if a.Kind == Decline {
 		c.failure = a.Problem
 		e.log.Warn("rollback declined", "component", c.name, "reason", a.Problem.Reason, "err", a.Problem.Text)

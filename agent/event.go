@@ -29,6 +29,7 @@ const (
 	EventRolledBack EventKind = "rolled_back"
 	EventDegraded   EventKind = "degraded"
 	EventRestored   EventKind = "restored"
+	EventStateNew   EventKind = "state_new"
 )
 
 // progress reports whether the kind may be dropped untold. One that only a newer agent knows may not.

@@ -90,6 +90,9 @@ func tellRest(from, to Record) []Event {
 	case same && from.Degraded && !to.Degraded:
 		add(EventRestored, eventRelease(to.Confirmed), to.ConfirmedSlot, nil)
 	}
+	if to.Doubted && !from.Doubted {
+		add(EventStateNew, nil, "", &Problem{Reason: ReasonStateNew, Text: stateNewText})
+	}
 	if x := newlyRejected(from.Rejected, to.Rejected); x != nil && (from.Release == nil || from.Release.ID() != x.ID) {
 		rel, slot := &ReleaseStatus{Version: x.Version, SHA256: x.ID}, ""
 		if from.Confirmed != nil && from.Confirmed.ID() == x.ID { // what was left by a rollback

@@ -42,6 +42,8 @@ type Facts struct {
 	LookIn time.Duration
 	// FetchGate and InstallGate are the first closed gates on the way to a download and to a switch; nil: open.
 	FetchGate, InstallGate *Waiting
+	// StateNew: nothing says that the component had another life in this state, and ProveNew: the config lets a release prove itself all the same.
+	StateNew, ProveNew bool
 	// Busy names another component that is writing, trying or rebooting, or is empty.
 	Busy string
 	// Awaited: another component waits until this one is not busy any more.

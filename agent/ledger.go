@@ -195,6 +195,9 @@ func (l *ledger) failure() error {
 	return l.failed
 }
 
+// began reports whether the state began where nothing was.
+func (l *ledger) began() bool { return l.state.New }
+
 func (l *ledger) recovered() []string { return l.state.Recovered }
 
 // effectiveTime reads the clock and the floor.

@@ -92,6 +92,12 @@ func nextIdle(r *Record, f *Facts) Action {
 		}
 		return Action{Kind: Restore}
 	}
+	if doubt := f.doubts(r); doubt != r.Doubted {
+		return f.doubt(doubt)
+	}
+	if r.Doubted && !f.ProveNew {
+		return nextDoubted(r, f)
+	}
 	if r.Unreachable != "" {
 		switch { // it tells something only right after the trial: later, or on the next drive, an outage may be over
 		case f.TrialAge > f.Component.trialDeadline(), r.UnreachableBoot != "" && r.UnreachableBoot != f.BootID:

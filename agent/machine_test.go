@@ -39,6 +39,9 @@ func world(visit func(Record, Facts)) {
 						}
 						worldOfFacts(func(f Facts) {
 							visit(r, f)
+							if phase == Idle && lost == 0 && reboot {
+								worldOfNewStates(r, f, visit)
+							}
 							if lost == 0 && reboot {
 								worldOfOrders(r, f, visit)
 							}
@@ -68,6 +71,17 @@ func worldOfOrders(r Record, f Facts, visit func(Record, Facts)) {
 		visit(r, f)
 		r.RetryAsked = true
 		visit(r, f)
+	}
+}
+
+// worldOfNewStates adds a state that began where nothing was.
+func worldOfNewStates(r Record, f Facts, visit func(Record, Facts)) {
+	f.StateNew = true
+	for _, doubted := range []bool{false, true} {
+		for _, prove := range []bool{false, true} {
+			r.Doubted, f.ProveNew = doubted, prove
+			visit(r, f)
+		}
 	}
 }
 
@@ -184,6 +198,10 @@ func broken(r Record, f Facts, a Action) string {
 		return "adopts what does not boot for good, or what is refused"
 	case a.Kind == Prove && !(booted != primary && f.Slots.Slots[primary].Good && f.Offer.Problem == nil && f.InstallGate == nil && f.Busy == ""):
 		return "puts on trial what has no good slot to go back to, or what is refused or gated"
+	case (a.Kind == Prove || a.Kind == TakeUp) && f.StateNew && !f.ProveNew && booted != primary && f.Slots.Slots[primary].Good:
+		return "goes on in a slot that boots only for its trial and found an empty state"
+	case a.Kind == Restart && r.Phase == Idle && !(r.Doubted && booted != primary && f.Slots.Slots[primary].Good && f.InstallGate == nil):
+		return "reboots an idle device that has no better slot, or at a gate"
 	case a.Kind == RollBack && !(r.RollbackAsked && f.NoRollback == nil && f.Busy == "" && (f.Fresh || f.Failing && f.Asked <= FreshMax) && a.Offline == !f.Fresh):
 		return "rolls back unasked, beside another component, without having asked the repository, or to what is refused"
 	case r.RollbackAsked && (a.Kind == TakeUp || a.Kind == Install || a.Kind == Fetch || a.Kind == Approve):

@@ -95,7 +95,8 @@ func afterSwitchBoot(r *Record, f *Facts) Action {
 	}
 	if r.LostBoots+1 >= LostBootsMax {
 		return Action{Kind: Condemn, Problem: &Problem{Reason: ReasonNeverBooted, At: f.Now,
-			Text: fmt.Sprintf("slot %s was tried %d times, and each time the agent never started in it or its hook never answered", r.TargetSlot, LostBootsMax)}}
+			Text: fmt.Sprintf("slot %s was tried %d times, and nothing was recorded in it: the bootloader did not boot it, no agent started there, "+
+				"its hook never answered, or it found another state directory than this one (a partition that it does not mount)", r.TargetSlot, LostBootsMax)}}
 	}
 	return Action{Kind: CountLost}
 }

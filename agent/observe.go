@@ -18,6 +18,7 @@ func (e *engine) facts(c *live, r Record) Facts {
 		Failing: e.failing(c) != nil, Unanswered: c.misses, AskedFrom: up - e.askedFrom, Asked: up - e.askedAt,
 		Reached: c.reached, ReachedAge: up - c.reachedFrom, Local: e.last.local,
 		Backoff: max(0, c.notBefore-up), Failure: c.failure, Failures: c.failures, Blind: c.blind, Looks: c.observed, LookIn: max(0, c.lookAt-up),
+		StateNew: e.stateNew(c), ProveNew: e.cfg.ProveWithoutState,
 		Busy: e.busy(c), Awaited: e.awaited(c),
 		TrialAge: up - c.trialFrom, Anew: c.anew, Healthy: c.healthy, HealthyFor: up - c.healthyFrom, HealthIn: c.healthAt - up,
 	}
@@ -42,10 +43,20 @@ func (e *engine) facts(c *live, r Record) Facts {
 	return f
 }
 
-// busy names another component that writes, tries or reboots: one at a time.
+// stateNew reports whether nothing says that the component had another life here: the state began empty or, where a whole system boots, was
+// lost with its database and holds no floor of what was confirmed. What can't be told apart is done again rather than kept.
+func (e *engine) stateNew(c *live) bool {
+	_, confirmed := e.book.floors().Index[c.name]
+	return e.book.began() || !confirmed && c.component != nil && c.component.Reboot
+}
+
+// busy names another component that writes, tries or reboots: one at a time. One that found an empty state where it should not is to be left.
 func (e *engine) busy(c *live) string {
 	for _, other := range e.live {
 		r := e.book.record(other.name)
+		if other != c && r.Doubted && !e.cfg.ProveWithoutState {
+			return other.name
+		}
 		if other != c && !slices.Contains([]Phase{Idle, Fetching, Staged}, r.Phase) && !r.stuck(other.failures, e.p.System.BootID()) {
 			return other.name
 		}

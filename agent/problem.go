@@ -50,6 +50,7 @@ const (
 	ReasonUnhealthy   Reason = "unhealthy"
 	ReasonNeverBooted Reason = "never_booted"
 	ReasonTrialNoRepo Reason = "trial_unreachable"
+	ReasonStateNew    Reason = "state_new"  // a release on trial found an empty state
 	ReasonAgentDied   Reason = "agent_died" // again and again, in a trial
 	ReasonWithdrawn   Reason = "withdrawn"
 	ReasonRejected    Reason = "rejected"

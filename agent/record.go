@@ -109,7 +109,8 @@ type Record struct {
 	// LostBoots counts the trial boots in a row of which the agent never recorded the start; in rejecting, the reboots
 	// that were ordered because the hook could not go back and, once it could, the boots that led into the slot again.
 	LostBoots int `json:"lost_boots,omitempty"`
-	// BlindBoots, in switched, counts the reboots that were ordered because the hook never said which slot was booted.
+	// BlindBoots, in switched, counts the reboots that were ordered because the hook never said which slot was booted; in idle, those that
+	// were to lead out of a slot that found an empty state.
 	BlindBoots int `json:"blind_boots,omitempty"`
 	// RebootedIn is the boot in which a reboot was ordered last: one that does not come is asked for again, and counts once.
 	RebootedIn string `json:"rebooted_in,omitempty"`
@@ -139,6 +140,8 @@ type Record struct {
 	ConfirmedSlot string   `json:"confirmed_slot,omitempty"`
 	// Degraded: the bootloader went back from ConfirmedSlot, and an event told of it.
 	Degraded bool `json:"degraded,omitempty"`
+	// Doubted, in idle: a slot that boots only for its trial found an empty state, and an event told of it.
+	Doubted bool `json:"doubted,omitempty"`
 	// Previous is the release that was confirmed before, and its slot: what a rollback goes back to. It ends when that slot
 	// is ordered to be written.
 	Previous     *Release `json:"previous,omitempty"`

@@ -23,6 +23,8 @@ func (r *Record) succeeded(a *Action) {
 		r.Degraded = a.Kind == Degrade
 	case Unlist, Relist:
 		r.Unlisted = a.Path
+	case Doubt, Trust:
+		r.Doubted, r.BlindBoots, r.RebootedIn = a.Kind == Doubt, 0, ""
 	case RollBack:
 		r.rollBack(a)
 	case Decline:
@@ -88,7 +90,7 @@ func (r *Record) reboot(bootID string) {
 		return
 	case r.Phase == Rejecting && !r.Acted:
 		r.LostBoots++
-	case (r.Phase == Switched || r.Phase == Trial) && r.BootID != bootID:
+	case (r.Phase == Switched || r.Phase == Trial) && r.BootID != bootID, r.Phase == Idle:
 		r.BlindBoots++
 	case r.Phase != Trial:
 		return

@@ -16,14 +16,16 @@ import (
 
 // How a release behaves, by the first word of its image.
 const (
-	fine         = "fine"          // boots, healthy
-	slowStart    = "fine-but-slow" // healthy some minutes after its boot; until then it can't tell
-	unhealthy    = "unhealthy"     // boots, but its health check says no
-	neverStarts  = "never-starts"  // hangs before the agent starts
-	breaksUplink = "breaks-uplink" // boots, healthy, but reaches no repository
-	demanding    = "demanding"     // boots, healthy, but the floors that it ships refuse the repository
-	tornHook     = "torn-hook"     // boots, but every verb of its hook fails
-	fineOnce     = "fine-once"     // fine, until another release was confirmed: that one has changed what both share
+	fine         = "fine"               // boots, healthy
+	slowStart    = "fine-but-slow"      // healthy some minutes after its boot; until then it can't tell
+	unhealthy    = "unhealthy"          // boots, but its health check says no
+	neverStarts  = "never-starts"       // hangs before the agent starts
+	breaksUplink = "breaks-uplink"      // boots, healthy, but reaches no repository
+	demanding    = "demanding"          // boots, healthy, but the floors that it ships refuse the repository
+	tornHook     = "torn-hook"          // boots, but every verb of its hook fails
+	losesState   = "loses-state"        // boots, healthy, but does not mount the partition with the state
+	forgetful    = "fine-but-forgetful" // likewise, and its publisher wants it kept all the same
+	fineOnce     = "fine-once"          // fine, until another release was confirmed: that one has changed what both share
 )
 
 // startTime is how long after a boot a slow release is still starting.

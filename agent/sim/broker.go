@@ -134,6 +134,9 @@ func (b *broker) checkTells(from, to agent.Record, events []agent.Event) {
 			want(agent.EventHeld)
 		}
 	}
+	if to.Doubted && !from.Doubted {
+		want(agent.EventStateNew)
+	}
 	if to.Degraded && !from.Degraded {
 		want(agent.EventDegraded)
 	}

@@ -83,6 +83,12 @@ var bugs = []bug{
 		new:  "	case !(%s) && !r.Back && (!f.Fresh || !f.Offer.Known):\n",
 	},
 	{
+		name: "a trial that found an empty state put to the proof",
+		file: "doubt.go",
+		old:  "	return f.StateNew && r.Confirmed == nil",
+		new:  "	return !(%s) && f.StateNew && r.Confirmed == nil",
+	},
+	{
 		name: "a back-off that ends when the status is had",
 		file: "observe.go",
 		old:  "	c.blind = o.problem\n",

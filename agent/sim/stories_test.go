@@ -168,6 +168,8 @@ var updates = []story{
 	{"a vendor that names a role without bounds", boundlessVendor},
 	{"a vendor with ever new roles", restlessVendor},
 	{"a vendor whose role finds no room", growingVendor},
+	{"a release that loses the state partition", losesItsState},
+	{"a release that loses the state partition on purpose", losesItsStateOnPurpose},
 }
 
 // stageAt is how many of some times of the world have come.

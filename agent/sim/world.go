@@ -22,6 +22,8 @@ var errDead = errors.New("the process has died")
 type World struct {
 	Scenario
 	disk     *disk
+	hidden   *partition // what a release that mounts no partition does not see, or what lies beneath the partition; nil: nothing
+	beneath  bool       // disk is what lies beneath
 	broker   *broker
 	boards   map[string]*board
 	random   *rand.Rand // jitter, torn bytes and the chaos: all of it from one seed
@@ -155,6 +157,7 @@ func (w *World) live() bool {
 		w.reboot()
 		return false
 	}
+	w.mount()
 	w.disk.images.start()
 	w.settings = w.config(w)
 	a, err := agent.New(w.settings, w.ports(), slog.New(slog.DiscardHandler))

@@ -1,0 +1,56 @@
+package agent
+
+import (
+	"testing"
+)
+
+// TestDoubt: what a state in which nothing was ever confirmed makes of a slot that boots only for its trial, of one that boots for good, and
+// of one beside which there is nothing good.
+func TestDoubt(t *testing.T) {
+	slots := func(booted, primary string, good bool) *Slots {
+		return &Slots{Booted: booted, Primary: primary, Slots: map[string]Slot{"A": {Good: good}, "B": {Good: booted == primary, SHA256: releaseV2.SHA256()}}}
+	}
+	long := defaultTrialDeadline
+	for _, c := range []struct {
+		name    string
+		r       Record
+		f       Facts
+		want    ActionKind
+		waiting Reason
+	}{
+		{"what the hook says first", Record{}, Facts{Slots: slots("B", "A", true), Looks: 1}, Observe, ReasonStateNew},
+		{"what it says again and again", Record{}, Facts{Slots: slots("B", "A", true), Looks: BlindLooksMin}, Doubt, ""},
+		{"until the trial's time is over", Record{Doubted: true}, Facts{Slots: slots("B", "A", true), Uptime: long - 1}, Wait, ReasonStateNew},
+		{"after it", Record{Doubted: true}, Facts{Slots: slots("B", "A", true), Uptime: long}, Restart, ""},
+		{"after it, at a gate", Record{Doubted: true}, Facts{Slots: slots("B", "A", true), Uptime: long, InstallGate: &Waiting{Reason: ReasonPaused}}, Wait, ReasonPaused},
+		{"after it, in the second boot that leads here", Record{Doubted: true, BlindBoots: 1, RebootedIn: "boot-0"}, Facts{Slots: slots("B", "A", true), Uptime: long}, Wait, ReasonStateNew},
+		{"after a reboot that does not come", Record{Doubted: true, BlindBoots: 1, RebootedIn: "boot-1"}, Facts{Slots: slots("B", "A", true), Uptime: long}, Restart, ""},
+		{"however often", Record{Doubted: true, BlindBoots: 99, RebootedIn: "boot-0"}, Facts{Slots: slots("B", "A", true), Uptime: doubtedMax}, Restart, ""},
+		{"where the config says so", Record{Doubted: true}, Facts{Slots: slots("B", "A", true), ProveNew: true}, Prove, ""},
+		{"a slot that boots for good", Record{}, Facts{Slots: slots("B", "B", true), Looks: BlindLooksMin}, Adopt, ""},
+		{"a slot that boots for good by now", Record{Doubted: true}, Facts{Slots: slots("B", "B", true)}, Trust, ""},
+		{"no good slot beside it", Record{}, Facts{Slots: slots("B", "A", false), Looks: BlindLooksMin}, Observe, ""},
+		{"a device that has confirmed something", Record{Confirmed: releaseV3, ConfirmedSlot: "B"}, Facts{Slots: slots("B", "A", true)}, Prove, ""},
+	} {
+		c.r.Phase, c.f.StateNew, c.f.BootID = Idle, true, "boot-1"
+		c.f.Component, c.f.Offer = &Component{Reboot: true}, Offer{Known: true, Release: releaseV2}
+		a := Next(c.r, c.f)
+		if a.Kind != c.want || c.waiting != "" && (a.Waiting == nil || a.Waiting.Reason != c.waiting) {
+			t.Errorf("%s: %s (%+v), expected %s (%s)", c.name, a.Kind, a.Waiting, c.want, c.waiting)
+		}
+		c.f.Component = &Component{} // an application is left by nothing but its launcher or a person
+		if a := Next(c.r, c.f); a.Kind == Restart {
+			t.Errorf("%s, of an application: %s", c.name, a.Kind)
+		}
+	}
+	r := Record{Phase: Idle, Doubted: true}
+	for range 3 {
+		r = Step(r, Action{Kind: Restart, BootID: "boot-1"}, nil)
+	}
+	if r.BlindBoots != 1 || r.RebootedIn != "boot-1" {
+		t.Errorf("a reboot that was ordered three times in one boot counts %d times", r.BlindBoots)
+	}
+	if r = Step(r, Action{Kind: Trust}, nil); r.Doubted || r.BlindBoots != 0 || r.RebootedIn != "" {
+		t.Errorf("what is over leaves %+v", r)
+	}
+}
