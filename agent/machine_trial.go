@@ -95,7 +95,7 @@ func afterSwitchBoot(r *Record, f *Facts) Action {
 	}
 	if r.LostBoots+1 >= LostBootsMax {
 		return Action{Kind: Condemn, Problem: &Problem{Reason: ReasonNeverBooted, At: f.Now,
-			Text: fmt.Sprintf("slot %s was tried %d times, and nothing was recorded in it: the bootloader did not boot it, no agent started there, "+
+			Text: fmt.Sprintf("slot %s was tried %d times, and nothing was recorded in it: the bootloader ignored try or could not boot it, no agent started there, "+
 				"its hook never answered, or it found another state directory than this one (a partition that it does not mount)", r.TargetSlot, LostBootsMax)}}
 	}
 	return Action{Kind: CountLost}

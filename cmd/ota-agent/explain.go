@@ -46,7 +46,9 @@ func (t *table) explain(c agent.ComponentStatus, running bool) {
 	case c.Waiting != nil: // of an agent that tells no condition
 		t.condition(agent.Condition{Code: agent.ConditionWaiting, Reason: c.Waiting.Reason, Text: c.Waiting.Text, Left: c.Waiting.Left})
 	}
-	t.problem("  last problem", c.Problem)
+	if c.Problem != nil && (c.Condition == nil || c.Condition.Reason != c.Problem.Reason) { // else it has just been said
+		t.problem("  last problem", c.Problem)
+	}
 	for _, g := range c.Gates {
 		t.gate(g)
 	}
@@ -66,16 +68,24 @@ func (t *table) condition(c agent.Condition) {
 		t.add("  changed by", "time: it is under way")
 	case agent.ConditionUnlisted, agent.ConditionUnanswered:
 		t.add("  "+codeWords(c.Code), conditionText(c))
-		t.add("  changed by", remedy(c.Reason))
+		t.changedBy(c.Reason)
 	default:
 		t.add("  waits for", conditionText(c))
-		t.add("  changed by", remedy(c.Reason))
+		t.changedBy(c.Reason)
+	}
+}
+
+// changedBy says what changes a reason, where there is one.
+func (t *table) changedBy(r agent.Reason) {
+	if r != "" {
+		t.add("  changed by", remedy(r))
 	}
 }
 
 func (t *table) problem(name string, p *agent.Problem) {
 	if p != nil {
 		t.add(name, p.Text+" ("+string(p.Reason)+")")
+		t.add("", "changed by "+remedy(p.Reason))
 	}
 }
 
@@ -151,45 +161,4 @@ func (t *table) device(s agent.Status) {
 func budgetWords(b agent.BudgetStatus) string {
 	return fmt.Sprintf("%s of %s spent today, %s left; renews in %s",
 		bytesWords(b.Spent), bytesWords(b.DayBytesMax), bytesWords(b.Left), durationWords(b.RenewsIn))
-}
-
-// remedy says what would end a wait.
-func remedy(r agent.Reason) string {
-	switch r {
-	case agent.ReasonPaused:
-		return "ota-agent resume"
-	case agent.ReasonInhibited:
-		return "removing the file; seen within a minute"
-	case agent.ReasonRequires:
-		return "the update of the component that comes first"
-	case agent.ReasonRollout:
-		return "time, and a recently signed timestamp; the publisher can shorten the rollout"
-	case agent.ReasonWindow:
-		return "time, another window in the config, or defer_max; an urgent release with urgent_skips_windows"
-	case agent.ReasonClockUnsure:
-		return "setting the clock by NTP or such; or defer_max in the config"
-	case agent.ReasonByteBudget:
-		return "the next day in UTC, or a larger day_bytes_max in the config"
-	case agent.ReasonMetered:
-		return "another link: the file goes away; or defer_max in the config"
-	case agent.ReasonBattery:
-		return "power from outside, or a fuller battery; seen within a minute"
-	case agent.ReasonTemperature:
-		return "cooling down; seen within a minute"
-	case agent.ReasonGateHook:
-		return "the gate hook's next answer (ota-agent retry asks at once), or defer_max in the config"
-	case agent.ReasonBackoff:
-		return "time, or ota-agent retry"
-	case agent.ReasonRejected, agent.ReasonDegraded, agent.ReasonHeld:
-		return "a new release, or ota-agent retry"
-	case agent.ReasonBusy:
-		return "the end of the other component's update"
-	case agent.ReasonLooking, agent.ReasonRefreshFirst, agent.ReasonTrial, agent.ReasonTrialNoRepo, agent.ReasonRebooting:
-		return "time: it is under way"
-	case agent.ReasonSlot:
-		return "the slots: see the hook's status, or reboot"
-	case agent.ReasonNotListed, agent.ReasonWrongHardware, agent.ReasonIndexTooLow, agent.ReasonMalformed:
-		return "another release, or the device's config"
-	}
-	return "time: it is tried again; ota-agent retry does so at once" // a failure
 }

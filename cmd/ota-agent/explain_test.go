@@ -1,7 +1,8 @@
 package main
 
 import (
-	"slices"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -9,18 +10,26 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// Whatever a component can wait for, explain says what would end it; what is no failure has words of its own.
+// Whatever a component can wait for or fail with, explain says what changes it, and docs/status.md says the same. A reason that is new needs
+// a row there and a line in remedies.
 func TestEveryWaitHasARemedy(t *testing.T) {
-	failure := remedy("some failure")
-	waits := rows(t, "../../docs/status.md", "### Waiting")
-	for _, reason := range slices.Concat(waits, []string{"requires", "slot", "rejected", "held", "trial_unreachable", "not_listed", "wrong_hardware",
-		"rollback_index", "malformed"}) {
-		if words := remedy(agent.Reason(reason)); reason != "reason" && (words == "" || words == failure) {
-			t.Errorf("explain has no words for what would end %q", reason)
+	text, err := os.ReadFile("../../docs/status.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, problems, _ := strings.Cut(string(text), "## Problems")
+	documented := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| .* \\| ([^|]+) \\|$").FindAllStringSubmatch(problems, -1) {
+		documented[row[1]] = strings.ReplaceAll(row[2], "`", "")
+	}
+	for _, reason := range constants(t, "../../agent/problem.go", "Reason") {
+		words := remedies[agent.Reason(reason)]
+		if words == "" || documented[reason] != words {
+			t.Errorf("reason %q: remedies say %q, docs/status.md says %q: they must be one text", reason, words, documented[reason])
 		}
 	}
-	if failure == "" {
-		t.Error("explain has no words for a failure")
+	if len(remedies) != len(documented) {
+		t.Errorf("there are %d remedies, and %d rows in docs/status.md", len(remedies), len(documented))
 	}
 }
 
@@ -49,6 +58,7 @@ func TestExplanationIsWhole(t *testing.T) {
   waits for             on battery, and below 50 % (battery)
   changed by            power from outside, or a fuller battery; seen within a minute
   last problem          the body ended (cut)
+                        changed by time: the download resumes
   gate pause            open
   gate download window  OVERRIDDEN, holds downloads, since 2026-11-23 01:00:00 UTC: the release is urgent
   gate battery          CLOSED, on battery, 20 %, holds installations, since 2026-11-23 01:00:00 UTC: on battery, and below 50 %
