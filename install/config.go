@@ -15,6 +15,8 @@ type Config struct {
 	Components map[string]ComponentConfig
 	// RunDir is a directory of this agent alone, best on a tmpfs. It is made with mode 0700 where it is missing.
 	RunDir string
+	// BootID tells boots apart: what marks the hooks' processes is drawn anew in each.
+	BootID string
 	// Environ is the agent's environment as "NAME=value". Only the proxy variables are handed on to hooks.
 	Environ []string
 	// Log takes one debug line per run; nil is silent.
@@ -93,12 +95,15 @@ func (t Timeouts) of(verb agent.Verb) time.Duration {
 type Runner struct {
 	components map[string]ComponentConfig
 	runDir     string
+	bootID     string
 	base       []string
 	log        *slog.Logger
 
 	mu      sync.Mutex
 	turns   map[string]chan struct{}
 	running map[string]*run // by component
+	cleared map[string]bool // by component: nothing is left of an earlier agent's hooks
+	drawn   []byte          // the secret of the marks; nil: not needed yet
 }
 
 var _ agent.Installer = (*Runner)(nil)
@@ -112,10 +117,12 @@ func New(c Config) *Runner {
 	return &Runner{
 		components: c.Components,
 		runDir:     c.RunDir,
+		bootID:     c.BootID,
 		base:       baseEnviron(c.Environ),
 		log:        log,
 		turns:      make(map[string]chan struct{}),
 		running:    make(map[string]*run),
+		cleared:    make(map[string]bool),
 	}
 }
 

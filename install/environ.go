@@ -59,7 +59,7 @@ func CheckEnv(name string) error {
 
 // environ is a hook's whole environment. Every OTA_ variable is always there, empty where nothing is known, so that
 // a hook can run under "set -u".
-func (r *Runner) environ(j agent.Job, custom string, extra ...string) []string {
+func (r *Runner) environ(j agent.Job, m mark, custom string, extra ...string) []string {
 	t := j.Release.Target
 	length := ""
 	if t.Path != "" {
@@ -81,7 +81,7 @@ func (r *Runner) environ(j agent.Job, custom string, extra ...string) []string {
 		"OTA_ATTEMPT="+strconv.Itoa(j.Attempt),
 		"OTA_CUSTOM="+custom,
 		"OTA_INPUT=",
-		r.mark(j.Component).variable(),
+		m.variable(),
 	)
 	return append(env, extra...) // of two values of one name, os/exec takes the later
 }

@@ -79,11 +79,15 @@ func (r *Runner) runChecks(ctx context.Context, dir string, j agent.Job) error {
 
 func (r *Runner) runCheck(ctx context.Context, path string, j agent.Job) error {
 	what := fmt.Sprintf("component %s: check %s", j.Component, path)
-	if err := r.endLeftovers(ctx, j.Component); err != nil {
+	m, err := r.mark(j.Component)
+	if err != nil {
+		return err
+	}
+	if err := r.endLeftovers(ctx, m); err != nil {
 		return err
 	}
 	timeouts := r.component(j.Component).Timeouts
-	p, err := start(command{path: path, env: r.environ(j, ""), timeout: timeouts.Health, grace: timeouts.Grace})
+	p, err := start(command{path: path, env: r.environ(j, m, ""), timeout: timeouts.Health, grace: timeouts.Grace})
 	if err != nil {
 		return startProblem(what, path, err)
 	}

@@ -5,12 +5,9 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/ota-agent/ota-agent/agent"
 )
@@ -20,61 +17,34 @@ const (
 	endWait = 10 * time.Second
 	// endPoll is the pause between two looks at them.
 	endPoll = 10 * time.Millisecond
-	// markName is the variable that marks a hook's processes.
-	markName = "OTA_RUN"
+	// looksBefore is how many looks in a row must find nothing of an earlier agent's hooks: between the listing of the processes and the
+	// look at one of them it may have started another and ended.
+	looksBefore = 2
 )
 
-// A mark identifies the processes of a component's hooks. It is inherited by all children, also past the agent's
-// death.
-type mark struct {
-	session   int // the session that the hook was started in
-	component string
-	runDir    string
-}
-
-func (r *Runner) mark(component string) mark {
-	session, err := unix.Getsid(0)
-	if err != nil {
-		session = 0 // can't happen for the calling process; 0 is nobody's session
-	}
-	return mark{session, component, r.runDir}
-}
-
-func (m mark) variable() string {
-	return markName + "=" + strconv.Itoa(m.session) + ":" + m.component + ":" + m.runDir
-}
-
-// marks reports whether a process with this environment, in this session, belongs to a hook of m's component,
-// started by this agent or by one before it. A process that left the hook's session does not.
-func (m mark) marks(environ []byte, session int) bool {
-	for entry := range bytes.SplitSeq(environ, []byte{0}) {
-		value, ok := bytes.CutPrefix(entry, []byte(markName+"="))
-		if !ok {
-			continue
-		}
-		startedIn, rest, ok := strings.Cut(string(value), ":")
-		return ok && rest == m.component+":"+m.runDir && startedIn == strconv.Itoa(session)
-	}
-	return false
-}
-
 // endLeftovers kills what is left of the component's earlier hooks and waits until it is gone: an installer that
-// outlived its agent must not write while the next one does.
-func (r *Runner) endLeftovers(ctx context.Context, component string) error {
-	m := r.mark(component)
+// outlived its agent must not write while the next one does. Once nothing is left of an earlier agent's hooks, only the agent's own
+// session is looked at: nothing that begins later can be theirs.
+func (r *Runner) endLeftovers(ctx context.Context, m mark) error {
 	deadline := time.Now().Add(endWait)
-	for {
-		left, err := killMarked(m)
+	for empty := 0; ; {
+		before := !r.isCleared(m.component)
+		left, err := killMarked(m, before)
 		if err != nil {
 			return problem(agent.ReasonHookFailed, err, "can't look for an earlier hook's processes: %v", err)
 		}
 		if len(left) == 0 {
-			return nil
+			if empty++; !before || empty == looksBefore {
+				r.clear(m.component)
+				return nil
+			}
+			continue
 		}
+		empty = 0
 		if time.Now().After(deadline) {
 			return problem(agent.ReasonHookBusy, nil,
 				"component %s: an earlier hook's processes do not end: %s; a process in state D hangs in a driver",
-				component, describe(left))
+				m.component, describe(left))
 		}
 		if err := pause(ctx, endPoll); err != nil {
 			return problem(agent.ReasonHookFailed, err, "stopped while an earlier hook ended: %v", err)
@@ -82,15 +52,32 @@ func (r *Runner) endLeftovers(ctx context.Context, component string) error {
 	}
 }
 
-// killMarked sends SIGKILL to each process that carries m and returns those it found.
-func killMarked(m mark) ([]procEntry, error) {
+func (r *Runner) isCleared(component string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.cleared[component]
+}
+
+func (r *Runner) clear(component string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cleared[component] = true
+}
+
+// killMarked sends SIGKILL to each process that carries m and returns those it found. before: also those in other sessions, which
+// an earlier agent started.
+func killMarked(m mark, before bool) ([]procEntry, error) {
 	ids, err := processIDs()
 	if err != nil {
 		return nil, err
 	}
 	var found []procEntry
 	for _, pid := range ids {
-		if pid == os.Getpid() || !bytes.Contains(readEnviron(pid), []byte(markName+"=")) {
+		// The environment may be large, and is its owner's to choose: it is read only where it can matter.
+		if p, ok := readStat(pid); pid == os.Getpid() || !ok || p.ended() || !before && p.session != m.session {
+			continue
+		}
+		if !bytes.Contains(readEnviron(pid), []byte(markName+"=")) {
 			continue
 		}
 		if p, ok := killIfMarked(pid, m); ok {

@@ -46,6 +46,7 @@ wait`)
 	runDir := filepath.Join(dir, "run")
 	first := exec.Command(os.Args[0])
 	first.Env = append(os.Environ(), agentVariable+"="+runDir+" "+hook)
+	first.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a service manager gives each agent a session of its own
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +110,8 @@ func atoi(t *testing.T, s string) int {
 }
 
 func TestMark(t *testing.T) {
-	m := mark{session: 7, component: "app", runDir: "/run/ota-agent"}
+	of := func(session int, component, secret string) mark { return mark{session, component, []byte(secret)} }
+	m := of(7, "app", "secret")
 	environ := func(values ...string) []byte { return []byte(strings.Join(values, "\x00") + "\x00") }
 	for _, c := range []struct {
 		environ []byte
@@ -117,13 +119,19 @@ func TestMark(t *testing.T) {
 		want    bool
 	}{
 		{environ("A=1", m.variable()), 7, true},
-		{environ("OTA_RUN=9:app:/run/ota-agent"), 9, true}, // started by an agent in another session
-		{environ(m.variable()), 8, false},                  // left the session
-		{environ("OTA_RUN=7:app2:/run/ota-agent"), 7, false},
-		{environ("OTA_RUN=7:app:/run/ota-agent2"), 7, false},
-		{environ("XOTA_RUN=7:app:/run/ota-agent"), 7, false},
-		{environ("X=OTA_RUN=7:app:/run/ota-agent"), 7, false},
+		{environ(of(9, "app", "secret").variable()), 9, true}, // started by an agent in another session
+		{environ(m.variable()), 8, false},                     // left the session, or copied it
+		{environ(strings.Replace(m.variable(), "=7:", "=8:", 1)), 8, false},
+		{environ(of(7, "app2", "secret").variable()), 7, false},
+		{environ(strings.Replace(of(7, "app2", "secret").variable(), ":app2:", ":app:", 1)), 7, false},
+		{environ(of(7, "app", "guess").variable()), 7, false},
+		{environ("OTA_RUN=7:app:/run/ota-agent"), 7, false},
+		{environ("OTA_RUN=7:app:"), 7, false},
+		{environ("X" + m.variable()), 7, false},
+		{environ("X=" + m.variable()), 7, false},
 		{environ("OTA_RUN="), 7, false},
+		{environ("OTA_RUN=", m.variable()), 7, false}, // the first one counts, as for getenv
+		{environ(m.variable() + "0"), 7, false},
 		{nil, 7, false},
 	} {
 		if got := m.marks(c.environ, c.session); got != c.want {

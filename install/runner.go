@@ -116,7 +116,11 @@ func (r *Runner) hook(ctx context.Context, verb agent.Verb, j agent.Job, extra .
 func (r *Runner) startHook(ctx context.Context, verb agent.Verb, j agent.Job, stdin *os.File, extra ...string) (
 	p *process, cleanup func(), err error,
 ) {
-	if err := r.endLeftovers(ctx, j.Component); err != nil {
+	m, err := r.mark(j.Component)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := r.endLeftovers(ctx, m); err != nil {
 		return nil, nil, err
 	}
 	custom, err := r.writeCustom(j)
@@ -133,7 +137,7 @@ func (r *Runner) startHook(ctx context.Context, verb agent.Verb, j agent.Job, st
 	}
 	timeouts := r.component(j.Component).Timeouts
 	c := command{
-		path: j.Hook, args: []string{string(verb)}, env: r.environ(j, custom, extra...),
+		path: j.Hook, args: []string{string(verb)}, env: r.environ(j, m, custom, extra...),
 		stdin: stdin, timeout: timeouts.of(verb), grace: timeouts.Grace,
 	}
 	if verb != verbStatus && verb != agent.VerbHealth || j.Slot != "" {

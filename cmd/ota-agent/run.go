@@ -71,7 +71,7 @@ func runStore(ctx context.Context, s settings, sys system, log *slog.Logger) err
 
 	a, err := agent.New(s.agent, agent.Ports{
 		Store: store, Images: store.Images(), Repository: repository, System: sys, Throttle: repository,
-		Installer: install.New(install.Config{Components: s.hooks, RunDir: s.hookDir(), Environ: os.Environ(), Log: log}),
+		Installer: install.New(install.Config{Components: s.hooks, RunDir: s.hookDir(), BootID: sys.BootID(), Environ: os.Environ(), Log: log}),
 		Counters:  counters(store, repository),
 		Lookout:   &s.lookout,
 		Random:    rand.Float64,
