@@ -1,16 +1,12 @@
 package fetch
 
 import (
-	"context"
 	"errors"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
-
-	"github.com/ota-agent/ota-agent/agent"
 )
 
 // addressEvery is how often a request under way looks whether the address it goes out from is still ours. A
@@ -57,7 +53,8 @@ func (t *trip) watchAddress(conn net.Conn, addresses func() ([]netip.Addr, bool)
 	}()
 }
 
-// dropMoved closes idle connections after the device's addresses changed: they may hang on one that is gone.
+// dropMoved closes idle connections after the device's addresses changed: they may hang on one that is gone. And on another
+// network other servers' addresses answer.
 func (w *wire) dropMoved() {
 	list, ok := w.addresses()
 	if !ok {
@@ -74,39 +71,7 @@ func (w *wire) dropMoved() {
 	w.moved = now
 	w.mu.Unlock()
 	if changed {
+		w.book.forget()
 		w.CloseIdleConnections()
 	}
-}
-
-// strayKey marks, in a dial's context, a host that only a redirect named.
-type strayKey struct{}
-
-// controlStray keeps a server from making the device ask its own services, or a cloud's metadata address: a
-// redirect must not lead to loopback or link-local addresses, however their name resolves.
-func controlStray(ctx context.Context, _, address string, _ syscall.RawConn) error {
-	if ctx.Value(strayKey{}) == nil {
-		return nil
-	}
-	a, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return nil
-	}
-	if ip := a.Addr().Unmap(); ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() {
-		return problem(agent.ReasonBadAnswer, "", "redirected to the device's own address %s, which is refused", ip)
-	}
-	return nil
-}
-
-// isLoopbackHost says whether a configured host is this device itself (a test, a local cache): its redirects may
-// stay here.
-func isLoopbackHost(hostport string) bool {
-	host := hostport
-	if h, _, err := net.SplitHostPort(hostport); err == nil {
-		host = h
-	}
-	host = strings.Trim(host, "[]")
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.Unmap().IsLoopback()
-	}
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }

@@ -27,7 +27,7 @@ type Config struct {
 	// Now is the effective time, by which certificates are judged. Required.
 	Now func() time.Time
 
-	// DialTimeout bounds name resolution and connecting, all addresses together; 1 s to 2 min, default 30 s.
+	// DialTimeout bounds name resolution and connecting, all addresses of a name together; 1 s to 2 min, default 30 s.
 	DialTimeout time.Duration
 	// TLSTimeout bounds the handshake; 1 s to 2 min, default 30 s.
 	TLSTimeout time.Duration

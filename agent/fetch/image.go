@@ -46,14 +46,16 @@ func (s *server) image(ctx context.Context, r agent.ImageRequest) (*body, string
 		return nil, "", 0, err
 	}
 	for a := firstAsk(r); ; {
-		ans, err := s.get(ctx, u, a.header())
+		var ans *answer
+		var g grant
+		err := s.visit(ctx, u, a.header(), func(got *answer) (err error) {
+			if g, err = judge(got, u.Host, r, a); err != nil {
+				got.close()
+			}
+			ans = got
+			return err
+		})
 		if err != nil {
-			return nil, "", 0, err
-		}
-		g, err := judge(ans, u.Host, r, a)
-		if err != nil {
-			ans.close()
-			s.tidy(err)
 			return nil, "", 0, err
 		}
 		if g.again != nil {

@@ -72,30 +72,6 @@ func TestFailureShowsNoSecret(t *testing.T) {
 	}
 }
 
-// TestStrayRedirect: a server must not make the device ask itself. No packet leaves this test.
-func TestStrayRedirect(t *testing.T) {
-	for address, refused := range map[string]bool{
-		"127.0.0.1:80": true, "[::1]:80": true, "169.254.169.254:80": true, "[fe80::1]:80": true, "0.0.0.0:80": true,
-		"[::ffff:127.0.0.1]:80": true, "192.0.2.1:80": false, "10.0.0.1:80": false, "[2001:db8::1]:443": false,
-	} {
-		var stray, own error
-		stray = controlStray(contextWithStray(t), "tcp", address, nil)
-		own = controlStray(t.Context(), "tcp", address, nil)
-		if (stray != nil) != refused || own != nil {
-			t.Errorf("%s: by redirect %v, configured %v; want refused %v", address, stray, own, refused)
-		}
-	}
-	w := &wire{hosts: map[string]bool{"repo.example": true}}
-	r, _ := http.NewRequest(http.MethodGet, "http://cdn.example/", nil)
-	if !w.stray(r) {
-		t.Error("a host that only a redirect named is dialled unseen")
-	}
-	w.hosts["localhost:8080"] = true
-	if w.stray(r) {
-		t.Error("a repository on this device can't redirect on this device")
-	}
-}
-
 // TestHalfClosed: the server has said its last word in the middle of a body and keeps the connection open.
 func TestHalfClosed(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -139,7 +139,7 @@ func (r *Repository) open(ctx context.Context, m *mirror, q agent.ImageRequest) 
 		r.targets.failed(m, err)
 		r.wire.CloseIdleConnections()
 		if p, ok := errors.AsType[*agent.Problem](err); ok {
-			p.Elsewhere = r.targets.elsewhere()
+			p.Elsewhere = p.Elsewhere || r.targets.elsewhere()
 		}
 	}
 	return b, validator, from, nil

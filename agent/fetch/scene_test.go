@@ -133,7 +133,3 @@ func reasonOf(err error) agent.Reason {
 type outgoing struct{ net.Conn }
 
 func (outgoing) LocalAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 40000} }
-
-func contextWithStray(t *testing.T) context.Context {
-	return context.WithValue(t.Context(), strayKey{}, true)
-}

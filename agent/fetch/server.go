@@ -31,20 +31,18 @@ type answer struct {
 
 func (a *answer) close() { a.stream.Close() }
 
-// get sends one request. The caller closes the answer.
-func (s *server) get(ctx context.Context, u *url.URL, header http.Header) (*answer, error) {
+// get makes a trip. The caller closes the answer.
+func (s *server) get(t *trip, u *url.URL, header http.Header) (*answer, error) {
 	c := &s.wire.cfg
 	header.Set("User-Agent", c.UserAgent)
 	header.Set("Accept-Encoding", "identity")
-	t := newTrip(ctx, u, c.DialTimeout+c.TLSTimeout+c.HeaderTimeout, s.wire.addresses)
-	resp, err := t.send(s.wire, u, header)
+	resp, err := t.send(u, header)
 	if err != nil {
 		interrupted := t.interrupted() != nil
 		t.end(context.Canceled)
 		if interrupted {
 			s.wire.CloseIdleConnections() // net/http would go on with the dial for nobody
 		}
-		s.tidy(err)
 		return nil, err
 	}
 	a := &answer{Response: resp, trip: t, stream: newStream(t, resp.Body, s.throttle, s.pace())}
@@ -95,13 +93,12 @@ func (s *server) metadata(ctx context.Context, name string, bytesMax int64) ([]b
 	if err != nil {
 		return nil, err
 	}
-	a, err := s.get(ctx, u, http.Header{})
-	if err != nil {
-		return nil, err
-	}
-	defer a.close()
-	b, err := a.readMetadata(bytesMax)
-	s.tidy(err)
+	var b []byte
+	err = s.visit(ctx, u, http.Header{}, func(a *answer) (err error) {
+		defer a.close()
+		b, err = a.readMetadata(bytesMax)
+		return err
+	})
 	return b, err
 }
 

@@ -51,6 +51,9 @@ func (s *stream) Read(p []byte) (int, error) {
 	switch {
 	case err == io.EOF:
 		s.err = io.EOF
+		if _, address := s.trip.sentTo(); address.IsValid() {
+			s.trip.wire.book.served(address)
+		}
 	case err != nil:
 		s.err = s.trip.explainBody(err, s.pace)
 	default:

@@ -15,12 +15,12 @@ import (
 
 // transport is net/http's, bounded. Its Client gets no overall time-out: that would kill a long download. It speaks
 // HTTP/1.1 alone: one connection serves one request, so that closing it ends all that may hang on it.
-func (w *wire) transport(t *tls.Config) *http.Transport {
+func (w *wire) transport(t *tls.Config, dial dialer) *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Proxy:                  w.proxy,
-		DialContext:            w.dial,
+		DialContext:            dial,
 		OnProxyConnectResponse: refusedByProxy,
 		TLSClientConfig:        t,
 		TLSHandshakeTimeout:    w.cfg.TLSTimeout,

@@ -23,14 +23,21 @@ import (
 var (
 	errNoAnswer = errors.New("no answer header")
 	errStalled  = errors.New("no bytes")
+	errLate     = errors.New("another address answered first")
 )
 
 // A trip is one GET from its first dial to its last byte, redirects included. It ends by itself: until the
 // header is there by head, then by the pace of its body.
 type trip struct {
+	wire   *wire
+	home   *url.URL // of the mirror
 	parent context.Context
 	ctx    context.Context
 	end    context.CancelCauseFunc
+
+	// pin, unless nil, says which address to take; transports are then this trip's own.
+	pin        *pin
+	transports map[manner]*http.Transport
 
 	head     *time.Timer
 	patience time.Duration // until the header of one hop
@@ -41,15 +48,30 @@ type trip struct {
 	mu        sync.Mutex
 	hops      []string // each URL asked, without secrets
 	handshake error    // of TLS, if one failed
+	// target and address are what the last hop was sent to; the address is not valid before there is a connection.
+	target  string
+	address netip.AddrPort
+	got     bool // target's connection is there
+	mute    bool // and no byte of an answer came over it
+	// near is where the mirror itself was found; direct: without a proxy.
+	near   nearness
+	direct bool
 }
 
-func newTrip(parent context.Context, u *url.URL, patience time.Duration, addresses func() ([]netip.Addr, bool)) *trip {
-	t := &trip{parent: parent, patience: patience, hops: []string{safeURL(u)}}
-	ctx, end := context.WithCancelCause(parent)
+func newTrip(parent context.Context, w *wire, u *url.URL, p *pin) *trip {
+	t := &trip{wire: w, home: u, parent: parent, pin: p, hops: []string{safeURL(u)}}
+	t.patience = w.cfg.DialTimeout + w.cfg.TLSTimeout + w.cfg.HeaderTimeout
+	ctx, end := context.WithCancelCause(context.WithValue(parent, tripKey{}, t))
 	t.end = end
+	if p != nil {
+		t.transports = map[manner]*http.Transport{}
+		context.AfterFunc(ctx, func() { t.wire.leave(t) })
+	}
 	t.ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn:        func(i httptrace.GotConnInfo) { t.watchAddress(i.Conn, addresses) },
-		Got1xxResponse: func(code int, _ textproto.MIMEHeader) error { return t.inform(code) },
+		GetConn:              t.seeks,
+		GotConn:              t.finds,
+		GotFirstResponseByte: t.hears,
+		Got1xxResponse:       func(code int, _ textproto.MIMEHeader) error { return t.inform(code) },
 		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
 			t.mu.Lock()
 			defer t.mu.Unlock()
@@ -74,13 +96,13 @@ func (t *trip) inform(code int) error {
 }
 
 // send asks for u and waits for the answer's header. The caller ends the trip.
-func (t *trip) send(w http.RoundTripper, u *url.URL, header http.Header) (*http.Response, error) {
+func (t *trip) send(u *url.URL, header http.Header) (*http.Response, error) {
 	// net/http's own time-outs cover each step; this one also covers what has none, such as a SOCKS proxy.
 	t.head = time.AfterFunc(t.patience, func() { t.end(errNoAnswer) })
 	defer t.head.Stop()
 	req := (&http.Request{Method: http.MethodGet, URL: u, Header: header, Host: u.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(t.ctx)
-	client := http.Client{Transport: w, CheckRedirect: t.redirect}
+	client := http.Client{Transport: courier{t.wire, t}, CheckRedirect: t.redirect}
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, t.explainHead(err)
@@ -136,17 +158,20 @@ func (t *trip) explainHead(err error) error {
 	if errors.Is(context.Cause(t.ctx), errMoved) {
 		return t.movedProblem()
 	}
+	if errors.Is(context.Cause(t.ctx), errLate) {
+		return &interruption{where: t.where(), err: errLate}
+	}
 	if errors.Is(context.Cause(t.ctx), errNoAnswer) {
-		return problem(agent.ReasonUnreachable, t.where(), "no answer within %v", t.patience)
+		return t.blame(problem(agent.ReasonUnreachable, t.where(), "no answer within %v", t.patience))
 	}
 	t.mu.Lock()
-	handshake := t.handshake
+	handshake, mute := t.handshake, t.mute
 	t.mu.Unlock()
 	switch {
 	case isTLS(err) || handshake != nil && !isNetwork(handshake):
-		return because(problem(agent.ReasonTLS, t.where(), "no trusted connection (check ca, cert and the clock)"), err)
-	case isNetwork(err):
-		return because(problem(agent.ReasonUnreachable, t.where(), "not reached"), err)
+		return t.blame(because(problem(agent.ReasonTLS, t.where(), "no trusted connection (check ca, cert and the clock)"), err))
+	case isNetwork(err) || mute:
+		return t.blame(because(problem(agent.ReasonUnreachable, t.where(), "not reached"), err))
 	}
 	return because(problem(agent.ReasonBadAnswer, t.where(), "the answer is not HTTP as agreed"), err)
 }
@@ -160,10 +185,10 @@ func (t *trip) explainBody(err error, pace pace) error {
 		return t.movedProblem()
 	}
 	if errors.Is(context.Cause(t.ctx), errStalled) {
-		return problem(agent.ReasonTooSlow, t.where(), "the body stalled: %v without a byte, or fewer than %d bytes in %v",
-			pace.idle, pace.bytesMin, pace.window)
+		return t.blame(problem(agent.ReasonTooSlow, t.where(), "the body stalled: %v without a byte, or fewer than %d bytes in %v",
+			pace.idle, pace.bytesMin, pace.window))
 	}
-	return because(problem(agent.ReasonCut, t.where(), "the body ended early"), err)
+	return t.blame(because(problem(agent.ReasonCut, t.where(), "the body ended early"), err))
 }
 
 // located puts the hosts in front of a Problem that was made further down, where they are not known.

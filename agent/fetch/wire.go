@@ -2,13 +2,16 @@ package fetch
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,10 +19,12 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// A wire holds the connections: one transport for the configured hosts, one without our certificate for hosts
-// that a redirect leads to. Both are made anew when a key file changes.
+// A wire holds the connections: a transport for the configured hosts, and others without our certificate, or with less reach,
+// for hosts that a redirect leads to. All are made anew when a key file changes.
 type wire struct {
 	dial      dialer
+	lookup    lookup // nil: dial does it
+	book      *book
 	addresses func() ([]netip.Addr, bool)
 	proxy     func(*http.Request) (*url.URL, error)
 	files     keyFiles
@@ -28,19 +33,27 @@ type wire struct {
 
 	requests, bodyBytes atomic.Int64
 
-	mu           sync.Mutex
-	stamp        string // of the key files
-	moved        string // the device's addresses at the last request
-	own, foreign *http.Transport
+	mu         sync.Mutex
+	stamp      string // of the key files
+	moved      string // the device's addresses at the last request
+	tls        *tls.Config
+	transports map[manner]*http.Transport
 }
 
-// outside is what tests put in place of the operating system; nil fields stand for it.
+// A manner is what requests share a transport by. No connection that was made in one manner is ever used in another: a mirror on this
+// device opens nothing for the others.
+type manner struct {
+	anonymous bool // without our certificate
+	reach     nearness
+}
+
+// outside is what tests put in place of the operating system; nil fields stand for it. A dial without a lookup resolves names
+// itself.
 type outside struct {
 	dial      dialer
+	lookup    lookup
 	addresses func() ([]netip.Addr, bool)
 }
-
-type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 // newWire fails where a key file can't be used.
 func newWire(c Config, hosts map[string]bool, o outside) (*wire, error) {
@@ -48,16 +61,18 @@ func newWire(c Config, hosts map[string]bool, o outside) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{dial: o.dial, addresses: o.addresses, proxy: proxy, files: keyFiles{c.CA, c.Cert, c.Key}, hosts: hosts, cfg: c}
+	w := &wire{dial: o.dial, lookup: o.lookup, book: newBook(), addresses: o.addresses, proxy: proxy, files: keyFiles{c.CA, c.Cert, c.Key}, hosts: hosts, cfg: c}
 	if w.addresses == nil {
 		w.addresses = ownAddresses
 	}
 	if w.dial == nil {
-		// Both address families are tried side by side (RFC 6555); the probes notice a peer that is gone.
+		// The probes notice a peer that is gone.
 		d := &net.Dialer{Timeout: c.DialTimeout, KeepAliveConfig: net.KeepAliveConfig{
-			Enable: true, Idle: 15 * time.Second, Interval: 10 * time.Second, Count: 3},
-			ControlContext: controlStray}
+			Enable: true, Idle: 15 * time.Second, Interval: 10 * time.Second, Count: 3}}
 		w.dial = d.DialContext
+		if w.lookup == nil {
+			w.lookup = systemLookup
+		}
 	}
 	w.stamp = w.files.stamp()
 	return w, w.renew()
@@ -82,31 +97,27 @@ func proxyFor(s string) (func(*http.Request) (*url.URL, error), error) {
 	return nil, fmt.Errorf("proxy: scheme %q, want http, https, socks5 or socks5h", u.Scheme)
 }
 
-// renew makes the transports from the key files as they are now.
+// renew reads the key files as they are now. It is called with the lock held, or before anybody else knows w.
 func (w *wire) renew() error {
-	own, err := w.files.config(w.cfg.Now)
+	c, err := w.files.config(w.cfg.Now)
 	if err != nil {
 		return err
 	}
-	w.own = w.transport(own)
-	w.foreign = w.own
-	if len(own.Certificates) > 0 {
-		anonymous := own.Clone()
-		anonymous.Certificates = nil
-		anonymous.ClientSessionCache = newSessionCache()
-		w.foreign = w.transport(anonymous)
-	}
+	w.tls, w.transports = c, map[manner]*http.Transport{}
 	return nil
 }
 
-// RoundTrip counts, and chooses the transport by host.
-func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
-	own, foreign := w.transports()
-	t := foreign
-	if w.hosts[r.URL.Host] {
-		t = own
-	} else if w.stray(r) {
-		r = r.WithContext(context.WithValue(r.Context(), strayKey{}, true))
+// A courier sends the requests of one trip: it counts them, and chooses each one's way by its host.
+type courier struct {
+	*wire
+	trip *trip
+}
+
+// RoundTrip asks for one URL of the trip.
+func (w courier) RoundTrip(r *http.Request) (*http.Response, error) {
+	t, err := w.choose(r)
+	if err != nil {
+		return nil, err
 	}
 	w.dropMoved()
 	w.requests.Add(1)
@@ -123,46 +134,86 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// stray says whether this device itself will connect to a host that nobody configured.
-func (w *wire) stray(r *http.Request) bool {
-	for host := range w.hosts {
-		if isLoopbackHost(host) {
-			return false
+// choose finds the transport for a request. A redirect to another host than the mirror's own reaches no nearer than the
+// mirror: by the address that is dialled or, where a proxy will dial, by what the URL says.
+func (w courier) choose(r *http.Request) (*http.Transport, error) {
+	proxied := false
+	if w.proxy != nil {
+		proxy, err := w.proxy(r)
+		if err != nil {
+			return nil, err
 		}
+		proxied = proxy != nil
 	}
-	if w.proxy == nil {
-		return true
+	home := w.trip.leaves(r.URL, proxied)
+	by := manner{anonymous: !w.hosts[r.URL.Host], reach: anywhere}
+	if !home {
+		by.reach = w.trip.reach()
 	}
-	proxy, err := w.proxy(r)
-	return err == nil && proxy == nil
+	if !home && proxied {
+		own, _ := w.addresses()
+		if n := nearnessOfName(r.URL.Hostname(), own); n > by.reach {
+			return nil, beyond(r.URL.Hostname(), n)
+		}
+		by.reach = anywhere // of the proxy, which the config names
+	}
+	return w.transportOf(by, w.trip), nil
 }
 
-// transports reads changed key files first. Where they don't fit together (a rotation half done), the old ones
-// go on until the files change again.
-func (w *wire) transports() (own, foreign *http.Transport) {
+// transportOf reads changed key files first. Where they don't fit together (a rotation half done), the old ones
+// go on until the files change again. A trip with a pin has transports of its own: no other connection will do.
+func (w *wire) transportOf(by manner, t *trip) *http.Transport {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if stamp := w.files.stamp(); stamp != w.stamp {
 		w.stamp = stamp
-		oldOwn, oldForeign := w.own, w.foreign
+		old := w.transports
 		if err := w.renew(); err != nil {
 			w.cfg.Log.Warn("changed key files not taken", slog.Any("err", err))
 		} else {
-			oldOwn.CloseIdleConnections()
-			oldForeign.CloseIdleConnections()
+			go closeIdle(slices.Collect(maps.Values(old)))
 		}
 	}
-	return w.own, w.foreign
+	all := w.transports
+	if t.pin != nil {
+		all = t.transports
+	}
+	by.anonymous = by.anonymous && len(w.tls.Certificates) > 0
+	if all[by] == nil {
+		c := w.tls
+		if by.anonymous {
+			c = c.Clone()
+			c.Certificates = nil
+			c.ClientSessionCache = newSessionCache()
+		}
+		all[by] = w.transport(c, w.connect(by.reach, t.pin))
+		all[by].DisableKeepAlives = t.pin != nil
+	}
+	return all[by]
 }
 
-// CloseIdleConnections makes the next request dial again: after a failure nothing old is trusted to work.
-// It also ends dials that nobody waits for any more.
+// leave ends what the transports of a trip with a pin still do.
+func (w *wire) leave(t *trip) {
+	w.mu.Lock()
+	all := slices.Collect(maps.Values(t.transports))
+	w.mu.Unlock()
+	closeIdle(all)
+}
+
+// CloseIdleConnections makes the next request dial again: after a failure nothing old is trusted to work. It also ends dials
+// that nobody waits for any more.
 func (w *wire) CloseIdleConnections() {
 	w.mu.Lock()
-	own, foreign := w.own, w.foreign
+	all := slices.Collect(maps.Values(w.transports))
 	w.mu.Unlock()
-	own.CloseIdleConnections()
-	foreign.CloseIdleConnections()
+	closeIdle(all)
+}
+
+// closeIdle is called without a lock: TLS may take 5 s to say goodbye to a server that takes no bytes.
+func closeIdle(all []*http.Transport) {
+	for _, t := range all {
+		t.CloseIdleConnections()
+	}
 }
 
 // A counted body counts what comes in.
