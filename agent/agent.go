@@ -50,6 +50,9 @@ type commanded struct {
 // progressEvery is how often a running download renews the status document.
 const progressEvery = 500 * time.Millisecond
 
+// hookEvery is how often the status document is renewed while a hook runs: how far it says it has come is news.
+const hookEvery = 2 * time.Second
+
 // New loads the state and prepares the agent; nothing is done before Run. It fails where the state can't be loaded.
 func New(cfg Config, p Ports, log *slog.Logger) (*Agent, error) {
 	e, err := newEngine(cfg, p, log)
@@ -175,6 +178,9 @@ func (a *Agent) pause() time.Duration {
 	d := a.engine.deadline()
 	if a.engine.fetchBusy {
 		d = min(d, progressEvery)
+	}
+	if a.engine.hookBusy {
+		d = min(d, hookEvery)
 	}
 	return d
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"fmt"
+	"time"
 )
 
 // A ConditionCode says how a component stands. Each component has exactly one at any time. Codes are never reused.
@@ -32,6 +33,11 @@ type Condition struct {
 	Reason Reason `json:"reason,omitempty"`
 	// Left is for how long it waits; 0: until something else changes.
 	Left Seconds `json:"left,omitempty"`
+	// Elapsed, Limit and Percent are of what runs: for how long it has, when it is stopped (0: as long as it gets on), and how far a hook says
+	// it has come (nil: it does not say).
+	Elapsed Seconds `json:"elapsed,omitempty"`
+	Limit   Seconds `json:"limit,omitempty"`
+	Percent *int    `json:"percent,omitempty"`
 	// Path, Roles and Nearest are of not_listed: what was looked for, the trusted roles that do not list it, and the listed path
 	// that is most like it.
 	Path    string   `json:"path,omitempty"`
@@ -44,6 +50,8 @@ type standing struct {
 	phase   Phase
 	named   bool       // by the config
 	running ActionKind // what is being done; empty: nothing
+	elapsed time.Duration
+	hook    *HookRun // that runs for it; nil: none
 	waiting *Waiting
 	failing *Problem // why the last refresh has no answer about it
 	offer   Offer
@@ -56,7 +64,10 @@ type standing struct {
 func (e *engine) standing(c *live, r Record) standing {
 	s := standing{phase: r.Phase, named: c.component != nil, waiting: c.waiting, failing: e.failing(c), offer: c.offer, slots: c.slots, blind: c.blind}
 	if c.running != nil {
-		s.running = c.running.action.Kind
+		s.running, s.elapsed = c.running.action.Kind, e.p.System.Uptime()-c.begunAt
+		if run, ok := e.p.Installer.Running(c.name); ok {
+			s.hook = &run
+		}
 	}
 	if c.offer.Release != nil {
 		f := Facts{Slots: c.slots}
@@ -72,7 +83,7 @@ func conditionOf(s standing) Condition {
 	}
 	switch w := s.waiting; {
 	case s.running != "" && s.running != Ask:
-		return working(cmp.Or(doing[s.running], string(s.running)))
+		return s.atWork()
 	case w == nil:
 		return working("between two steps of " + string(s.phase))
 	case w.Reason == ReasonRefreshFirst && s.failing != nil:
@@ -101,11 +112,27 @@ func (s *standing) atRest() Condition {
 		return Condition{Code: ConditionWaiting, Reason: s.blind.Reason, Text: "the hook does not say which slot is booted: " + s.blind.Text,
 			Left: s.waiting.left()}
 	case s.slots == nil:
-		return working(doing[Observe])
+		return s.atWork()
 	case !s.runs:
 		return working("about to take up the release that the repository names")
 	}
 	return s.current()
+}
+
+// atWork says what is being done, since when, and how far it is.
+func (s *standing) atWork() Condition {
+	c := working(cmp.Or(doing[s.running], string(s.running), doing[Observe]))
+	if s.running == "" {
+		return c
+	}
+	c.Elapsed = SecondsOf(s.elapsed)
+	if h := s.hook; h != nil {
+		c.Elapsed, c.Limit = SecondsOf(h.Elapsed), SecondsOf(h.Limit)
+		if h.Percent >= 0 {
+			c.Percent = new(min(h.Percent, 100))
+		}
+	}
+	return c
 }
 
 // current is atRest where the booted slot holds what the repository names.

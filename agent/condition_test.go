@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ota-agent/ota-agent/verifier"
 )
@@ -68,6 +69,34 @@ func TestConditions(t *testing.T) {
 		if got := conditionOf(tt.s); got.Code != tt.code || got.Reason != tt.reason || got.Text == "" {
 			t.Errorf("%s: got %+v, want %s (%s)", tt.name, got, tt.code, tt.reason)
 		}
+	}
+}
+
+// What runs is told with its time, its limit and how far it says it is; only the last of these is news.
+func TestWorkIsToldWithItsTimeAndLimit(t *testing.T) {
+	s := standing{phase: Writing, named: true, running: Install, elapsed: 3 * time.Second,
+		hook: &HookRun{Verb: "install", Elapsed: 90 * time.Second, Limit: time.Hour, Percent: 45}}
+	c := conditionOf(s)
+	if c.Code != ConditionWorking || c.Elapsed != 90 || c.Limit != 3600 || c.Percent == nil || *c.Percent != 45 {
+		t.Errorf("got %+v", c)
+	}
+	s.hook.Percent = -1
+	if c := conditionOf(s); c.Percent != nil {
+		t.Errorf("a hook that says nothing has come to %d %%", *c.Percent)
+	}
+	s.hook = nil
+	if c := conditionOf(s); c.Elapsed != 3 || c.Limit != 0 {
+		t.Errorf("got %+v", c)
+	}
+	if c := conditionOf(standing{phase: Idle, named: true, offer: Offer{Known: true, Release: releaseV2}, running: Observe, elapsed: 7 * time.Second}); c.Elapsed != 7 {
+		t.Errorf("a hook whose status hangs: got %+v", c)
+	}
+	document := func(c Condition) Status { return Status{Components: []ComponentStatus{{Condition: &c}}} }
+	if !sameNews(document(Condition{Elapsed: 1, Left: 5}), document(Condition{Elapsed: 2, Left: 4})) {
+		t.Error("time that goes by is news")
+	}
+	if sameNews(document(Condition{Percent: new(1)}), document(Condition{Percent: new(2)})) {
+		t.Error("that a hook has come further is no news")
 	}
 }
 

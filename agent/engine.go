@@ -98,6 +98,7 @@ type live struct {
 
 	metered  Counters // when its record was stored last
 	running  *task
+	begunAt  time.Duration         // uptime at which it began
 	progress atomic.Pointer[gauge] // of the running download; nil: none
 	waiting  *Waiting
 	last     *Outcome
@@ -259,6 +260,7 @@ func (e *engine) begin(c *live, r Record, a Action) *task {
 	if a.Kind == Examine && e.p.System.Uptime()-max(c.healthAt, e.freedAt) > c.component.healthEvery() {
 		c.healthy = false // checks were missed, as in a suspend: what they would have said is not known
 	}
+	c.begunAt = e.p.System.Uptime()
 	c.running = &task{of: c, action: a, run: e.work(c, r, a)}
 	if a.Kind != Observe {
 		c.done = ""

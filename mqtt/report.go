@@ -65,7 +65,7 @@ func still(s agent.Status) (quiet, document []byte, err error) {
 		c.Progress, c.Gates = nil, agent.StillGates(c.Gates)
 		if c.Condition != nil {
 			condition := *c.Condition
-			condition.Left = 0
+			condition.Left, condition.Elapsed, condition.Percent = 0, 0, nil
 			c.Condition = &condition
 		}
 		if c.Waiting != nil {

@@ -41,6 +41,15 @@ func conditionText(c agent.Condition) string {
 	if c.Reason != "" {
 		words += " (" + string(c.Reason) + ")"
 	}
+	if c.Elapsed > 0 {
+		words += ", for " + durationWords(c.Elapsed)
+	}
+	if c.Limit > 0 {
+		words += " of at most " + durationWords(c.Limit)
+	}
+	if c.Percent != nil {
+		words += fmt.Sprintf(", %d %%", *c.Percent)
+	}
 	return words + leftWords(c.Left)
 }
 
