@@ -69,26 +69,34 @@ func New(cfg Config, p Ports, log *slog.Logger) (*Agent, error) {
 // outcome is unknown, and the process must end and start again.
 func (a *Agent) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
-	var workers sync.WaitGroup
-	defer workers.Wait()
+	workers := newCrew(a.engine)
+	defer workers.leave()
 	defer stop()
-	ended := make(chan end)
 	var waiting []ask
 	answer := false // a refresh ended: whoever asked hears of it once the document shows what follows from it
+	ended := func(t *task) { answer = t.lost != nil && !a.engine.plan.now }
 	for {
+		for _, t := range workers.overdue() {
+			if err := workers.abandon(t); err != nil {
+				return err
+			}
+			ended(t)
+		}
 		tasks, err := a.engine.advance()
 		if err != nil {
 			return err
 		}
 		for _, t := range tasks {
-			a.start(ctx, t, ended, &workers)
+			workers.start(ctx, t)
 		}
 		a.publish()
 		if answer {
 			waiting, answer = answerAll(waiting, a.engine.lastRefusal()), false
 		}
-		a.beat.Add(1)
-		timer := time.NewTimer(a.pause())
+		if !workers.stuck() {
+			a.beat.Add(1)
+		}
+		timer := time.NewTimer(min(a.pause(), workers.next()))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -102,16 +110,19 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.engine.plan.now = true
 		case c := <-a.commands:
 			err := a.engine.command(c.Command)
-			a.publish() // before the answer: whoever waits for it looks at the status next
+			a.publish() // before the answer, likewise
 			c.answer <- err
 			if err := a.engine.book.failure(); err != nil {
 				return err
 			}
-		case x := <-ended:
+		case x := <-workers.ended:
+			if !workers.back(x.task) {
+				break
+			}
 			if err := a.engine.finish(x.task, x.outcome); err != nil {
 				return err
 			}
-			answer = x.task.of == nil && x.task.done == nil && !a.engine.plan.now
+			ended(x.task)
 		}
 		timer.Stop()
 	}
@@ -142,25 +153,6 @@ func (a *Agent) Turn(ctx context.Context) (time.Duration, error) {
 
 // Obey is Command for a caller of Turn.
 func (a *Agent) Obey(c Command) error { return a.engine.command(c) }
-
-// An end is a task and what came of it.
-type end struct {
-	task    *task
-	outcome outcome
-}
-
-func (a *Agent) start(ctx context.Context, t *task, ended chan<- end, workers *sync.WaitGroup) {
-	own, cancel := context.WithCancel(ctx)
-	t.cancel = cancel
-	workers.Go(func() {
-		defer cancel()
-		o := t.run(own)
-		select {
-		case ended <- end{t, o}:
-		case <-ctx.Done(): // the agent stops: nobody waits for it any more
-		}
-	})
-}
 
 func answerAll(waiting []ask, p *Problem) []ask {
 	var err error
@@ -208,7 +200,8 @@ func (a *Agent) Document(role string, version int64) ([]byte, error) {
 	return a.engine.p.Store.Document(verifier.Key{Role: role, Version: version})
 }
 
-// Beat counts the loop's turns: a watchdog is fed only while it moves or has nothing to do.
+// Beat counts the loop's turns: a watchdog is fed only while it moves or has nothing to do. It does not move while a worker is overdue that
+// can't be abandoned.
 func (a *Agent) Beat() int64 { return a.beat.Load() }
 
 // Ping makes the loop turn once, and does nothing else. It waits for a loop that is stuck until ctx ends.

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"context"
 	"slices"
 
 	"github.com/ota-agent/ota-agent/verifier"
@@ -14,6 +15,7 @@ import (
 // A keeper makes durable what a refresh accepts.
 type keeper struct {
 	e       *engine
+	worker  *worker
 	refresh *verifier.Refresh
 	// nothing is kept: it hangs on an anchor, or floors, that are on trial.
 	nothing bool
@@ -22,8 +24,8 @@ type keeper struct {
 }
 
 // keeper decides at the beginning of a refresh, by the root that its anchor holds and the floors that it began with.
-func (e *engine) keeper(r *verifier.Refresh, began verifier.Floors, onTrial bool) *keeper {
-	k := &keeper{e: e, refresh: r}
+func (e *engine) keeper(ctx context.Context, r *verifier.Refresh, began verifier.Floors, onTrial bool) *keeper {
+	k := &keeper{e: e, worker: workerOf(ctx), refresh: r}
 	anchor := verifier.Document{Key: verifier.Key{Role: verifier.Root, Version: r.Trusted()[0].Version}, Bytes: e.cfg.Anchor}
 	if now := r.Floors(); onTrial && (now.RootVersion > began.RootVersion ||
 		now.Timestamp.Version > began.Timestamp.Version || now.Snapshot.Version > began.Snapshot.Version) {
@@ -47,7 +49,7 @@ func (k *keeper) commit(c verifier.Change) error {
 	if k.anchor != nil {
 		c.Put = append(slices.Clip(c.Put), *k.anchor)
 	}
-	err := k.e.commitMetadata(k.refresh, c)
+	err := k.e.commitMetadata(k.refresh, c, k.worker)
 	if err == nil {
 		k.anchor = nil
 	}

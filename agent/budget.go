@@ -132,7 +132,7 @@ func (a *account) count() int64 {
 }
 
 // allow returns how many of the next want bytes of an image may be used now: they are charged durably.
-func (a *account) allow(want int) (int, error) {
+func (a *account) allow(want int, by *worker) (int, error) {
 	if a == nil {
 		return want, nil
 	}
@@ -143,25 +143,25 @@ func (a *account) allow(want int) (int, error) {
 	if n == 0 {
 		return 0, &Problem{Reason: ReasonByteBudget, Text: "the day's byte budget is used up"}
 	}
-	return int(n), a.charge(charge)
+	return int(n), a.charge(charge, by)
 }
 
 // settle charges what metadata used; it is never refused, so that a device hears of a security fix on any day.
-func (a *account) settle() error {
+func (a *account) settle(by *worker) error {
 	if a == nil {
 		return nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.count()
-	return a.charge(a.budget.settle())
+	return a.charge(a.budget.settle(), by)
 }
 
-func (a *account) charge(s *Spending) error {
+func (a *account) charge(s *Spending, by *worker) error {
 	if s == nil {
 		return nil
 	}
-	if err := a.book.setDevice(func(d *DeviceState) { d.Spent = *s }); err != nil {
+	if err := a.book.setDevice(func(d *DeviceState) { d.Spent = *s }, by); err != nil {
 		return err
 	}
 	a.budget.paid = *s
@@ -190,7 +190,7 @@ type metered struct {
 // each refresh of a large repository must not forget each time what that cost.
 func (m metered) Metadata(ctx context.Context, name string, bytesMax int64) ([]byte, error) {
 	b, err := m.Repository.Metadata(ctx, name, bytesMax)
-	if err := m.account.settle(); err != nil {
+	if err := m.account.settle(workerOf(ctx)); err != nil {
 		return nil, err
 	}
 	return b, err
@@ -200,7 +200,7 @@ func (m metered) Metadata(ctx context.Context, name string, bytesMax int64) ([]b
 func (m metered) Image(ctx context.Context, r ImageRequest) (ImageBody, error) {
 	body, err := m.Repository.Image(ctx, r)
 	if err == nil {
-		body.ReadCloser = meteredBody{body.ReadCloser, m.account}
+		body.ReadCloser = meteredBody{body.ReadCloser, m.account, workerOf(ctx)}
 	}
 	return body, err
 }
@@ -208,11 +208,12 @@ func (m metered) Image(ctx context.Context, r ImageRequest) (ImageBody, error) {
 type meteredBody struct {
 	io.ReadCloser
 	account *account
+	worker  *worker
 }
 
 // Read implements io.Reader: it asks for no more than what is charged.
 func (b meteredBody) Read(p []byte) (int, error) {
-	n, err := b.account.allow(len(p))
+	n, err := b.account.allow(len(p), b.worker)
 	if err != nil {
 		return 0, err
 	}

@@ -176,7 +176,7 @@ func TestMeteredBody(t *testing.T) {
 	a := &account{book: book, meter: func() int64 { return received },
 		now: func() (time.Time, string, time.Time) { return testNow, sourceClock, testNow }, budget: budget{max: 1000}}
 	src := &countingReader{Reader: strings.NewReader(strings.Repeat("x", 5000)), n: &received}
-	b, err := io.ReadAll(meteredBody{io.NopCloser(src), a})
+	b, err := io.ReadAll(meteredBody{io.NopCloser(src), a, nil})
 	var p *Problem
 	if len(b) != 1000 || !errors.As(err, &p) || p.Reason != ReasonByteBudget {
 		t.Errorf("%d bytes came, and then %v; want 1000 and %s", len(b), err, ReasonByteBudget)
@@ -190,7 +190,7 @@ func TestMeteredBody(t *testing.T) {
 	store.fails = true
 	a.budget = budget{max: 1000}
 	src.Reader, received = strings.NewReader("x"), 0
-	if _, err := (meteredBody{io.NopCloser(src), a}).Read(make([]byte, 1)); err == nil || received != 0 {
+	if _, err := (meteredBody{io.NopCloser(src), a, nil}).Read(make([]byte, 1)); err == nil || received != 0 {
 		t.Errorf("%d bytes came although the charge could not be made durable (%v)", received, err)
 	}
 }

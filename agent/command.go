@@ -42,7 +42,7 @@ func (e *engine) command(c Command) error {
 			e.cancelFetches()
 		}
 		e.survey.age(e.p.System.Uptime())
-		return e.book.setDevice(func(d *DeviceState) { d.Paused = pause })
+		return e.book.setDevice(func(d *DeviceState) { d.Paused = pause }, nil)
 	case "bandwidth":
 		return e.setBandwidth(c.Bandwidth)
 	case "retry":
@@ -101,9 +101,14 @@ func (e *engine) newRefresh() *task {
 			paths[c.name] = path
 		}
 	}
-	old, onTrial := e.last, e.unproven()
-	return &task{run: func(ctx context.Context) outcome {
-		out := e.refresh(ctx, paths, old, onTrial)
-		return outcome{refreshed: out, cancelled: ctx.Err() != nil && (out.problem != nil || len(out.unfound) > 0)}
-	}}
+	old, onTrial, began := e.last, e.unproven(), e.p.System.Uptime()
+	return &task{
+		run: func(ctx context.Context) outcome {
+			out := e.refresh(ctx, paths, old, onTrial)
+			return outcome{refreshed: out, cancelled: ctx.Err() != nil && (out.problem != nil || len(out.unfound) > 0)}
+		},
+		lost: func(p *Problem) outcome {
+			return outcome{refreshed: &refreshed{began: began, paths: paths, problem: p}}
+		},
+	}
 }

@@ -105,6 +105,8 @@ func (d download) into(ctx context.Context, part Partial) (verifier.Verified, er
 		if err != nil {
 			return verifier.Verified{}, err
 		}
+		body.ReadCloser = &fencedBody{ReadCloser: body.ReadCloser, worker: workerOf(ctx)}
+		workerOf(ctx).reads(body.ReadCloser)
 		defer body.Close()
 		if body.From != resumed {
 			if err := part.Restart(); err != nil {
@@ -143,6 +145,7 @@ func (d download) stream(ctx context.Context, part Partial, check io.Writer, bod
 				return werr
 			}
 			done += int64(n)
+			Moved(ctx)
 			d.progress(done, resumed)
 		}
 		if err == nil {
@@ -203,7 +206,11 @@ func (c contextReader) Read(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return c.r.Read(p)
+	n, err := c.r.Read(p)
+	if n > 0 {
+		Moved(c.ctx)
+	}
+	return n, err
 }
 
 func hexSHA256(v verifier.Verified) string {

@@ -26,6 +26,10 @@ type Ports struct {
 	Counters func() Counters
 	// Lookout looks at the surroundings for the gates that need it; nil: none does.
 	Lookout Lookout
+	// HookLimit is for how long what an action runs of a component's hook may take; nil: nobody knows.
+	HookLimit func(component string, action ActionKind) time.Duration
+	// HookGrace is how long a hook has to end once it was told to.
+	HookGrace time.Duration
 	// Random returns a number in [0,1), for jitter.
 	Random func() float64
 }
@@ -60,6 +64,7 @@ type engine struct {
 	lastProblem *Problem      // of the last refresh, as far as it concerns all components
 
 	hookBusy, fetchBusy, refreshing bool
+	abandoned                       uint64        // workers, since the start
 	stepped                         bool          // a component's record may have changed since all were asked
 	freedAt                         time.Duration // uptime at which the last hook ended
 	parkedAt                        time.Duration // uptime of an ordered reboot; -1: none
@@ -119,6 +124,10 @@ type task struct {
 	done func(outcome)
 	// cancel is set by whoever runs the task.
 	cancel context.CancelFunc
+	// worker is what the engine shares with the run.
+	worker *worker
+	// lost, of a refresh, is what comes of it where nothing does, for that reason.
+	lost func(*Problem) outcome
 }
 
 // An outcome is what came of a task.
@@ -281,6 +290,7 @@ func (e *engine) finish(t *task, o outcome) error {
 	c.running = nil
 	if t.action.Kind == Fetch {
 		e.fetchBusy = false
+		c.progress.Store(nil) // it may have been abandoned
 	} else {
 		e.hookBusy, e.freedAt = false, e.p.System.Uptime()
 	}
@@ -370,5 +380,5 @@ func (e *engine) accrue() error {
 	if !ok {
 		return nil
 	}
-	return e.book.commit(Change{Time: &t})
+	return e.book.commit(Change{Time: &t}, nil)
 }

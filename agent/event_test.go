@@ -366,10 +366,10 @@ func TestAcknowledgementsWriteNothing(t *testing.T) {
 	if err := l.put(l.record("rootfs"), false, nil); err != nil || len(m.commits) != 3 {
 		t.Errorf("no change made commit %d: %v", len(m.commits), err)
 	}
-	if err := l.commit(Change{Time: &TimeFloor{}}); err != nil || m.commits[3].Journal == nil || m.commits[3].Journal.Told != 3 {
+	if err := l.commit(Change{Time: &TimeFloor{}}, nil); err != nil || m.commits[3].Journal == nil || m.commits[3].Journal.Told != 3 {
 		t.Errorf("the next commit is %+v, %v", m.commits[3], err)
 	}
-	if err := l.commit(Change{Time: &TimeFloor{}}); err != nil || m.commits[4].Journal != nil {
+	if err := l.commit(Change{Time: &TimeFloor{}}, nil); err != nil || m.commits[4].Journal != nil {
 		t.Errorf("the one after it is %+v, %v", m.commits[4], err)
 	}
 }
@@ -395,7 +395,7 @@ func TestRepairsAreTold(t *testing.T) {
 		t.Fatalf("it is told before a commit, or made %d of them", len(m.commits))
 	}
 	for range 2 {
-		if err := l.commit(Change{Time: &TimeFloor{}}); err != nil {
+		if err := l.commit(Change{Time: &TimeFloor{}}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -11,16 +11,37 @@ type survey struct {
 	seen  bool          // at all
 	at    time.Duration // uptime
 	runs  bool          // a look is under way
+	// failures counts the looks in a row that did not end.
+	failures int
 }
 
 // surveyEvery is how old what was seen may be: sensors are looked at while something waits for them, and right before it goes on.
 const surveyEvery = time.Minute
 
+// surveyHungMax bounds the wait after looks that did not end.
+const surveyHungMax = time.Hour
+
+// hangs takes that a look did not end. What a sensor says is then not known, which holds nothing back; what may lie among the inhibitors
+// does. Each further one that does not end is tried later.
+func (s *survey) hangs(p *Problem, inhibitDir string, uptime time.Duration) {
+	s.found, s.seen, s.at, s.failures = Surroundings{Mains: true, Battery: -1}, true, uptime, s.failures+1
+	if inhibitDir != "" {
+		s.found.Inhibitors = []Inhibitor{{Name: "(unknown)", Text: p.Text}}
+	}
+}
+
+// every is how old what was seen may be.
+func (s *survey) every() time.Duration { return doubled(surveyEvery, s.failures, surveyHungMax) }
+
 // age makes what was seen too old to go by: somebody looks at the device now, or something has changed.
-func (s *survey) age(uptime time.Duration) { s.at = uptime - surveyEvery }
+func (s *survey) age(uptime time.Duration) {
+	if s.failures == 0 {
+		s.at = uptime - surveyEvery
+	}
+}
 
 func (e *engine) surveyDue() bool {
-	return e.p.Lookout != nil && (!e.survey.seen || e.p.System.Uptime()-e.survey.at >= surveyEvery)
+	return e.p.Lookout != nil && (!e.survey.seen || e.p.System.Uptime()-e.survey.at >= e.survey.every())
 }
 
 // surveyed reports whether a component waits for what is seen.
@@ -49,8 +70,12 @@ func (e *engine) surveyTask() *task {
 		},
 		done: func(o outcome) {
 			e.survey.runs = false
-			if !o.cancelled {
-				e.survey.found, e.survey.seen, e.survey.at = found, true, e.p.System.Uptime()
+			up := e.p.System.Uptime()
+			switch {
+			case o.problem != nil:
+				e.survey.hangs(o.problem, e.cfg.Gates.InhibitDir, up)
+			case !o.cancelled:
+				e.survey = survey{found: found, seen: true, at: up}
 			}
 		},
 	}
@@ -141,7 +166,7 @@ func (e *engine) countDeferral(c *live, r Record) error {
 func (e *engine) gatesIn(c *live, up time.Duration) time.Duration {
 	wait := time.Duration(1<<63 - 1)
 	if e.p.Lookout != nil && e.survey.seen && !e.survey.runs && e.surveyed(c) {
-		wait = max(0, e.survey.at+surveyEvery-up)
+		wait = max(0, e.survey.at+e.survey.every()-up)
 	}
 	if c.waiting == nil || c.running != nil {
 		return wait

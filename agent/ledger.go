@@ -35,12 +35,13 @@ func openLedger(store Store) (*ledger, error) {
 	return &ledger{store: store, state: state, outbox: openOutbox(state)}, nil
 }
 
-// commit makes c durable and then takes it over. Floors of components always are the ledger's own.
-func (l *ledger) commit(c Change) error {
+// commit makes c durable and then takes it over. Floors of components always are the ledger's own. by is the worker that commits; nil:
+// the engine.
+func (l *ledger) commit(c Change, by *worker) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.failed != nil {
-		return l.failed
+	if err := l.refusal(by); err != nil {
+		return err
 	}
 	if f := c.Metadata.Floors; f != nil {
 		merged := *f
@@ -92,6 +93,21 @@ func (l *ledger) delegated() []verifier.Key {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.state.Delegated
+}
+
+// refusal is why nothing may be committed, or nothing any more by that worker; nil: it may.
+func (l *ledger) refusal(by *worker) error {
+	if l.failed == nil && by.isAbandoned() {
+		return errAbandoned
+	}
+	return l.failed
+}
+
+// abandon lets nothing of a worker count from now on: when it returns, the worker has committed what it ever will.
+func (l *ledger) abandon(w *worker) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w.abandon()
 }
 
 // put commits a record, with raise the rollback_index floor of what it has just confirmed, and the events that tell of the
@@ -159,12 +175,12 @@ func (l *ledger) device() DeviceState {
 	return l.state.Device
 }
 
-// setDevice commits a change of the device's state, whose other parts stay.
-func (l *ledger) setDevice(change func(*DeviceState)) error {
+// setDevice commits a change of the device's state, whose other parts stay. by is as for commit.
+func (l *ledger) setDevice(change func(*DeviceState), by *worker) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.failed != nil {
-		return l.failed
+	if err := l.refusal(by); err != nil {
+		return err
 	}
 	d := l.state.Device
 	change(&d)
@@ -180,10 +196,10 @@ func (l *ledger) committed() bool {
 
 // unreadable notes that the store failed to read, which is no absence: nothing can be built on it any more, and the next start
 // finds out what is left. Without that an idle agent, which commits nothing, would ask in vain for ever.
-func (l *ledger) unreadable(err error) {
+func (l *ledger) unreadable(err error, by *worker) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.failed == nil {
+	if l.failed == nil && !by.isAbandoned() {
 		l.failed = fmt.Errorf("read the store (the agent starts again): %w", err)
 	}
 }

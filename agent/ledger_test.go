@@ -77,9 +77,9 @@ func TestARefusedCommitIsNotTakenOver(t *testing.T) {
 	book.outbox.now, book.outbox.random = func() (time.Time, string) { return testNow, "boot" }, func() float64 { return 0.5 }
 	record := Record{Component: "rootfs", Phase: Staged, Release: releaseV2}
 	for _, err := range []error{
-		book.commit(Change{Metadata: verifier.Change{Floors: &verifier.Floors{RootVersion: 2}}, Time: &TimeFloor{Accrued: 2}}),
+		book.commit(Change{Metadata: verifier.Change{Floors: &verifier.Floors{RootVersion: 2}}, Time: &TimeFloor{Accrued: 2}}, nil),
 		book.put(record, false, nil),
-		book.setDevice(func(d *DeviceState) { d.Paused = true }),
+		book.setDevice(func(d *DeviceState) { d.Paused = true }, nil),
 	} {
 		if !errors.Is(err, ErrNothingWritten) {
 			t.Errorf("refused with %v", err)

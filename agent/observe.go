@@ -24,6 +24,9 @@ func (e *engine) facts(c *live, r Record) Facts {
 	}
 	if e.lastProblem != nil {
 		f.Unanswered = e.plan.failures
+		if e.lastProblem.Reason == ReasonHung {
+			f.Unanswered = max(f.Unanswered, UnansweredMax) // it was silent for as long as several that fail
+		}
 	}
 	if c.blind != nil {
 		f.BlindFor = up - c.lookedFrom

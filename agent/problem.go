@@ -17,6 +17,7 @@ const (
 	ReasonBadAnswer     Reason = "bad_answer"     // an answer against the protocol: wrong range, compressed body
 	ReasonCut           Reason = "cut"            // the body ended early
 	ReasonNoMedium      Reason = "no_medium"      // the repository's directory is not there
+	ReasonHung          Reason = "hung"           // what was asked neither answered nor failed; the worker was abandoned
 	ReasonCaptivePortal Reason = "captive_portal" // a login page where the repository was asked
 	// Trust.
 	ReasonUnsigned        Reason = "unsigned"

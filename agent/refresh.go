@@ -70,7 +70,7 @@ func (e *engine) refreshOnce(ctx context.Context, paths map[string]string, old *
 		out.problem, out.local = problemOf(err, t.now), e.p.Repository.Local()
 		return out
 	}
-	keep := e.keeper(r, began, onTrial)
+	keep := e.keeper(ctx, r, began, onTrial)
 	out.provisional = keep.nothing
 	err = verifier.Drive(r, e.answer(ctx), keep.commit)
 	out.roles, out.signedAt, out.local = r.Trusted(), r.SignedAt(), e.p.Repository.Local()
@@ -187,12 +187,17 @@ func (e *engine) find(ctx context.Context, search *verifier.Search, path, compon
 
 // answer answers the verifier's requests from the store and the repository. A failure is never absence.
 func (e *engine) answer(ctx context.Context) func(verifier.Request) verifier.Answer {
+	w := workerOf(ctx)
 	return func(q verifier.Request) verifier.Answer {
 		var b []byte
 		var err error
+		if w.isAbandoned() {
+			return verifier.Failed(errAbandoned)
+		}
+		defer w.moved()
 		if q.Source == verifier.Stored {
 			if b, err = e.p.Store.Document(q.Key); err != nil && !errors.Is(err, ErrAbsent) {
-				e.book.unreadable(err)
+				e.book.unreadable(err, w)
 			}
 		} else {
 			b, err = metered{e.p.Repository, e.account}.Metadata(ctx, q.Name, q.BytesMax)
@@ -209,7 +214,7 @@ func (e *engine) answer(ctx context.Context) func(verifier.Request) verifier.Ans
 
 // commitMetadata commits an accepted document, and in the same transaction the time that the publisher signed: a new
 // root also makes void what revoked keys said of it.
-func (e *engine) commitMetadata(r *verifier.Refresh, c verifier.Change) error {
+func (e *engine) commitMetadata(r *verifier.Refresh, c verifier.Change, by *worker) error {
 	if c.Empty() {
 		return nil
 	}
@@ -219,7 +224,7 @@ func (e *engine) commitMetadata(r *verifier.Refresh, c verifier.Change) error {
 	if judged || news {
 		change.Time = &floor
 	}
-	return e.book.commit(change)
+	return e.book.commit(change, by)
 }
 
 // clockAhead tells metadata that has expired from a clock that is ahead of all metadata: if the floor of the

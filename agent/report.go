@@ -55,7 +55,7 @@ func (e *engine) status() Status {
 	s := Status{
 		Schema: StatusSchema, Agent: e.cfg.Version, Device: e.cfg.Device, BootID: e.p.System.BootID(), Started: e.started.Microseconds(),
 		Time:   TimeStatus{Effective: now, Source: source, Floor: floor},
-		Paused: e.book.paused(), Recovered: e.book.recovered(), LastEvent: e.book.lastEvent(),
+		Paused: e.book.paused(), Recovered: e.book.recovered(), Abandoned: e.abandoned, LastEvent: e.book.lastEvent(),
 		Repository: RepositoryStatus{
 			URL: e.cfg.RepositoryURL, Checks: e.checks, LastSuccess: e.lastSuccess, LastProblem: e.lastRefusal(),
 			LastCheck: e.lastCheck, Bandwidth: e.bandwidth, NextIn: SecondsOf(max(0, e.plan.next()-e.p.System.Uptime())),

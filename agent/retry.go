@@ -38,7 +38,7 @@ type retryRule struct {
 // ruleOf is the whole table of retries. A reason that is not in it is retried plainly.
 func ruleOf(r Reason) retryRule {
 	switch r {
-	case ReasonUnreachable, ReasonServerBusy:
+	case ReasonUnreachable, ReasonServerBusy, ReasonHung:
 		return retryRule{retryPlain, true}
 	case ReasonCut, ReasonTooSlow:
 		return retryRule{retryCut, true}

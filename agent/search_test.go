@@ -210,7 +210,7 @@ func TestARefusedChangeEndsNoProcess(t *testing.T) {
 		if got := v.delegated(); len(got) > 0 {
 			t.Errorf("%s: it keeps what nobody delegates to any more: %d roles", reason, len(got))
 		}
-		if err := e.book.setDevice(func(d *DeviceState) { d.Paused = true }); err != nil {
+		if err := e.book.setDevice(func(d *DeviceState) { d.Paused = true }, nil); err != nil {
 			t.Error(err)
 		}
 		store.role = ""
@@ -250,7 +250,7 @@ func TestAFailedChangeEndsTheProcess(t *testing.T) {
 		if out := e.newRefresh().run(t.Context()); out.refreshed.fatal == nil {
 			t.Errorf("%s: the process goes on: %+v", reason, out.refreshed)
 		}
-		if err := e.book.setDevice(func(d *DeviceState) { d.Paused = true }); err == nil {
+		if err := e.book.setDevice(func(d *DeviceState) { d.Paused = true }, nil); err == nil {
 			t.Errorf("%s: something was committed after it", reason)
 		}
 	}

@@ -20,6 +20,8 @@ type Status struct {
 	Paused     bool              `json:"paused,omitempty"`
 	Components []ComponentStatus `json:"components"`
 	Counters   Counters          `json:"counters"`
+	// Abandoned counts the workers that the agent left behind since it started, because they hung.
+	Abandoned uint64 `json:"abandoned,omitempty"`
 	// LastEvent is the Seq of the newest event.
 	LastEvent uint64 `json:"last_event,omitempty"`
 	// LastFailure is why the process before this one ended, until this one has committed something.

@@ -105,8 +105,8 @@ func unreadable(r Record, err error) error {
 func (e *engine) fetch(ctx context.Context, c *live, t verifier.Target) (outcome, error) {
 	g := &gauge{total: t.Length}
 	c.progress.Store(g)
-	defer c.progress.Store(nil)
-	d := download{repo: metered{e.p.Repository, e.account}, images: e.p.Images, target: t, flushBytes: e.cfg.FlushBytes, uptime: e.p.System.Uptime,
+	defer c.progress.CompareAndSwap(g, nil) // another one may run already, where this one was abandoned
+	d := download{repo: metered{e.p.Repository, e.account}, images: fenced(ctx, e.p.Images), target: t, flushBytes: e.cfg.FlushBytes, uptime: e.p.System.Uptime,
 		progress: func(done, resumed int64) { g.note(done, resumed, e.p.System.Uptime()) }}
 	v, err := d.run(ctx)
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"sync/atomic"
 	"time"
+
+	"github.com/ota-agent/ota-agent/agent"
 )
 
 // A stream is a body under way: it ends when it stalls or creeps, and it keeps to the bandwidth cap.
@@ -44,6 +46,9 @@ func (s *stream) Read(p []byte) (int, error) {
 	s.gauge.spent += elapsed
 	s.gauge.bytes += int64(n)
 	s.pace.beside(int(s.throttle.bodies.Load()))
+	if n > 0 {
+		agent.Moved(s.trip.parent)
+	}
 	if slow := s.pace.note(elapsed, n); slow && err == nil {
 		s.trip.end(errStalled)
 		err = context.Cause(s.trip.ctx)

@@ -59,6 +59,7 @@ type trip struct {
 }
 
 func newTrip(parent context.Context, w *wire, u *url.URL, p *pin) *trip {
+	agent.Moved(parent) // a request has bounds of its own
 	t := &trip{wire: w, home: u, parent: parent, pin: p, hops: []string{safeURL(u)}}
 	t.patience = w.cfg.DialTimeout + w.cfg.TLSTimeout + w.cfg.HeaderTimeout
 	ctx, end := context.WithCancelCause(context.WithValue(parent, tripKey{}, t))

@@ -68,7 +68,7 @@ func reasonCode(r agent.Reason) int {
 		agent.ReasonUnsupported, agent.ReasonNotListed, agent.ReasonLimit, agent.ReasonTooLarge:
 		return exitRefused
 	case agent.ReasonUnreachable, agent.ReasonTLS, agent.ReasonHTTP, agent.ReasonServerBusy, agent.ReasonTooSlow,
-		agent.ReasonBadAnswer, agent.ReasonCut, agent.ReasonNoMedium, agent.ReasonCaptivePortal:
+		agent.ReasonBadAnswer, agent.ReasonCut, agent.ReasonNoMedium, agent.ReasonCaptivePortal, agent.ReasonHung:
 		return exitUnreachable
 	case agent.ReasonDiskFull, agent.ReasonReadOnly, agent.ReasonStore:
 		return exitStore

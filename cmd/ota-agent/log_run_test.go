@@ -92,6 +92,11 @@ func (d *runDevice) await(what string, done func() bool) {
 // terminate sends SIGTERM and returns how the agent ended, within ten seconds.
 func (d *runDevice) terminate() error {
 	d.t.Helper()
+	return d.terminateWithin(10 * time.Second)
+}
+
+func (d *runDevice) terminateWithin(most time.Duration) error {
+	d.t.Helper()
 	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		d.t.Fatal(err)
 	}
@@ -100,8 +105,8 @@ func (d *runDevice) terminate() error {
 	select {
 	case err := <-ended:
 		return err
-	case <-time.After(10 * time.Second):
-		d.t.Fatal("it did not end within ten seconds after SIGTERM")
+	case <-time.After(most):
+		d.t.Fatalf("it did not end within %s after SIGTERM", most)
 		return nil
 	}
 }

@@ -27,6 +27,8 @@ const (
 	statusEvery = 2 * time.Second
 	// probeEvery is how often the loop is asked where the service manager has no watchdog.
 	probeEvery = time.Minute
+	// askAgain is the pause before a loop is asked again that answers and says that it can't go on.
+	askAgain = time.Second
 	// statusWordsMax bounds the words for the service manager, which shows them on one line.
 	statusWordsMax = 200
 )
@@ -101,13 +103,28 @@ func (n notifier) until(ctx context.Context, changed <-chan struct{}, ping <-cha
 // is what the watchdog is for.
 func (n notifier) turns(ctx context.Context) bool {
 	before := n.loop.Beat()
-	for n.loop.Beat() == before {
+	for asked := 0; n.loop.Beat() == before; asked++ {
+		if asked > 1 && !pause(ctx, askAgain) { // it answers, and yet it does not go on
+			return false
+		}
 		if err := n.loop.Ping(ctx); err != nil {
 			n.log.Debug("the loop was not asked", "err", err)
 			return false
 		}
 	}
 	return true
+}
+
+// pause waits, and returns false when ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func (n notifier) tell(state string) {

@@ -17,7 +17,9 @@ import (
 // A fakeLoop turns whenever it is asked, until it is stuck.
 type fakeLoop struct {
 	beat    atomic.Int64
+	asked   atomic.Int64
 	stuck   atomic.Bool
+	lost    atomic.Bool // it answers, and its beat stands still
 	mu      sync.Mutex
 	status  agent.Status
 	changed chan struct{}
@@ -30,7 +32,10 @@ func (l *fakeLoop) Ping(ctx context.Context) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	l.beat.Add(1)
+	l.asked.Add(1)
+	if !l.lost.Load() {
+		l.beat.Add(1)
+	}
 	return nil
 }
 
@@ -120,6 +125,22 @@ func TestWatchdogIsFedOnlyWhileTheLoopTurns(t *testing.T) {
 	}
 	if len(at) < 40 || at[len(at)-1] > time.Hour {
 		t.Errorf("%d pings, the last after %s, though the loop was stuck from 1h on", len(at), at[len(at)-1])
+	}
+}
+
+// TestWatchdogStarvesForALoopThatAnswersAndCanNotGoOn, without asking it all the time.
+func TestWatchdogStarvesForALoopThatAnswersAndCanNotGoOn(t *testing.T) {
+	l := &fakeLoop{}
+	at := pings(notified(t, l, 3*time.Minute, func() {
+		time.Sleep(time.Hour)
+		l.lost.Store(true)
+		time.Sleep(time.Hour)
+	}))
+	if len(at) < 40 || at[len(at)-1] > time.Hour {
+		t.Errorf("%d pings, the last after %s, though the loop could not go on from 1h on", len(at), at[len(at)-1])
+	}
+	if n := l.asked.Load(); n > 2*60*60 {
+		t.Errorf("the loop was asked %d times in two hours", n)
 	}
 }
 

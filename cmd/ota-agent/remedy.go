@@ -14,6 +14,7 @@ var remedies = map[agent.Reason]string{
 	agent.ReasonBadAnswer:       "the proxy or server that changes what it passes on",
 	agent.ReasonCut:             "time: the download resumes",
 	agent.ReasonNoMedium:        "the medium: plug it in, or mount it",
+	agent.ReasonHung:            "time; if it lasts, the server, proxy, medium or sensor in between. Report it: a time-out of the agent's own should have come first",
 	agent.ReasonCaptivePortal:   "somebody who logs in to the network",
 	agent.ReasonUnsigned:        "the publisher, who must sign it; if it was signed, the mirror, which changed it",
 	agent.ReasonRollback:        "the mirror, which is stale or hostile; or the publisher, who lost versions and must sign higher ones",

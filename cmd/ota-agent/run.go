@@ -2,14 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
-
-	"golang.org/x/sync/errgroup"
+	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/agent/fetch"
@@ -59,7 +59,11 @@ func runStore(ctx context.Context, s settings, sys system, log *slog.Logger) err
 	if err != nil {
 		return err
 	}
-	defer store.Close()
+	defer func() {
+		if !inTime(func() { store.Close() }) {
+			log.Warn("the store does not close; the process ends all the same", "state", s.state)
+		}
+	}()
 
 	clock := &effectiveTime{system: sys}
 	s.fetch.Now, s.fetch.Log = clock.now, log
@@ -67,24 +71,27 @@ func runStore(ctx context.Context, s settings, sys system, log *slog.Logger) err
 	if err != nil {
 		return s.wrong(exitConfig, "repository", err, "")
 	}
-	defer repository.Close()
+	defer inTime(func() { repository.Close() })
 
+	hooks := install.New(install.Config{Components: s.hooks, RunDir: s.hookDir(), BootID: sys.BootID(), Environ: os.Environ(), Log: log})
 	a, err := agent.New(s.agent, agent.Ports{
 		Store: store, Images: store.Images(), Repository: repository, System: sys, Throttle: repository,
-		Installer: install.New(install.Config{Components: s.hooks, RunDir: s.hookDir(), BootID: sys.BootID(), Environ: os.Environ(), Log: log}),
-		Counters:  counters(store, repository),
-		Lookout:   &s.lookout,
-		Random:    rand.Float64,
+		Installer: hooks, HookLimit: hooks.Limit, HookGrace: hooks.Grace(),
+		Counters: counters(store, repository),
+		Lookout:  &s.lookout,
+		Random:   rand.Float64,
 	}, log)
 	if err != nil {
 		return err
 	}
 	clock.agent.Store(a)
-	return serve(ctx, s, store, a, repository, clock, log)
+	return serve(ctx, s, store, a, repository, clock, hooks.Grace(), log)
 }
 
-// serve runs the agent and all that speaks for it. What ends first ends the rest.
-func serve(ctx context.Context, s settings, store *storage.Store, a *agent.Agent, repository *fetch.Repository, clock *effectiveTime, log *slog.Logger) error {
+// serve runs the agent and all that speaks for it. What ends first ends the rest; what does not end, a hook's grace aside, ends with the
+// process.
+func serve(ctx context.Context, s settings, store *storage.Store, a *agent.Agent, repository *fetch.Repository, clock *effectiveTime,
+	grace time.Duration, log *slog.Logger) error {
 	notify, err := newNotifier(a, log)
 	if err != nil {
 		return err
@@ -98,30 +105,25 @@ func serve(ctx context.Context, s settings, store *storage.Store, a *agent.Agent
 	if err != nil {
 		return s.wrong(exitConfig, "socket", err, "the directory of the socket must be writable for the agent")
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	var all errgroup.Group
-	start := func(run func(context.Context) error) {
-		all.Go(func() error {
-			defer stop()
-			return run(ctx)
-		})
-	}
+	all := newTogether(ctx)
 	log.Info(logStarted, "version", s.agent.Version, "device", s.agent.Device.ID, "components", len(s.agent.Components))
-	start(a.Run)
-	start(func(ctx context.Context) error { return watchState(ctx, store.Astray, log) })
-	start(func(ctx context.Context) error { return local.Serve(ctx, socket, a, a, log) })
-	start(func(ctx context.Context) error { notify.run(ctx); return nil })
+	all.start(a.Run)
+	all.start(func(ctx context.Context) error { return watchState(ctx, store.Astray, log) })
+	all.start(func(ctx context.Context) error { return local.Serve(ctx, socket, a, a, log) })
+	all.start(func(ctx context.Context) error { notify.run(ctx); return nil })
 	if len(s.fetch.Media) > 0 {
-		start(func(ctx context.Context) error {
+		all.start(func(ctx context.Context) error {
 			repository.WatchMedia(ctx, func() { a.Wake(agent.Wake{Source: "medium", Medium: true}) })
 			return nil
 		})
 	}
 	if broker != nil {
-		start(func(ctx context.Context) error { _ = broker.Run(ctx); return nil }) // it ends with ctx alone
+		all.start(func(ctx context.Context) error { _ = broker.Run(ctx); return nil }) // it ends with ctx alone
 	}
-	if err := all.Wait(); err != nil {
+	switch err := all.wait(endMax + grace); {
+	case errors.Is(err, errLeft):
+		log.Warn("something does not end; it ends with the process")
+	case err != nil:
 		return fmt.Errorf("the agent stopped: %w", err)
 	}
 	log.Info(logStopped)
