@@ -20,8 +20,10 @@ type Agent struct {
 	asks     chan ask
 	commands chan commanded
 	pings    chan struct{}
+	nudge    chan struct{} // there is something new to show
 
 	view    atomic.Pointer[Status]
+	broker  atomic.Pointer[BrokerStatus] // nil: there is none
 	mu      sync.Mutex
 	changed chan struct{}
 	beat    atomic.Int64 // turns of the loop
@@ -60,7 +62,7 @@ func New(cfg Config, p Ports, log *slog.Logger) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{engine: e, log: log, wakes: make(chan Wake, 8), asks: make(chan ask), commands: make(chan commanded),
-		pings: make(chan struct{}), changed: make(chan struct{})}
+		pings: make(chan struct{}), nudge: make(chan struct{}, 1), changed: make(chan struct{})}
 	a.publish()
 	return a, nil
 }
@@ -103,6 +105,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		case <-a.pings:
+		case <-a.nudge:
 		case w := <-a.wakes:
 			a.engine.wake(w)
 		case q := <-a.asks:

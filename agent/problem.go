@@ -19,6 +19,11 @@ const (
 	ReasonNoMedium      Reason = "no_medium"      // the repository's directory is not there
 	ReasonHung          Reason = "hung"           // what was asked neither answered nor failed; the worker was abandoned
 	ReasonCaptivePortal Reason = "captive_portal" // a login page where the repository was asked
+	ReasonCredentials   Reason = "credentials"    // an own certificate, key, CA or password file that is missing, broken or expired
+	// The broker, which delays nothing but wakes.
+	ReasonBrokerRefused Reason = "broker_refused" // it does not let this client in: password, rights, client ID
+	ReasonThrownOut     Reason = "thrown_out"     // it lets this client in and ends the session soon, time after time
+	ReasonTopicDenied   Reason = "topic_denied"   // it refuses a subscription
 	// Trust.
 	ReasonUnsigned        Reason = "unsigned"
 	ReasonRollback        Reason = "rollback"

@@ -13,6 +13,7 @@ import (
 // publish renews the status document. Seq rises, and Changed fires, only when something in it is news.
 func (a *Agent) publish() {
 	s := a.engine.status()
+	s.MQTT = a.broker.Load()
 	old := a.view.Load()
 	if old != nil {
 		s.Seq = old.Seq
@@ -31,7 +32,11 @@ func (a *Agent) publish() {
 
 // sameNews compares two documents but for what changes all the time.
 func sameNews(a, b Status) bool {
+	if !a.MQTT.same(b.MQTT) {
+		return false
+	}
 	for _, s := range []*Status{&a, &b} {
+		s.MQTT = nil
 		s.Time, s.Repository.NextIn, s.Counters, s.Budget = TimeStatus{}, 0, Counters{}, nil
 		s.Components = slices.Clone(s.Components)
 		for i := range s.Components {

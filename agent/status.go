@@ -17,6 +17,7 @@ type Status struct {
 	BootID     string            `json:"boot_id"`
 	Time       TimeStatus        `json:"time"`
 	Repository RepositoryStatus  `json:"repository"`
+	MQTT       *BrokerStatus     `json:"mqtt,omitempty"` // nil: the config names no broker
 	Paused     bool              `json:"paused,omitempty"`
 	Components []ComponentStatus `json:"components"`
 	Counters   Counters          `json:"counters"`

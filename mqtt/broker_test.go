@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,20 +32,31 @@ type testBroker struct {
 	address  string
 	socket   *os.File // keeps listening, whatever the broker does
 	messages chan packets.Packet
+	rules    *rules
 	close    func() // once
 }
 
-// allowAll lets any client do anything.
-type allowAll struct{ mochi.HookBase }
+// rules say what clients may do. The zero value lets any client do anything.
+type rules struct {
+	mochi.HookBase
+	refuses atomic.Bool // whoever connects
+	forbids atomic.Pointer[func(topic string, write bool) bool]
+}
 
-func (*allowAll) ID() string { return "allow-all" }
+func (*rules) ID() string { return "rules" }
 
-func (*allowAll) Provides(hook byte) bool {
+func (*rules) Provides(hook byte) bool {
 	return hook == mochi.OnConnectAuthenticate || hook == mochi.OnACLCheck
 }
 
-func (*allowAll) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool { return true }
-func (*allowAll) OnACLCheck(*mochi.Client, string, bool) bool              { return true }
+func (r *rules) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool { return !r.refuses.Load() }
+
+func (r *rules) OnACLCheck(_ *mochi.Client, topic string, write bool) bool {
+	forbids := r.forbids.Load()
+	return forbids == nil || !(*forbids)(topic, write)
+}
+
+func (r *rules) forbid(what func(topic string, write bool) bool) { r.forbids.Store(&what) }
 
 // startBroker listens on a free port.
 func startBroker(t *testing.T, config *tls.Config) *testBroker {
@@ -73,12 +86,13 @@ func serveBroker(t *testing.T, socket *os.File, config *tls.Config) *testBroker 
 		Server:   mochi.New(&mochi.Options{InlineClient: true, Logger: silent()}),
 		address:  listener.Addr().String(),
 		socket:   socket,
+		rules:    new(rules),
 		messages: make(chan packets.Packet, 1000),
 	}
 	if config != nil {
 		listener = tls.NewListener(listener, config)
 	}
-	if err := b.AddHook(new(allowAll), nil); err != nil {
+	if err := b.AddHook(b.rules, nil); err != nil {
 		t.Fatal(err)
 	}
 	door := mqtttest.NewListener(listener)
@@ -132,6 +146,7 @@ type fakeAgent struct {
 	changed chan struct{}
 	events  []agent.Event
 	told    uint64 // acknowledged
+	states  []agent.BrokerStatus
 }
 
 func newFakeAgent() *fakeAgent {
@@ -152,6 +167,31 @@ func (a *fakeAgent) Changed() <-chan struct{} {
 }
 
 func (a *fakeAgent) Wake(w agent.Wake) { a.wakes <- w }
+
+func (a *fakeAgent) Broker(s agent.BrokerStatus) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.states = append(a.states, s)
+}
+
+// state waits until the way to the broker is in a state that match accepts, also if it was and is no more.
+func (a *fakeAgent) state(t *testing.T, what string, match func(agent.BrokerStatus) bool) agent.BrokerStatus {
+	t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		a.mu.Lock()
+		for _, s := range a.states {
+			if match(s) {
+				a.mu.Unlock()
+				return s
+			}
+		}
+		all := fmt.Sprintf("%+v", a.states)
+		a.mu.Unlock()
+		if time.Now().After(end) {
+			t.Fatalf("the way to the broker was never %s: %s", what, all)
+		}
+	}
+}
 
 func (a *fakeAgent) NextEvent() (agent.Event, bool) {
 	a.mu.Lock()

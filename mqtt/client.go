@@ -2,11 +2,8 @@ package mqtt
 
 import (
 	"context"
-	"errors"
-	"io"
 	"log/slog"
-	"net"
-	"syscall"
+	"sync"
 	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
@@ -20,6 +17,8 @@ type Agent interface {
 	Changed() <-chan struct{}
 	// Wake does not block.
 	Wake(agent.Wake)
+	// Broker says how the way to the broker is. It does not block.
+	Broker(agent.BrokerStatus)
 }
 
 // A Client keeps one session with the broker, for as long as Run runs.
@@ -28,12 +27,17 @@ type Client struct {
 	broker broker
 	agent  Agent
 	log    *slog.Logger
-	// unheard is how many sessions in a row ended in the middle of an event; only Run's goroutine uses it.
-	unheard int
+	// unheard is how many sessions in a row ended in the middle of an event, and shyUntil when sessions try the proof again; only
+	// Run's goroutine uses them.
+	unheard  int
+	shyUntil time.Time
 	// ackTimeout bounds the wait for the broker's answer to one packet.
 	ackTimeout time.Duration
 	// waited makes the pauses between sessions; tests that must not wait replace it.
 	waited func(ctx context.Context, d time.Duration) error
+
+	mu     sync.Mutex
+	status agent.BrokerStatus // as told last
 }
 
 // New checks cfg. It does not connect.
@@ -53,24 +57,29 @@ func New(cfg Config, a Agent, log *slog.Logger) (*Client, error) {
 // no failure of the broker or the network ends it.
 func (c *Client) Run(ctx context.Context) error {
 	if jitter := time.Duration(c.cfg.Random() * float64(c.cfg.StartJitter)); jitter > 0 {
+		c.show(agent.BrokerStarting, nil, jitter)
 		if err := c.waited(ctx, jitter); err != nil {
 			return err
 		}
 	}
 	wait := backoff{spread: c.cfg.ReconnectSpread}
+	var last *agent.Problem
 	for {
+		c.show(agent.BrokerConnecting, last, 0)
 		end, err := c.session(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		d, thrown := wait.after(end, c.cfg.Random())
+		last = problemOf(err)
 		if thrown {
-			c.log.Warn("the mqtt broker accepts this client and throws it out again, time after time",
-				"client_id", c.cfg.ClientID, "retry_in", d.Round(time.Second),
-				"hint", "another client uses the same client ID (a cloned image?); or the broker crashes again and again, perhaps under its own fleet; or it forbids this device its topics")
-		} else {
-			c.log.Warn("no mqtt session", "err", err, "lived", end.lived.Round(time.Second), "retry_in", d.Round(time.Second))
+			last = &agent.Problem{Reason: agent.ReasonThrownOut, Err: err, Text: "the broker lets this client in and ends the session soon, time after time: " +
+				"another client uses the client ID " + c.cfg.ClientID + " too (a cloned image?); or the broker crashes again and again, " +
+				"perhaps under its own fleet; or it forbids this device its topics"}
 		}
+		c.log.Warn("no mqtt session", "client_id", c.cfg.ClientID, "reason", last.Reason, "err", last.Text, "lived", end.lived.Round(time.Second),
+			"retry_in", d.Round(time.Second))
+		c.show(agent.BrokerWaiting, last, d)
 		if err := c.waited(ctx, d); err != nil {
 			return err
 		}
@@ -86,14 +95,4 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// closedByBroker is true for the error of a connection that the other side closed, rather than one that the
-// network or this side broke. A broker that throws a client out does no more than that in MQTT 3.1.1.
-func closedByBroker(err error) bool {
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		return false
-	}
-	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

@@ -16,43 +16,48 @@ import (
 	"github.com/ota-agent/ota-agent/files"
 )
 
-// Bounds of a connection. Half-open links are common behind mobile networks: the kernel notices them, since the
-// library looks only once per keep-alive.
+// Bounds of a connection.
 const (
 	connectTimeout = 20 * time.Second
-	// userTimeout is how long sent bytes may stay without an acknowledgement (TCP_USER_TIMEOUT).
+	// userTimeout is how long sent bytes may stay without an acknowledgement (TCP_USER_TIMEOUT). At rest nothing is sent, so
+	// it costs nothing then.
 	userTimeout = 30 * time.Second
 	// credentialBytesMax bounds the certificate, key, CA and password files.
 	credentialBytesMax = 1 << 20
 )
 
-// dial connects to the broker, with TLS where the config says so. Files are read at each call, so a
-// rotated certificate counts from the next session on.
-func (c *Client) dial(ctx context.Context) (net.Conn, error) {
+// dial connects to the broker, with TLS where the config says so, and returns the certificate that this side shows, or nil. Files are
+// read at each call, so a rotated certificate counts from the next session on. The kernel sends no keep-alive probes: on a link that
+// sleeps each one would wake the modem. A half-open link is found by a ping, each keep-alive, and by userTimeout.
+func (c *Client) dial(ctx context.Context) (net.Conn, *x509.Certificate, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	dialer := net.Dialer{
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: userTimeout, Interval: 10 * time.Second, Count: 3},
-		Control:         setUserTimeout,
+		KeepAlive: -1, // off
+		Control:   setUserTimeout,
 	}
 	conn, err := dialer.DialContext(ctx, "tcp", c.broker.address)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to the broker: %w", err)
+		return nil, nil, fmt.Errorf("connecting to the broker: %w", err)
 	}
 	if !c.broker.tls {
-		return conn, nil
+		return conn, nil, nil
 	}
 	config, err := c.tlsConfig()
 	if err != nil {
 		conn.Close()
-		return nil, err
+		return nil, nil, err
+	}
+	var shown *x509.Certificate
+	if len(config.Certificates) > 0 {
+		shown = config.Certificates[0].Leaf
 	}
 	secured := tls.Client(conn, config)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("TLS handshake with the broker %s: %w", c.broker.address, err)
+		return nil, nil, c.ownExpired(shown, fmt.Errorf("TLS handshake with the broker %s: %w", c.broker.address, err))
 	}
-	return secured, nil
+	return secured, shown, nil
 }
 
 // setUserTimeout runs on the socket before it connects.
@@ -69,11 +74,11 @@ func (c *Client) tlsConfig() (*tls.Config, error) {
 	if c.cfg.CA != "" {
 		pem, err := readCredential(c.cfg.CA)
 		if err != nil {
-			return nil, fmt.Errorf("reading mqtt.ca: %w", err)
+			return nil, ownFile("reading mqtt.ca", err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("reading mqtt.ca: %s holds no certificate in PEM form", c.cfg.CA)
+			return nil, ownFile("reading mqtt.ca", fmt.Errorf("%s holds no certificate in PEM form", c.cfg.CA))
 		}
 	}
 	if c.cfg.Cert == "" {
@@ -81,15 +86,15 @@ func (c *Client) tlsConfig() (*tls.Config, error) {
 	}
 	cert, err := readCredential(c.cfg.Cert)
 	if err != nil {
-		return nil, fmt.Errorf("reading mqtt.cert: %w", err)
+		return nil, ownFile("reading mqtt.cert", err)
 	}
 	key, err := readCredential(c.cfg.Key)
 	if err != nil {
-		return nil, fmt.Errorf("reading mqtt.key: %w", err)
+		return nil, ownFile("reading mqtt.key", err)
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return nil, fmt.Errorf("pairing mqtt.cert %s with mqtt.key %s: %w", c.cfg.Cert, c.cfg.Key, err)
+		return nil, ownFile(fmt.Sprintf("pairing mqtt.cert %s with mqtt.key %s", c.cfg.Cert, c.cfg.Key), err)
 	}
 	config.Certificates = []tls.Certificate{pair}
 	return config, nil
@@ -102,7 +107,7 @@ func (c *Client) password() (string, error) {
 	}
 	b, err := readCredential(c.cfg.PasswordFile)
 	if err != nil {
-		return "", fmt.Errorf("reading mqtt.password_file: %w", err)
+		return "", ownFile("reading mqtt.password_file", err)
 	}
 	return strings.TrimRight(string(b), "\r\n"), nil
 }

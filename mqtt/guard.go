@@ -2,37 +2,48 @@ package mqtt
 
 import (
 	"bufio"
+	"crypto/x509"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
 )
 
-// Packet types that a broker may send to this client (MQTT 3.1.1, 2.2.1). The others belong to QoS 2, to
-// unsubscribing or to the other direction.
+// Packet types that a broker may send to this client (MQTT 3.1.1, 2.2.1). The others belong to QoS 2 or to the other
+// direction.
 const (
+	typeConnect  = 1
 	typeConnack  = 2
 	typePublish  = 3
 	typePuback   = 4
 	typeSuback   = 9
+	typeUnsuback = 11
 	typePingresp = 13
 )
 
 // Bounds of what a broker may send.
 const (
-	// publishBytesMax bounds a message's remaining length: a wake and its topic are far smaller.
+	// publishBytesMax bounds a message that is handed on whole: a wake and its topic are far smaller.
 	publishBytesMax = 16 << 10
+	// ownBytesMax is the same for the message on the one topic on which the client hears itself: its status.
+	ownBytesMax = 256 << 10
+	// topicBytesMax bounds a message's topic: those that were subscribed to are shorter.
+	topicBytesMax = 512
 	// lengthBytesMax is the longest encoding of a remaining length (MQTT 3.1.1, 2.2.3).
 	lengthBytesMax = 4
 	// publishBurst messages may come at once, one more each publishEvery after that. The library starts a
-	// goroutine per message, so a flood must be slowed before it gets there.
+	// goroutine per message, so a flood must be slowed before it gets there. A body that is skipped counts as one message
+	// for each publishBytesMax of it, so it can't come faster than many small ones either.
 	publishBurst = 32
 	publishEvery = 250 * time.Millisecond
 	// writeTimeout bounds each write: the library sets a deadline for messages, but none for acks and pings.
 	writeTimeout = 10 * time.Second
 )
 
-// A packetError refuses a packet by its fixed header.
+// A packetError refuses a packet by its header.
 type packetError struct {
 	kind byte
 	what string
@@ -44,29 +55,59 @@ func (e *packetError) Error() string {
 
 // A guard is a connection that lets through only packets that the library can be trusted with. Unguarded, it
 // allocates whatever length a packet announces (up to 256 MiB), panics on a SUBACK with more return codes than
-// there were topics, and keeps QoS 2 messages for as long as the broker likes.
+// there were topics, and keeps QoS 2 messages for as long as the broker likes. It also knows when bytes went and came, which is what
+// pings are about, and why the connection ended, of which the library says only that it did.
 type guard struct {
 	net.Conn
 	in      *bufio.Reader
 	header  []byte // checked, not yet handed on
 	body    int64  // bytes of the current packet still to come
-	topics  int    // in the one SUBSCRIBE that is sent
+	filters int    // in the one SUBSCRIBE that is sent
+	own     string // the topic on which the client hears itself
 	tokens  int    // messages that may come without a wait
 	counted time.Time
+	pulse
+	// keepAlive is what CONNECT says; seconds.
+	keepAlive uint16
 
 	closeOnce sync.Once
 	closed    chan struct{}
+	failure   chan error // why the connection ended; holds one
+	// certificate is what the client showed; nil: none.
+	certificate *x509.Certificate
 }
 
-func newGuard(c net.Conn, topics int) *guard {
-	return &guard{
-		Conn: c, in: bufio.NewReaderSize(c, 4<<10), topics: topics,
-		tokens: publishBurst, counted: time.Now(), closed: make(chan struct{}),
+// newGuard guards c for a client that subscribes to cfg's topics.
+func newGuard(c net.Conn, cfg Config) *guard {
+	g := &guard{
+		Conn: c, filters: len(cfg.wakeTopics()) + 1, own: cfg.deviceTopic("status"), keepAlive: uint16(cfg.KeepAlive / time.Second),
+		tokens: publishBurst, counted: time.Now(), pulse: newPulse(), closed: make(chan struct{}), failure: make(chan error, 1),
 	}
+	g.in = bufio.NewReaderSize(heard{g}, 4<<10)
+	return g
+}
+
+// heard notes when bytes come.
+type heard struct{ *guard }
+
+func (h heard) Read(p []byte) (int, error) {
+	n, err := h.Conn.Read(p)
+	if n > 0 {
+		h.received()
+	}
+	return n, err
 }
 
 // Read hands on a packet's header only after it was checked, then its body.
 func (g *guard) Read(p []byte) (int, error) {
+	n, err := g.read(p)
+	if err != nil {
+		g.fail(err)
+	}
+	return n, err
+}
+
+func (g *guard) read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
@@ -83,6 +124,30 @@ func (g *guard) Read(p []byte) (int, error) {
 	n, err := g.in.Read(p[:min(int64(len(p)), g.body)])
 	g.body -= int64(n)
 	return n, err
+}
+
+// fail keeps the first reason why the connection ended; that this side closed it is none.
+func (g *guard) fail(err error) {
+	select {
+	case <-g.closed:
+		return
+	default:
+	}
+	select {
+	case g.failure <- err:
+	default:
+	}
+}
+
+// why is what fail kept, or nil.
+func (g *guard) why() error {
+	select {
+	case err := <-g.failure:
+		g.failure <- err
+		return err
+	default:
+		return nil
+	}
 }
 
 // next reads and checks the fixed header of the next packet.
@@ -110,6 +175,9 @@ func (g *guard) next() error {
 	if err := g.admit(first, length); err != nil {
 		return err
 	}
+	if first>>4 == typePublish && length > publishBytesMax {
+		return g.large(first, header, length)
+	}
 	g.header, g.body = header, length
 	return nil
 }
@@ -117,24 +185,86 @@ func (g *guard) next() error {
 func (g *guard) admit(first byte, length int64) error {
 	kind, most := first>>4, int64(0)
 	switch kind {
-	case typeConnack, typePuback:
+	case typeConnack, typePuback, typeUnsuback:
 		most = 2
 	case typeSuback:
-		most = 2 + int64(g.topics)
+		most = 2 + int64(g.filters)
 	case typePingresp:
 	case typePublish:
 		if qos := first >> 1 & 3; qos > 1 {
 			return &packetError{kind, fmt.Sprintf("QoS %d, where at most 1 was asked for", qos)}
 		}
-		most = publishBytesMax
+		return g.wait()
 	default:
 		return &packetError{kind, "a broker does not send this type"}
 	}
 	if length > most {
 		return &packetError{kind, fmt.Sprintf("it announces %d bytes, at most %d are accepted", length, most)}
 	}
-	if kind == typePublish {
-		return g.wait()
+	return nil
+}
+
+// large takes a message over publishBytesMax. A large wake is a wake all the same: its body is skipped, and the message is handed on without
+// one. To refuse it would end each session of the whole fleet for as long as somebody's large message is retained.
+func (g *guard) large(first byte, header []byte, length int64) error {
+	topic, err := g.in.Peek(2)
+	if err != nil {
+		return err
+	}
+	size := 2 + int(binary.BigEndian.Uint16(topic))
+	if size > 2+topicBytesMax {
+		return &packetError{typePublish, fmt.Sprintf("its topic has %d bytes, at most %d are accepted", size-2, topicBytesMax)}
+	}
+	if topic, err = g.in.Peek(size); err != nil {
+		return err
+	}
+	if string(topic[2:]) == g.own && length <= ownBytesMax {
+		g.header, g.body = header, length
+		return g.toll(length)
+	}
+	if first>>1&3 > 0 {
+		size += 2 // the packet's ID
+	}
+	kept := make([]byte, size)
+	if _, err := io.ReadFull(g.in, kept); err != nil {
+		return err
+	}
+	if err := g.skip(length - int64(size)); err != nil {
+		return err
+	}
+	short := []byte{first}
+	for n := size; ; {
+		b := byte(n & 0x7f)
+		if n >>= 7; n == 0 {
+			short = append(short, b)
+			break
+		}
+		short = append(short, b|0x80)
+	}
+	g.header, g.body = append(short, kept...), 0
+	return nil
+}
+
+// skip reads n bytes and drops them, no faster than so many bytes of small messages could come.
+func (g *guard) skip(n int64) error {
+	for ; n > 0; n -= publishBytesMax {
+		part := min(n, publishBytesMax)
+		if err := g.toll(part); err != nil {
+			return err
+		}
+		if _, err := io.CopyN(io.Discard, g.in, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// toll waits as long as small messages of n bytes together would.
+func (g *guard) toll(n int64) error {
+	for ; n > 0; n -= publishBytesMax {
+		if err := g.wait(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -160,11 +290,42 @@ func (g *guard) wait() error {
 	}
 }
 
+// Write sends a whole packet. The library would ping by a ticker of its own, every five seconds; it is told of no keep-alive, so that it does not, and
+// CONNECT gets here what it should have said.
 func (g *guard) Write(p []byte) (int, error) {
+	if len(p) > 0 && p[0]>>4 == typeConnect {
+		stated, err := stateKeepAlive(p, g.keepAlive)
+		if err != nil {
+			return 0, err
+		}
+		p = stated
+	}
 	if err := g.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return 0, err
 	}
-	return g.Conn.Write(p)
+	n, err := g.Conn.Write(p)
+	if err != nil {
+		g.fail(err)
+	} else {
+		g.sent()
+	}
+	return n, err
+}
+
+// errConnect says that the library has changed.
+var errConnect = errors.New("the library's CONNECT is not an MQTT 3.1.1 one in one piece")
+
+// stateKeepAlive returns CONNECT with these seconds as its keep-alive (MQTT 3.1.1, 3.1.2.10).
+func stateKeepAlive(connect []byte, seconds uint16) ([]byte, error) {
+	const intro = "\x00\x04MQTT\x04" // name and level, before the flags
+	_, size := binary.Uvarint(connect[1:])
+	at := 1 + size
+	if size < 1 || len(connect) < at+len(intro)+3 || string(connect[at:at+len(intro)]) != intro {
+		return nil, errConnect
+	}
+	stated := append([]byte(nil), connect...)
+	binary.BigEndian.PutUint16(stated[at+len(intro)+1:], seconds)
+	return stated, nil
 }
 
 func (g *guard) Close() error {

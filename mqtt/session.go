@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
@@ -18,10 +21,8 @@ import (
 const (
 	// ackTimeout is the default of Client.ackTimeout.
 	ackTimeout = 20 * time.Second
-	// pingTimeout is how long a ping may stay unanswered.
-	pingTimeout = 15 * time.Second
-	// farewellTimeout bounds the last words of a session that this side ends.
-	farewellTimeout = time.Second
+	// farewellTimeout bounds the wait for the acknowledgement of the last words of a session that this side ends.
+	farewellTimeout = 3 * time.Second
 	// quiesceMillis is how long Disconnect may take to send its packet.
 	quiesceMillis = 250
 	// subscribed and published at QoS 1: within a connection nothing is lost, and duplicates do no harm.
@@ -37,7 +38,13 @@ var errLost = errors.New("connection lost")
 // state of the first time.
 type session struct {
 	*Client
-	paho paho.Client
+	paho  paho.Client
+	proof *proof
+	guard atomic.Pointer[guard] // nil until there is a connection
+	// denied is what the broker refuses of this session's subscriptions, or nil.
+	denied *agent.Problem
+	// acknowledged: the broker has let this client in.
+	acknowledged bool
 	// lost gets why the connection ended, once.
 	lost chan error
 }
@@ -48,23 +55,65 @@ func (c *Client) session(ctx context.Context) (outcome, error) {
 	// which there is still a farewell to send.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	s := &session{Client: c, lost: make(chan error, 1)}
+	s := &session{Client: c, proof: newProof(), lost: make(chan error, 1)}
 	options, err := s.options(ctx, life)
 	if err != nil {
 		return outcome{}, err
 	}
 	s.paho = paho.NewClient(options)
-	defer s.paho.Disconnect(quiesceMillis)
-	if err := s.open(ctx); err != nil {
-		return outcome{}, err
+	err = s.open(ctx)
+	opened, lived := err == nil, time.Duration(0)
+	if opened {
+		lived, err = s.hold(ctx, life)
 	}
+	s.leave(opened && ctx.Err() != nil)
+	err = s.cause(err)
+	return outcome{lived: lived, closed: closedByBroker(err), refused: refused(err)}, err
+}
+
+// hold reports until the connection or ctx ends, and pings meanwhile.
+func (s *session) hold(ctx, life context.Context) (lived time.Duration, err error) {
 	begun := time.Now()
-	c.log.Info("mqtt session", "client_id", c.cfg.ClientID)
+	life, stop := context.WithCancel(life)
+	var pinging sync.WaitGroup
+	pinging.Go(func() {
+		if err := s.guard.Load().keep(life, s.cfg.KeepAlive); err != nil {
+			s.end(err)
+		}
+	})
+	defer pinging.Wait()
+	defer stop()
+	s.log.Info("mqtt session", "client_id", s.cfg.ClientID)
+	s.show(agent.BrokerUnproven, s.denied, 0)
 	err = s.report(ctx)
-	if ctx.Err() != nil {
-		s.farewell()
+	return max(time.Since(begun), 1), err
+}
+
+// leave ends the connection. A session that this side ends says first that the device is offline; unless the broker acknowledges that, the
+// connection is cut rather than closed in order: the broker then publishes the last will, which says the same.
+func (s *session) leave(inOrder bool) {
+	if !inOrder || !s.farewell() {
+		if g := s.guard.Load(); g != nil {
+			g.Close()
+		}
 	}
-	return outcome{lived: max(time.Since(begun), 1), closed: closedByBroker(err)}, err
+	s.paho.Disconnect(quiesceMillis)
+}
+
+// cause says why the session ended: what the guard saw tells more than the library, which completes what is under way with
+// an error of its own.
+func (s *session) cause(err error) error {
+	g := s.guard.Load()
+	if g == nil {
+		return err
+	}
+	if why := g.why(); why != nil && !errors.Is(err, why) {
+		err = fmt.Errorf("%w: %w", err, why)
+	}
+	if !s.acknowledged {
+		err = s.ownExpired(g.certificate, err)
+	}
+	return err
 }
 
 func (s *session) options(ctx, life context.Context) (*paho.ClientOptions, error) {
@@ -86,8 +135,7 @@ func (s *session) options(ctx, life context.Context) (*paho.ClientOptions, error
 	o.SetOrderMatters(false)  // or a handler that waits would stop the pings
 	o.SetConnectTimeout(connectTimeout)
 	o.SetWriteTimeout(writeTimeout)
-	o.SetKeepAlive(s.cfg.KeepAlive)
-	o.SetPingTimeout(pingTimeout)
+	o.SetKeepAlive(0) // its ticker wakes the CPU each five seconds; the guard pings, and states the keep-alive
 	o.SetWill(s.cfg.deviceTopic("online"), "0", qos, true)
 	o.SetConnectionLostHandler(func(_ paho.Client, err error) { s.end(err) })
 	return o, nil
@@ -95,11 +143,13 @@ func (s *session) options(ctx, life context.Context) (*paho.ClientOptions, error
 
 // connect opens a guarded connection, which is closed when life ends at the latest.
 func (s *session) connect(ctx, life context.Context) (net.Conn, error) {
-	conn, err := s.dial(ctx)
+	conn, shown, err := s.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	g := newGuard(conn, len(s.cfg.wakeTopics()))
+	g := newGuard(conn, s.cfg)
+	g.certificate = shown
+	s.guard.Store(g)
 	context.AfterFunc(life, func() { g.Close() })
 	return g, nil
 }
@@ -119,25 +169,33 @@ func (s *session) open(ctx context.Context) error {
 	if err := s.wait(ctx, s.paho.Connect(), connectTimeout+s.ackTimeout); err != nil {
 		return fmt.Errorf("mqtt connect: %w", err)
 	}
-	filters := make(map[string]byte)
-	for _, topic := range s.cfg.wakeTopics() {
-		filters[topic] = qos
-	}
-	token := s.paho.SubscribeMultiple(filters, func(_ paho.Client, m paho.Message) {
-		s.agent.Wake(ParseWake(m.Payload(), s.cfg.usualSpread(m.Topic())))
-	})
+	s.acknowledged = true
+	filters := s.filters()
+	token := s.paho.SubscribeMultiple(filters, s.hear)
 	if err := s.wait(ctx, token, s.ackTimeout); err != nil {
+		s.shy(len(filters) > len(s.cfg.wakeTopics()) && closedByBroker(s.cause(err)))
 		return fmt.Errorf("mqtt subscribe: %w", err)
 	}
 	if subscription, ok := token.(*paho.SubscribeToken); ok {
-		for topic, code := range subscription.Result() {
-			if code == subscriptionRefused {
-				s.log.Warn("the mqtt broker refused a subscription", "topic", topic,
-					"hint", "allow this client to subscribe to it; until then only polls find new releases")
-			}
-		}
+		s.read(subscription.Result())
 	}
 	return s.publish(ctx, "online", true, []byte("1"))
+}
+
+// read looks through the answers to the subscriptions. That the status topic is refused only means that there will be no proof.
+func (s *session) read(answers map[string]byte) {
+	var topics []string
+	for _, topic := range s.cfg.wakeTopics() {
+		if answers[topic] == subscriptionRefused {
+			topics = append(topics, topic)
+			s.log.Warn("the mqtt broker refused a subscription", "topic", topic,
+				"hint", "allow this client to subscribe to it; until then only polls find new releases")
+		}
+	}
+	if len(topics) > 0 {
+		s.denied = &agent.Problem{Reason: agent.ReasonTopicDenied, Text: "the broker refuses this client the subscription to " +
+			strings.Join(topics, ", ") + ": no wake comes that way; allow it in the broker's rules"}
+	}
 }
 
 // report publishes the status whenever it says something new, and tells of events.
@@ -189,6 +247,9 @@ func (s *session) idle(ctx context.Context, changed <-chan struct{}, wait time.D
 		return nil
 	case <-due:
 		return nil
+	case <-s.proof.come:
+		s.proven()
+		return nil
 	case err := <-s.lost:
 		return err
 	case <-ctx.Done():
@@ -201,6 +262,7 @@ func (s *session) publishStatus(ctx context.Context, status agent.Status) error 
 	if err != nil {
 		return fmt.Errorf("status document: %w", err)
 	}
+	s.proof.expect(document)
 	return s.publish(ctx, "status", true, document)
 }
 
@@ -213,13 +275,15 @@ func (s *session) publish(ctx context.Context, name string, retained bool, paylo
 	return nil
 }
 
-// farewell says what the last will would: an orderly end cancels the will.
-func (s *session) farewell() {
+// farewell says what the last will would, since an orderly end cancels the will. It returns whether the broker acknowledged it.
+func (s *session) farewell() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), farewellTimeout)
 	defer cancel()
-	if err := s.publish(ctx, "online", true, []byte("0")); err != nil {
+	err := s.publish(ctx, "online", true, []byte("0"))
+	if err != nil {
 		s.log.Debug("mqtt farewell", "err", err)
 	}
+	return err == nil
 }
 
 // wait waits for a token, which by itself may never complete.

@@ -134,7 +134,7 @@ func jsonNames(t reflect.Type) []string {
 				continue
 			}
 			nested := jsonNames(t.Field(i).Type)
-			if len(nested) == 0 || name != "device" && name != "time" && name != "counters" && name != "repository" {
+			if len(nested) == 0 || name != "device" && name != "time" && name != "counters" && name != "repository" && name != "mqtt" {
 				names = append(names, name)
 			}
 			names = append(names, nested...)

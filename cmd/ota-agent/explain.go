@@ -152,6 +152,12 @@ func (t *table) device(s agent.Status) {
 	}
 	t.add("next check", "in "+durationWords(s.Repository.NextIn)+"; a wake or ota-agent check comes first")
 	t.problem("last check failed", s.Repository.LastProblem)
+	if s.MQTT != nil {
+		t.add("broker", brokerWords(*s.MQTT))
+		if s.MQTT.Reason != "" {
+			t.add("", "changed by "+remedy(s.MQTT.Reason))
+		}
+	}
 	if s.Budget != nil {
 		t.add("byte budget", budgetWords(*s.Budget))
 	}

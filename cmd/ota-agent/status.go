@@ -79,6 +79,9 @@ func statusTable(s agent.Status) string {
 	if p := s.Repository.LastProblem; p != nil {
 		add("  problem", "%s (%s)", p.Text, p.Reason)
 	}
+	if s.MQTT != nil {
+		add("broker", "%s", brokerWords(*s.MQTT))
+	}
 	if s.Budget != nil {
 		add("byte budget", "%s", budgetWords(*s.Budget))
 	}
@@ -96,6 +99,28 @@ func statusTable(s agent.Status) string {
 		rows = append(rows, componentRows(c)...)
 	}
 	return align(rows)
+}
+
+// brokerWords say how the way to the broker is.
+func brokerWords(b agent.BrokerStatus) string {
+	words := map[agent.BrokerState]string{
+		agent.BrokerStarting:   "the first connection waits for its turn",
+		agent.BrokerConnecting: "connecting",
+		agent.BrokerUnproven:   "a session; nothing shows that the broker lets this device's messages through",
+		agent.BrokerProven:     "a session; this device is heard, and hears",
+		agent.BrokerWaiting:    "no session",
+	}[b.State]
+	words += ", since " + timeWords(b.Since)
+	if b.Reason != "" {
+		words += ": " + b.Text + " (" + string(b.Reason) + ")"
+	}
+	if !b.RetryAt.IsZero() {
+		words += "; next attempt at " + timeWords(b.RetryAt)
+	}
+	if !b.LastWake.IsZero() {
+		words += "; last wake at " + timeWords(b.LastWake)
+	}
+	return words
 }
 
 func deviceWords(d agent.Device) string {
