@@ -2,6 +2,8 @@ package mqtt
 
 import (
 	"encoding/json"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
@@ -12,70 +14,104 @@ import (
 const (
 	// newsEvery is the least time between two documents that say something new.
 	newsEvery = time.Second
-	// figuresEvery is the least time between two that differ only in figures that move by themselves.
-	figuresEvery = 30 * time.Second
+	// progressEvery is the least time between two that differ only in how far something has come.
+	progressEvery = 30 * time.Second
 )
 
 // A report keeps what the broker was last told in this session. Its zero value is ready: the first document is
 // news.
 type report struct {
-	sent     []byte    // without the figures
-	sentAt   time.Time // zero: nothing was sent yet
-	document []byte    // the last one, whole, without its sequence number
+	news, progress string    // of the last document
+	sentAt         time.Time // zero: nothing was sent yet
 }
 
 // due says how long to wait before s is to be published; ok is false where s says nothing that the broker was
-// not told.
+// not told. A poll that found nothing new is nothing new either: each document costs its size, on a million links.
 func (r *report) due(s agent.Status, now time.Time) (wait time.Duration, ok bool, err error) {
 	if r.sentAt.IsZero() {
 		return 0, true, nil
 	}
-	still, document, err := still(s)
+	news, progress, err := parts(s)
 	if err != nil {
 		return 0, false, err
 	}
-	every := figuresEvery
+	every := newsEvery
 	switch {
-	case string(document) == string(r.document):
+	case news == r.news && progress == r.progress:
 		return 0, false, nil
-	case string(still) != string(r.sent):
-		every = newsEvery
+	case news == r.news:
+		every = progressEvery
 	}
 	return max(0, r.sentAt.Add(every).Sub(now)), true, nil
 }
 
 // published remembers that the broker acknowledged s.
 func (r *report) published(s agent.Status, now time.Time) (err error) {
-	r.sent, r.document, err = still(s)
+	r.news, r.progress, err = parts(s)
 	r.sentAt = now
 	return err
 }
 
-// still returns s without the figures that move by themselves, and s without only its sequence number and
-// the effective time, which move with every look.
-func still(s agent.Status) (quiet, document []byte, err error) {
-	s.Seq, s.Time.Effective = 0, time.Time{}
-	if document, err = json.Marshal(s); err != nil {
-		return nil, nil, err
-	}
+// parts returns what of s is news when it changes, and what tells how far something has come. The rest, figures that move by themselves or
+// with each poll, is in each document, and no reason for one.
+func parts(s agent.Status) (news, progress string, err error) {
+	s.Seq, s.Time.Effective, s.Time.Floor = 0, time.Time{}, time.Time{}
 	s.Counters, s.Budget = agent.Counters{}, nil
-	s.Repository.NextIn = 0
-	components := make([]agent.ComponentStatus, len(s.Components))
-	for i, c := range s.Components {
-		c.Progress, c.Gates = nil, agent.StillGates(c.Gates)
+	s.Repository.Checks, s.Repository.LastSuccess, s.Repository.LastCheck = 0, time.Time{}, nil
+	if s.MQTT != nil {
+		mqtt := *s.MQTT
+		mqtt.LastWake = time.Time{}
+		s.MQTT = &mqtt
+	}
+	var moving []any
+	s.Components = slices.Clone(s.Components)
+	for i := range s.Components {
+		c := &s.Components[i]
+		moving = append(moving, c.Progress)
+		c.Progress, c.Spent, c.Gates = nil, nil, agent.StillGates(c.Gates)
 		if c.Condition != nil {
 			condition := *c.Condition
-			condition.Left, condition.Elapsed, condition.Percent = 0, 0, nil
-			c.Condition = &condition
+			moving = append(moving, condition.Percent)
+			condition.Percent, c.Condition = nil, &condition
 		}
-		if c.Waiting != nil {
-			waiting := *c.Waiting
-			waiting.Left = 0
-			c.Waiting = &waiting
-		}
-		components[i] = c
 	}
-	s.Components = components
-	quiet, err = json.Marshal(s)
-	return quiet, document, err
+	document, err := json.Marshal(figureless(reflect.ValueOf(s)).Interface())
+	if err != nil {
+		return "", "", err
+	}
+	figures, err := json.Marshal(moving)
+	return string(document), string(figures), err
+}
+
+// figureless returns a copy of v in which each duration (agent.Seconds) is 0, since it counts by itself, and each problem without the
+// time of its last occurrence. It goes by the type, so that a duration that is added to the document later makes no device publish each second.
+func figureless(v reflect.Value) reflect.Value {
+	switch {
+	case v.Type() == reflect.TypeFor[agent.Seconds]():
+		return reflect.Zero(v.Type())
+	case v.Type() == reflect.TypeFor[agent.Problem]():
+		p := v.Interface().(agent.Problem)
+		p.At = time.Time{}
+		return reflect.ValueOf(p)
+	case v.Kind() == reflect.Pointer && !v.IsNil():
+		p := reflect.New(v.Type().Elem())
+		p.Elem().Set(figureless(v.Elem()))
+		return p
+	case v.Kind() == reflect.Slice && !v.IsNil():
+		s := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+		for i := range v.Len() {
+			s.Index(i).Set(figureless(v.Index(i)))
+		}
+		return s
+	case v.Kind() == reflect.Struct:
+		s := reflect.New(v.Type()).Elem()
+		s.Set(v)
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				s.Field(i).Set(figureless(v.Field(i)))
+			}
+		}
+		return s
+	}
+	return v
 }
