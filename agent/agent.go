@@ -110,7 +110,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.engine.wake(w)
 		case q := <-a.asks:
 			waiting = append(waiting, q)
-			a.engine.plan.now = true
+			a.engine.ask()
 		case c := <-a.commands:
 			err := a.engine.command(c.Command)
 			a.publish() // before the answer, likewise

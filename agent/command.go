@@ -15,6 +15,17 @@ func (e *engine) component(name string) *live {
 	return nil
 }
 
+// ask begins a refresh at once, because somebody waits for it. Downloads that wait after a failure of the network, or after a server's
+// refusal, are tried again at once, too.
+func (e *engine) ask() {
+	e.plan.now = true
+	for _, c := range e.live {
+		if p := c.failure; p != nil && (p.Reason.isNetwork() || p.Reason == ReasonHTTP) && e.book.record(c.name).Phase == Fetching {
+			c.notBefore = 0
+		}
+	}
+}
+
 // wake notes a hint for the schedule.
 func (e *engine) wake(w Wake) {
 	e.log.Info("woken", "source", w.Source, "spread", min(w.Spread, e.plan.spreadMax))

@@ -81,10 +81,13 @@ type live struct {
 	offer     Offer
 	unfound   *Problem // why the last search for its target came to no answer; nil: it did
 	misses    int      // how often in a row it did not
+	unlisted  refusal  // of the search
 
 	failure   *Problem
 	failures  int
 	attempt   int           // of failure: what the log calls it
+	failedAt  time.Duration // uptime
+	refused   refusal       // of the download
 	notBefore time.Duration // uptime
 	done      ActionKind    // of the last attempt, which ended well
 

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"time"
-
-	"github.com/ota-agent/ota-agent/verifier"
 )
 
 // facts observes a component.
@@ -107,7 +105,7 @@ func (e *engine) note(c *live, r Record, a Action, o outcome) {
 			return
 		}
 		if c.done = a.Kind; !a.Kind.shows() {
-			c.failure, c.failures = nil, 0
+			c.failure, c.failures, c.refused = nil, 0, refusal{}
 		}
 		return
 	}
@@ -121,7 +119,9 @@ func (e *engine) note(c *live, r Record, a Action, o outcome) {
 	e.log.Warn("failed", "component", c.name, "action", a.Kind, "reason", o.problem.Reason,
 		"release", describe(r.Release), "attempt", n, "err", o.problem.Text)
 	if a.Kind != Examine && a.Kind != Observe {
-		wait := e.backoff(o.problem.Reason, c.attempt)
+		c.failedAt = up
+		c.refused.meets(o.problem.Reason, up)
+		wait := c.refused.backoff(o.problem.Reason, c.attempt, up, e.cfg.BackoffMin, e.cfg.BackoffMax, e.p.Random())
 		c.notBefore = up + max(wait, min(o.problem.RetryAfter, e.cfg.BackoffMax))
 	}
 }
@@ -306,7 +306,6 @@ func (e *engine) refreshEnded(o outcome) error {
 		e.lastCheck = &spent
 	}
 	e.lastProblem = out.problem
-	changed := out.problem == nil && otherTargets(e.last.roles, out.roles)
 	e.survey.age(e.p.System.Uptime())
 	if len(out.roles) > 0 {
 		e.roles = out.roles
@@ -335,8 +334,8 @@ func (e *engine) refreshEnded(o outcome) error {
 				e.plan.soon(up)
 			}
 		}
-		if changed && r.Phase == Fetching && c.failure != nil && Permanent(c.failure.Reason) {
-			c.notBefore = 0 // the publisher has done something
+		if out.problem == nil && e.endsWait(c, &r, out) {
+			c.notBefore = 0
 		}
 		if c.running != nil && c.running.action.Kind == Fetch && c.offer.left(&r) && c.running.cancel != nil {
 			c.running.cancel() // what is being fetched is no longer wanted
@@ -359,25 +358,23 @@ func (e *engine) refreshEnded(o outcome) error {
 func (e *engine) searched(c *live, p *Problem) {
 	c.unfound = p
 	if p == nil {
-		c.misses = 0
+		c.misses, c.unlisted = 0, refusal{}
 		return
 	}
 	c.misses++
+	c.unlisted.meets(p.Reason, e.p.System.Uptime())
 	e.log.Warn("search refused or failed", "component", c.name, "reason", p.Reason, "err", p.Text)
-	e.plan.retry(p, c.misses, e.p.System.Uptime(), e.p.Random())
+	e.plan.retry(p, c.misses, c.unlisted, e.p.System.Uptime(), e.p.Random())
 }
 
-// otherTargets reports whether the trusted files changed in more than the timestamp, which is signed anew all the time.
-func otherTargets(old, new []verifier.RoleInfo) bool {
-	lasting := func(roles []verifier.RoleInfo) (versions []int64) {
-		for _, r := range roles {
-			if r.Role != verifier.Timestamp {
-				versions = append(versions, r.Version)
-			}
-		}
-		return versions
+// endsWait reports whether a refresh that succeeded ends a download's wait after a failure. What failed on the network is tried again once
+// the network is there, and what the server refused once the publisher has signed something: it may be uploaded by now. A server that names
+// a time is given that time, and nothing is tried more often than after the shortest wait.
+func (e *engine) endsWait(c *live, r *Record, out *refreshed) bool {
+	if r.Phase != Fetching || c.failure == nil || c.notBefore == 0 || c.failure.RetryAfter > 0 || out.began < c.failedAt+e.cfg.BackoffMin {
+		return false
 	}
-	return !slices.Equal(lasting(old), lasting(new))
+	return c.failure.Reason.isNetwork() && !out.local || Permanent(c.failure.Reason) && !slices.Equal(e.last.roles, out.roles)
 }
 
 // deadline is how long nothing happens by itself.

@@ -83,6 +83,44 @@ func Backoff(r Reason, attempt int, min, max time.Duration, jitter float64) time
 	return within(min+portion(ceiling-min, jitter), min, max)
 }
 
+// A refusal is a spell in which a server refuses: it says that there is no such file, or that it gives it to nobody. A CDN says so while it
+// lags, and anybody on a link without TLS may.
+type refusal struct {
+	from  time.Duration // uptime of the first one
+	count int           // in a row
+}
+
+// refusedFor is how long every mirror must have refused before that is believed: longer than a CDN lags, short beside the long wait.
+const refusedFor = time.Hour
+
+// meets takes how one more attempt ended.
+func (s *refusal) meets(r Reason, uptime time.Duration) {
+	if r != ReasonHTTP {
+		*s = refusal{}
+		return
+	}
+	if s.count++; s.count == 1 {
+		s.from = uptime
+	}
+}
+
+// backoff is Backoff where a refusal is not believed at once.
+func (s *refusal) backoff(r Reason, attempt int, uptime, min, max time.Duration, jitter float64) time.Duration {
+	if s.count > 0 && uptime-s.from < refusedFor {
+		r, attempt = ReasonBackoff, s.count
+	}
+	return Backoff(r, attempt, min, max, jitter)
+}
+
+// isNetwork: what failed may work again once the network does.
+func (r Reason) isNetwork() bool {
+	switch r {
+	case ReasonUnreachable, ReasonServerBusy, ReasonHung, ReasonCut, ReasonTooSlow, ReasonCaptivePortal, ReasonTLS:
+		return true
+	}
+	return false
+}
+
 // Permanent says whether asking again is in vain until metadata changes.
 func Permanent(r Reason) bool { return ruleOf(r).class == retryPermanent }
 

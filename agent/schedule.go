@@ -28,6 +28,7 @@ type schedule struct {
 	wake     time.Duration // of a wake that is followed; 0: none
 	now      bool          // someone asked for a refresh at once
 	failures int
+	refused  refusal
 	tokens   float64
 	tokensAt time.Duration
 	earliest time.Duration // the pending wake may not be followed before
@@ -85,16 +86,17 @@ func (s *schedule) begun() { s.now, s.wake = false, 0 }
 func (s *schedule) ended(p *Problem, uptime time.Duration, random float64) {
 	s.due = uptime + time.Duration((0.5+random)*float64(s.poll))
 	if p == nil {
-		s.failures = 0
+		s.failures, s.refused = 0, refusal{}
 		return
 	}
 	s.failures++
-	s.retry(p, s.failures, uptime, random)
+	s.refused.meets(p.Reason, uptime)
+	s.retry(p, s.failures, s.refused, uptime, random)
 }
 
 // retry lets the next refresh come as early as the back-off of p's class asks for, after so many failures in a row.
-func (s *schedule) retry(p *Problem, failures int, uptime time.Duration, random float64) {
-	wait := Backoff(p.Reason, failures, s.backoffMin, s.backoffMax, random)
+func (s *schedule) retry(p *Problem, failures int, refused refusal, uptime time.Duration, random float64) {
+	wait := refused.backoff(p.Reason, failures, uptime, s.backoffMin, s.backoffMax, random)
 	s.due = min(s.due, uptime+max(wait, min(p.RetryAfter, s.backoffMax)))
 }
 
