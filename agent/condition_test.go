@@ -194,6 +194,25 @@ func TestAPathThatIsNotListedIsToldOnce(t *testing.T) {
 	}
 }
 
+// A path that targets alone does not list is not searched for anew while nothing changed: with a wrong config, too, a poll reads no large file.
+// One that a delegated role does not list is, since that role may have expired meanwhile.
+func TestAnUnlistedPathIsNotSearchedAtEachPoll(t *testing.T) {
+	v := newVendored()
+	delete(v.repo.Roles["vendor"].Targets, "app")
+	v.repo.Publish(verifier.Targets, "vendor")
+	e := v.engine(t)
+	for path, want := range map[string]bool{"rootfz": true, "app": false} {
+		paths := map[string]string{"rootfs": path}
+		first := e.refresh(t.Context(), paths, &refreshed{}, false)
+		if o := first.offers["rootfs"]; !o.Known || o.Missing == nil {
+			t.Fatalf("%s: got %+v, problem %+v", path, o, first.problem)
+		}
+		if got := first.answers(e.refresh(t.Context(), paths, &refreshed{}, false)); got != want {
+			t.Errorf("%s: what was found answers the next poll: %t, want %t", path, got, want)
+		}
+	}
+}
+
 // What others list is shown without control characters and cut; what is not like the path is no hint.
 func TestMissingShowsHostileNamesCut(t *testing.T) {
 	u := verifier.Unlisted{Path: "board/stable/rootfs.img", Roles: []string{"targets", "\x1b[2J" + strings.Repeat("r", 1000)},

@@ -166,7 +166,7 @@ func refused(err error) bool {
 }
 
 // find searches for one target path. "Not listed" is an answer: nothing is offered. topmost: the top-level targets role
-// lists it.
+// lists it, or alone says that nobody does.
 func (e *engine) find(ctx context.Context, search *verifier.Search, path, component string, index map[string]verifier.Floor,
 	commit func(verifier.Change) error) (o Offer, topmost bool, err error) {
 	err = verifier.Drive(search, e.answer(ctx), commit)
@@ -176,7 +176,7 @@ func (e *engine) find(ctx context.Context, search *verifier.Search, path, compon
 	}
 	if errors.Is(err, verifier.ErrNotListed) {
 		m := missing(search.Unlisted())
-		return Offer{Known: true, Missing: m, Problem: &Problem{Reason: ReasonNotListed, Text: m.text()}}, false, nil
+		return Offer{Known: true, Missing: m, Problem: &Problem{Reason: ReasonNotListed, Text: m.text()}}, len(m.Roles) == 1, nil
 	}
 	if err != nil {
 		return Offer{}, false, fmt.Errorf("find target %s: %w", path, err)
