@@ -73,6 +73,7 @@ func (e *engine) retry(name string) error {
 		if name != "" && c.name != name {
 			continue
 		}
+		c.waiting = nil
 		c.notBefore, c.failures, c.lookAt, c.observed, c.opinions = 0, 0, 0, 0, [2]opinion{}
 		r := e.book.record(c.name)
 		r.Rejected, r.Held, r.Setback, r.Attempts, r.RetryAsked = nil, nil, Setback{}, 0, true

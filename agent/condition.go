@@ -58,11 +58,14 @@ type standing struct {
 	slots   *Slots
 	blind   *Problem // why the hook's status could not be had
 	runs    bool     // the booted slot holds the offered release
+	// unlisted is the path that the repository did not list when it was asked last, maybe by another process.
+	unlisted string
 }
 
 // standing is what the engine knows of a component now.
 func (e *engine) standing(c *live, r Record) standing {
-	s := standing{phase: r.Phase, named: c.component != nil, waiting: c.waiting, failing: e.failing(c), offer: c.offer, slots: c.slots, blind: c.blind}
+	s := standing{phase: r.Phase, named: c.component != nil, waiting: c.waiting, failing: e.failing(c), offer: c.offer, slots: c.slots, blind: c.blind,
+		unlisted: r.Unlisted}
 	if c.running != nil {
 		s.running, s.elapsed = c.running.action.Kind, e.p.System.Uptime()-c.begunAt
 		if run, ok := e.p.Installer.Running(c.name); ok {
@@ -105,7 +108,7 @@ func (s *standing) atRest() Condition {
 	case s.failing != nil:
 		return Condition{Code: ConditionUnanswered, Reason: s.failing.Reason, Text: "the repository gave no answer about it: " + s.failing.Text}
 	case !s.offer.Known:
-		return Condition{Code: ConditionUnasked, Text: "the repository has not been asked since the agent started"}
+		return Condition{Code: ConditionUnasked, Text: "the repository has not been asked since the agent started" + lastTime(s.unlisted)}
 	case s.offer.Release == nil:
 		return unlisted(s.offer)
 	case s.slots == nil && s.blind != nil && s.running != Observe:
@@ -147,6 +150,22 @@ func (s *standing) current() Condition {
 			booted, s.slots.Primary, s.slots.Slots[booted].Good)}
 	}
 	return Condition{Code: ConditionCurrent, Text: "it runs what the repository names"}
+}
+
+// StoredCondition is the condition of a component of an agent that does not run.
+func StoredCondition(r Record) Condition {
+	if r.Phase != Idle {
+		return Condition{Code: ConditionWaiting, Text: "the agent does not run; it goes on once it does"}
+	}
+	return Condition{Code: ConditionUnasked, Text: "the agent does not run, so nothing was asked" + lastTime(r.Unlisted)}
+}
+
+// lastTime says that the repository named nothing when it was asked last.
+func lastTime(unlisted string) string {
+	if unlisted == "" {
+		return ""
+	}
+	return "; the last time it named nothing for " + unlisted
 }
 
 func unlisted(o Offer) Condition {

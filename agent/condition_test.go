@@ -226,3 +226,26 @@ func TestMissingShowsHostileNamesCut(t *testing.T) {
 		t.Errorf("%q is no hint for %s", got.Nearest, u.Path)
 	}
 }
+
+// A look at the surroundings goes by without a word: what the component waited for stays in the document meanwhile. What it waited for before
+// another release was on offer does not.
+func TestAnotherOfferEndsTheOldWait(t *testing.T) {
+	refused := &Problem{Reason: ReasonWrongHardware}
+	v := newVendored()
+	e := v.engine(t)
+	c := e.component("rootfs")
+	v.refresh(t, e)
+	same := c.offer
+	for name, before := range map[string]Offer{
+		"another release":             {Known: true, Release: releaseV2},
+		"none":                        {Known: true, Missing: &Missing{}, Problem: refused},
+		"the same, which was refused": {Known: true, Release: same.Release, Problem: refused},
+		"the same":                    same,
+	} {
+		c.offer, c.waiting = before, &Waiting{Reason: ReasonRollout}
+		v.refresh(t, e)
+		if (c.waiting != nil) != (name == "the same") {
+			t.Errorf("%s was on offer before, and now the component waits for %+v", name, c.waiting)
+		}
+	}
+}

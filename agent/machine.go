@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -66,9 +67,9 @@ func (f *Facts) lookAgain(w *Waiting) Action {
 func waitFor(w *Waiting) Action { return Action{Kind: Wait, Waiting: w} }
 
 func backoffWaiting(left time.Duration, why *Problem) *Waiting {
-	w := &Waiting{Reason: ReasonBackoff, Text: "waiting before the next attempt", Left: SecondsOf(left)}
+	w := &Waiting{Reason: ReasonBackoff, Text: "the next attempt", Left: SecondsOf(left)}
 	if why != nil {
-		w.Reason, w.Text = why.Reason, "waiting before the next attempt, after: "+why.Text
+		w.Reason, w.Text = why.Reason, "the next attempt, after: "+why.Text
 	}
 	return w
 }
@@ -190,7 +191,7 @@ func busyWaiting(other string) *Waiting {
 func (r *Record) remembered(id string, now time.Time) *Waiting {
 	for _, x := range r.Rejected {
 		if x.ID == id {
-			return &Waiting{Reason: ReasonRejected, Text: "this release was rejected (" + x.Last.Text + "); a new release or retry ends this"}
+			return &Waiting{Reason: ReasonRejected, Text: "the release on offer, " + cmp.Or(x.Version, id[:min(12, len(id))]) + ", was rejected: " + x.Last.Text}
 		}
 	}
 	for _, h := range r.Held {

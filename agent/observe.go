@@ -320,6 +320,9 @@ func (e *engine) refreshEnded(o outcome) error {
 		}
 		if out.paths[c.name] == e.targetPath(c, &r) {
 			if offer, ok := out.offers[c.name]; ok {
+				if offer.id() != c.offer.id() || (offer.Problem == nil) != (c.offer.Problem == nil) {
+					c.waiting = nil // it was for something else
+				}
 				c.offer = offer
 			}
 		} else {

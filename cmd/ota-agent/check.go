@@ -102,19 +102,19 @@ var standings = []struct {
 	words string
 	hint  string
 }{
-	{agent.ConditionUnlisted, exitUnlisted, "the repository names nothing for it",
+	{agent.ConditionUnlisted, exitUnlisted, "the repository names nothing for component %s",
 		"correct target, channel or hardware in the config, or publish to this path; ota-agent explain says more"},
-	{agent.ConditionWaiting, exitWaiting, "it waits", "ota-agent explain says what would change that"},
-	{agent.ConditionWorking, exitWorking, "it is at work", "ota-agent check --wait goes on until that has ended"},
-	{agent.ConditionUnasked, exitWorking, "the repository was not asked about it yet", "ota-agent check --wait goes on until it was"},
+	{agent.ConditionWaiting, exitWaiting, "component %s waits", "ota-agent explain says what would change that"},
+	{agent.ConditionWorking, exitWorking, "component %s is at work", "ota-agent check --wait goes on until that has ended"},
+	{agent.ConditionUnasked, exitWorking, "the repository was not asked about component %s yet", "ota-agent check --wait goes on until it was"},
 }
 
-// standing fails where a component is known not to run what the repository names, with the worst of the reasons.
+// standing fails where a component is known not to run what the repository names, with the worst of the reasons. Why, the lines before say.
 func standing(s agent.Status) error {
 	for _, x := range standings {
 		for _, c := range s.Components {
 			if c.Condition != nil && c.Condition.Code == x.code {
-				return &failure{x.exit, fmt.Errorf("component %s: %s: %s", c.Name, x.words, conditionText(*c.Condition)), x.hint}
+				return &failure{x.exit, errors.New(fmt.Sprintf(x.words, c.Name) + markWords(*c.Condition)), x.hint}
 			}
 		}
 	}

@@ -68,7 +68,11 @@ func statusTable(s agent.Status) string {
 	}
 	add("repository", "%s", s.Repository.URL)
 	if s.BootID != "" {
-		add("  last good", "%s, next check in %s", timeWords(s.Repository.LastSuccess), durationWords(s.Repository.NextIn))
+		good := "none since the agent started"
+		if at := s.Repository.LastSuccess; !at.IsZero() {
+			good = timeWords(at)
+		}
+		add("  last good", "%s, next check in %s", good, durationWords(s.Repository.NextIn))
 	}
 	if n := s.Repository.Bandwidth; n > 0 {
 		add("  bandwidth", "at most %d bytes/s", n)

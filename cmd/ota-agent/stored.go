@@ -33,10 +33,8 @@ func storedStatus(s settings) (agent.Status, error) {
 func storedComponent(r agent.Record, events []agent.Event) agent.ComponentStatus {
 	c := agent.ComponentStatus{Name: r.Component, Phase: r.Phase, Slot: r.TargetSlot, Attempts: r.Attempts, Rejected: r.Rejected,
 		Last: agent.LastOutcome(events, r.Component)}
-	c.Condition = &agent.Condition{Code: agent.ConditionUnasked, Text: "the agent does not run, so nothing was asked"}
-	if r.Phase != agent.Idle {
-		c.Condition = &agent.Condition{Code: agent.ConditionWaiting, Text: "the agent does not run; it goes on once it does"}
-	}
+	condition := agent.StoredCondition(r)
+	c.Condition = &condition
 	if r.Confirmed != nil {
 		c.Running = storedRelease(*r.Confirmed)
 	}

@@ -18,12 +18,10 @@ func componentWords(c agent.ComponentStatus) string {
 		words += " " + percent(*p)
 	}
 	switch x := c.Condition; {
-	case x != nil && (x.Code == agent.ConditionUnlisted || x.Code == agent.ConditionUnanswered || x.Code == agent.ConditionUnasked):
+	case x != nil && x.Code != agent.ConditionCurrent && x.Code != agent.ConditionWorking:
 		words += ", " + codeWords(x.Code) + ": " + x.Text
 	case c.Waiting != nil:
 		words += ", waiting: " + c.Waiting.Text
-	case x != nil && x.Code == agent.ConditionWaiting:
-		words += ", waiting: " + x.Text
 	}
 	return words
 }
@@ -37,7 +35,12 @@ func codeWords(c agent.ConditionCode) string { return strings.ReplaceAll(string(
 
 // conditionText is a condition's text with its reason and what is left.
 func conditionText(c agent.Condition) string {
-	words := c.Text
+	return c.Text + markWords(c)
+}
+
+// markWords are what a condition says beside its text: reason, time and how far it is.
+func markWords(c agent.Condition) string {
+	words := ""
 	if c.Reason != "" {
 		words += " (" + string(c.Reason) + ")"
 	}
