@@ -90,8 +90,10 @@ func newLab(t *testing.T) *lab {
 	t.Helper()
 	binary, err := agentBinary()
 	must(t, err)
-	hook, err := filepath.Abs("../packaging/hooks/ab-file")
+	text, err := os.ReadFile("../packaging/hooks/ab-file")
 	must(t, err)
+	hook := filepath.Join(shortDir(t), "ab-file") // the source tree may be another user's, whose hooks the agent does not run
+	must(t, os.WriteFile(hook, text, 0o755))
 	l := &lab{dir: shortDir(t), agent: binary, hook: hook}
 	secret := publish.FixedPassphrase("test")
 	_, err = publish.Init(l.dir, publish.Options{Now: time.Now(), Passphrase: secret, KDF: quickKDF, Hardware: []string{hardware},

@@ -52,21 +52,48 @@ func checkExecutable(path string) error {
 	return checkInterpreter(path)
 }
 
-// checkInterpreter looks at a script's first line. What is no script is left to the kernel.
-func checkInterpreter(path string) error {
-	f, err := os.Open(path)
+// Find is the path of a program that a command names, as a hook would find it; empty where there is none.
+func Find(name string) string {
+	path, err := lookPath(name)
+	if err != nil && !filepath.IsAbs(name) {
+		return ""
+	}
+	return path
+}
+
+// Interpreter is what runs a script, by its first line; empty for what is no script, or can't be read.
+func Interpreter(path string) string {
+	rest, script, err := firstLine(path)
+	if words := strings.Fields(string(rest)); err == nil && script && len(words) > 0 && filepath.IsAbs(words[0]) {
+		return words[0]
+	}
+	return ""
+}
+
+// firstLine reads what follows "#!" in the first line of a script.
+func firstLine(path string) (rest []byte, script bool, err error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe in the place of a hook is not waited for
 	if err != nil {
-		if errors.Is(err, fs.ErrPermission) {
-			return nil // executable, though not readable
-		}
-		return fmt.Errorf("%s: %w", path, err)
+		return nil, false, err
 	}
 	defer f.Close()
 	line, err := bufio.NewReaderSize(io.LimitReader(f, interpreterBytesMax), interpreterBytesMax).ReadBytes('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%s can't be read: %w", path, err)
+		return nil, false, fmt.Errorf("%s can't be read: %w", path, err)
 	}
-	rest, script := bytes.CutPrefix(line, []byte("#!"))
+	rest, script = bytes.CutPrefix(line, []byte("#!"))
+	return rest, script, nil
+}
+
+// checkInterpreter looks at a script's first line. What is no script is left to the kernel.
+func checkInterpreter(path string) error {
+	rest, script, err := firstLine(path)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil // executable, though not readable
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
 	if !script {
 		return nil
 	}

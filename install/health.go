@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/files"
 	"github.com/ota-agent/ota-agent/install/health"
 )
 
@@ -119,6 +120,10 @@ func listChecks(dir string) ([]string, error) {
 		}
 		path := filepath.Join(dir, e.Name())
 		if err := checkExecutable(path); err != nil {
+			return nil, fmt.Errorf("directory of checks: %w", err)
+		}
+		// A check may be put there after the start, at which all programs are looked at in this way.
+		if err := files.CheckOwners(path, files.Unchanged); err != nil {
 			return nil, fmt.Errorf("directory of checks: %w", err)
 		}
 		paths = append(paths, path)

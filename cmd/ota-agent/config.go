@@ -31,6 +31,7 @@ type settings struct {
 
 	anchor, floors, state, socket string // floors may be empty
 	stateMount                    string // empty: nothing need be there
+	identity                      string // the file that holds the device's ID; may be empty
 	bootID                        string
 	reboot                        []string
 	// at and file name the line of what is found wrong later.
@@ -43,7 +44,7 @@ func (s settings) hookDir() string { return filepath.Join(filepath.Dir(s.socket)
 
 // wrong is a failure that names a key's line.
 func (s settings) wrong(code int, key string, err error, hint string) error {
-	return &failure{code, &configError{what: err.Error(), file: s.file, line: s.at[key]}, hint}
+	return &failure{code, &configError{what: err.Error(), file: s.file, line: s.at[key], err: err}, hint}
 }
 
 // loadSettings reads and checks the config at path.
@@ -60,6 +61,7 @@ func loadSettings(path string) (settings, error) {
 		stateMount: c.optional("state_mount", file.StateMount, c.path),
 		socket:     c.socket("socket", orDefault(file.Socket, defaultSocket)),
 	}
+	s.identity = identityFile(file.Device.ID)
 	s.agent = c.agent(file)
 	s.agent.ProveWithoutState = c.choice("state_lost", orDefault(file.StateLost, "hold"), "hold", "go_on") == "go_on"
 	s.agent.Gates, s.lookout = c.gates(file.Gates, s.socket)

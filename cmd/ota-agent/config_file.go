@@ -112,7 +112,10 @@ type configError struct {
 	file string
 	line int // 0: nowhere in particular
 	hint string
+	err  error // that what tells; nil where there is none
 }
+
+func (e *configError) Unwrap() error { return e.err }
 
 func (e *configError) Error() string {
 	if e.line == 0 {

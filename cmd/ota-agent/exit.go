@@ -22,6 +22,7 @@ const (
 	exitLocked      = 9
 	exitNotRunning  = 10
 	exitStateMount  = 11
+	exitOwner       = 12
 
 	// How components stand after a check that was answered.
 	exitUnlisted = 20

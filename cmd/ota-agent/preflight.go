@@ -13,8 +13,11 @@ import (
 )
 
 // preflight finds what would stop the agent later, and at the worst moment: a bad trust anchor, a hook that can't run, a
-// CA file that can't be read, a partition that is not mounted. It puts what the image ships into s, and changes nothing else.
+// CA file that can't be read, a file that others may change, a partition that is not mounted. It puts what the image ships into s, and changes nothing else.
 func preflight(s *settings) (err error) {
+	if err := preflightOwners(*s); err != nil {
+		return err
+	}
 	if err := preflightState(*s); err != nil {
 		return err
 	}

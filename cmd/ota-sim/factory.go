@@ -39,21 +39,35 @@ const (
 	eventTopic  = mqttPrefix + "/device/" + deviceID + "/event"
 )
 
-func (f factory) abHook() string {
-	return filepath.Join(f.built.tree, "packaging", "hooks", "ab-file")
-}
+func (f factory) abHook() string { return f.board.paths.hook("ab-file") }
 
-func (f factory) appHook() string {
-	return filepath.Join(f.built.tree, "packaging", "hooks", "app-symlink")
+func (f factory) appHook() string { return f.board.paths.hook("app-symlink") }
+
+// copyHooks puts the shipped hooks onto the board, as its image would hold them. The agent runs none that others may change, and the
+// source tree may be anybody's.
+func (f factory) copyHooks() error {
+	for _, path := range []string{f.abHook(), f.appHook()} {
+		text, err := os.ReadFile(filepath.Join(f.built.tree, "packaging", "hooks", filepath.Base(path)))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, text, 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // provision fills the board's flash: system 1 in slot A, application 1.0, anchor and config.
 func (f factory) provision(ctx context.Context, v1, app published, healthURL string) error {
 	p := f.board.paths
-	for _, dir := range []string{p.slots(), p.appDir(), p.state()} {
+	for _, dir := range []string{p.slots(), p.appDir(), p.state(), p.hooks()} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
+	}
+	if err := f.copyHooks(); err != nil {
+		return fmt.Errorf("copy the hooks: %w", err)
 	}
 	if err := f.flashSystem(ctx, v1); err != nil {
 		return fmt.Errorf("flash system 1: %w", err)

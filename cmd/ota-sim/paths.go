@@ -24,9 +24,13 @@ func (p paths) partial() string { return filepath.Join(p.state(), "partial") }
 func (p paths) appDir() string  { return filepath.Join(p.flash, "app") }
 func (p paths) slots() string   { return filepath.Join(p.flash, "ab") }
 func (p paths) bootEnv() string { return filepath.Join(p.slots(), "bootenv") }
+func (p paths) hooks() string   { return filepath.Join(p.flash, "hooks") }
 func (p paths) booted() string  { return filepath.Join(p.slots(), "booted") }
 func (p paths) bootID() string  { return filepath.Join(p.run, "boot_id") }
 func (p paths) socket() string  { return filepath.Join(p.run, "agent.sock") }
+func (p paths) hook(name string) string {
+	return filepath.Join(p.hooks(), name)
+}
 func (p paths) slot(name string) string {
 	return filepath.Join(p.slots(), "slot."+name)
 }
