@@ -12,7 +12,6 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata/config"
 	"github.com/theupdateframework/go-tuf/v2/metadata/updater"
 
-	"github.com/ota-agent/ota-agent/interop/static"
 	"github.com/ota-agent/ota-agent/verifier"
 	"github.com/ota-agent/ota-agent/verifier/tuftest"
 )
@@ -45,7 +44,7 @@ func (d difference) repository() (anchor []byte, files map[string][]byte, path s
 	if path = d.path; path == "" {
 		path = "app.img"
 	}
-	return r.Anchor(), static.Files(r), path
+	return r.Anchor(), r.Files(), path
 }
 
 func differences() []difference {

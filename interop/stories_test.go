@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ota-agent/ota-agent/interop/static"
 	"github.com/ota-agent/ota-agent/verifier"
 	"github.com/ota-agent/ota-agent/verifier/tuftest"
 )
@@ -47,7 +46,7 @@ func (s *scene) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := strings.TrimPrefix(path, "/metadata/")
-	if b, ok := static.Files(s.Repository)[name]; ok {
+	if b, ok := s.Repository.Files()[name]; ok {
 		w.Write(b)
 		return
 	}

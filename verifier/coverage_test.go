@@ -132,8 +132,9 @@ func rows() []row {
 		{"J16", "advisory: a visited mark left by a branch that failed", nil},
 		{"L1", "before a threshold is checked a document costs at most 3 times its size and 8 MiB of memory", []string{
 			"verifier/strict.TestL1_NoDocumentCostsMoreThanTwiceItsLength"}},
-		{"L2", "what makes a document dear is bounded: members, nesting, names out of order", []string{
+		{"L2", "what makes a document dear is bounded: members, nesting, names out of order, keys, roles, patterns, key IDs", []string{
 			"verifier/strict.TestL2_MembersAreBounded", "verifier/strict.TestL2_AnyOrderIsSorted"}},
+		{"L3", "a refresh with its searches does a bounded work: signatures checked, bytes hashed for them, characters matched, delegated bytes read", nil},
 		{"TAP 4", "repositories of a map file must agree; only a verified \"not listed\" leads to the next", []string{
 			"verifier.TestMap_RepositoriesAgree", "verifier.TestMap_OneOfTwoRepositoriesIsCompromised", "verifier.TestMap_OnlyOTAOfCustomIsAgreed",
 			"verifier.TestMap_BlockingARepositoryDoesNotReroute", "verifier.TestMap_FallsThroughOnlyWhenNobodyListsThePath",

@@ -19,6 +19,7 @@ type document struct {
 	expires    time.Time
 	message    message
 	checked    map[attempt]bool
+	checks     int // signatures that were checked
 }
 
 // A signature that is no hex is kept with nil bytes: it spoils nothing (A15).
@@ -28,7 +29,7 @@ type signature struct {
 }
 
 // fields takes the members of signed that only one role has.
-type fields func(name string, v strict.Value) error
+type fields func(name []byte, v strict.Value) error
 
 // readDocument reads a role's file. kind is the role's _type: "targets" for delegated roles too.
 func readDocument(role, kind string, raw []byte, limits Limits, more fields) (*document, *MetadataError) {
@@ -71,29 +72,30 @@ func (d *document) canonical() *MetadataError {
 
 // readSigned passes over the signed object once.
 func (d *document) readSigned(kind string, more fields) error {
-	seen := map[string]bool{}
+	required := [...]string{"_type", "spec_version", "version", "expires"}
+	var seen [len(required)]bool
 	err := d.signed.Object(func(name []byte, v strict.Value) (err error) {
-		field := string(name)
-		switch field {
+		switch string(name) {
 		case "_type":
-			err = wantText(v, kind)
+			seen[0], err = true, wantText(v, kind)
 		case "spec_version":
-			err = readSpecVersion(v)
+			seen[1], err = true, readSpecVersion(v)
 		case "version":
+			seen[2] = true
 			d.version, err = readVersion(v)
 		case "expires":
+			seen[3] = true
 			d.expires, err = v.Time()
 		default:
-			return more(field, v)
+			return more(name, v)
 		}
-		seen[field] = true
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	for _, field := range []string{"_type", "spec_version", "version", "expires"} {
-		if !seen[field] {
+	for i, field := range required {
+		if !seen[i] {
 			return missing(field)
 		}
 	}
@@ -110,8 +112,11 @@ func readSignatures(list strict.Value, limits Limits) ([]signature, error) {
 			return refuse(ErrLimitExceeded, "4.2", fmt.Sprintf("at most %d signatures", limits.Signatures), "more")
 		}
 		id, _ := v.Lookup("keyid")
+		if len(id.Raw()) > keyIDRawMax {
+			return nil
+		}
 		keyID, err := id.Text()
-		if err != nil {
+		if err != nil || len(keyID) > KeyIDBytesMax {
 			return nil
 		}
 		if seen[keyID] {
@@ -119,9 +124,11 @@ func readSignatures(list strict.Value, limits Limits) ([]signature, error) {
 		}
 		seen[keyID] = true
 		sig, _ := v.Lookup("sig")
-		decoded, err := sig.Hex()
-		if err != nil {
-			decoded = nil
+		var decoded []byte
+		if len(sig.Raw()) <= 2*signatureBytesMax+2 {
+			if decoded, err = sig.Hex(); err != nil {
+				decoded = nil
+			}
 		}
 		all = append(all, signature{keyID: keyID, bytes: decoded})
 		return nil
@@ -130,7 +137,7 @@ func readSignatures(list strict.Value, limits Limits) ([]signature, error) {
 }
 
 func wantText(v strict.Value, want string) error {
-	if text, err := v.Text(); err != nil || text != want {
+	if text, err := v.Bytes(); err != nil || string(text) != want {
 		return v.Refuse(fmt.Sprintf("the string %q", want))
 	}
 	return nil
@@ -147,6 +154,9 @@ func readVersion(v strict.Value) (int64, error) {
 
 // readSpecVersion accepts major version 1, written with a minor and perhaps a patch number.
 func readSpecVersion(v strict.Value) error {
+	if len(v.Raw()) > specVersionRawMax {
+		return v.Refuse("a specification version like 1.0.34")
+	}
 	text, err := v.Text()
 	if err != nil {
 		return err

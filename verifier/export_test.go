@@ -15,3 +15,6 @@ func CountChecks(r *Refresh, role string) *int {
 	}
 	return n
 }
+
+// Checks is how many signatures of targets roles r and its searches have checked.
+func Checks(r *Refresh) int { return r.checks }

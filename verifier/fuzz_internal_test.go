@@ -47,7 +47,11 @@ func FuzzMetadata(f *testing.F) {
 				if refusal != nil {
 					return nil
 				}
-				_, _ = r.meta["targets.json"].bytesMax(1, 2, "")
+				m, ok := r.meta.get("targets.json")
+				if !ok {
+					t.Fatal("a snapshot without targets.json was read")
+				}
+				_, _ = m.bytesMax(1, 2, "")
 				return r.document
 			},
 			Targets: func(raw []byte) *document {
@@ -55,8 +59,15 @@ func FuzzMetadata(f *testing.F) {
 				if refusal != nil {
 					return nil
 				}
-				for _, role := range r.delegations.rolesFor("a/b") {
-					use(r.document, r.delegations.keys.only(role.keyIDs).signers(role.grant))
+				roles, err := r.delegations.rolesFor(newPathMatch("a/b"), 3, limits)
+				if err != nil {
+					t.Fatalf("roles that were read are refused: %v", err)
+				}
+				for _, role := range roles {
+					ring := keyRing{}
+					ring.name(role.grant)
+					ring.read(r.delegations.keys)
+					use(r.document, ring.signers(role.grant))
 				}
 				lookUp(r)
 				return r.document

@@ -1,21 +1,30 @@
 package verifier
 
 import (
+	"bytes"
+	"math"
 	"strings"
 	"unicode/utf8"
 )
 
-// matchPath reports whether a target path matches a delegation's pattern (TUF 4.5, PATHPATTERN). Both are
-// compared segment by segment, so that no wildcard crosses a slash. Case matters, a leading dot is nothing
-// special, and a backslash stands for itself.
+// matchPath reports whether a target path matches a delegation's pattern (TUF 4.5, PATHPATTERN).
 func matchPath(pattern, path string) bool {
-	if strings.Count(pattern, "/") != strings.Count(path, "/") {
+	return (&pathMatch{path: path, steps: math.MaxInt}).glob([]byte(pattern))
+}
+
+// glob holds the path against a pattern. Both are compared segment by segment, so that no wildcard crosses a slash. Case matters,
+// a leading dot is nothing special, and a backslash stands for itself. Where the steps end, it
+// ends: the caller looks whether they did.
+func (m *pathMatch) glob(pattern []byte) bool {
+	path := m.path
+	m.steps -= len(pattern)
+	if bytes.Count(pattern, []byte("/")) != strings.Count(path, "/") {
 		return false
 	}
 	for {
-		patternHead, patternRest, more := strings.Cut(pattern, "/")
+		patternHead, patternRest, more := bytes.Cut(pattern, []byte("/"))
 		pathHead, pathRest, _ := strings.Cut(path, "/")
-		if !matchSegment(patternHead, pathHead) {
+		if !m.segment(patternHead, pathHead) {
 			return false
 		}
 		if !more {
@@ -25,19 +34,24 @@ func matchPath(pattern, path string) bool {
 	}
 }
 
-// matchSegment matches one segment. On a mismatch only the last star is tried again, one character further: that
+// segment matches one segment. On a mismatch only the last star is tried again, one character further: that
 // is enough, and bounds the work to the product of the lengths.
-func matchSegment(pattern, text string) bool {
+func (m *pathMatch) segment(pattern []byte, text string) bool {
 	p, t := 0, 0
 	star, retry := -1, 0
 	for t < len(text) {
+		if m.steps--; m.steps < 0 {
+			return false
+		}
 		if p < len(pattern) && pattern[p] == '*' {
 			star, retry = p, t
 			p++
 			continue
 		}
 		r, n := utf8.DecodeRuneInString(text[t:])
-		if used, ok := matchOne(pattern[p:], r); ok {
+		used, ok := matchOne(pattern[p:], r)
+		m.steps -= used
+		if ok {
 			p += used
 			t += n
 			continue
@@ -49,13 +63,13 @@ func matchSegment(pattern, text string) bool {
 		retry += n
 		p, t = star+1, retry
 	}
-	return strings.Trim(pattern[p:], "*") == ""
+	return len(bytes.Trim(pattern[p:], "*")) == 0
 }
 
 // matchOne matches one character against the head of a pattern, which is not a star. It returns how many bytes
 // of the pattern that took.
-func matchOne(pattern string, r rune) (int, bool) {
-	if pattern == "" {
+func matchOne(pattern []byte, r rune) (int, bool) {
+	if len(pattern) == 0 {
 		return 0, false
 	}
 	switch pattern[0] {
@@ -66,21 +80,21 @@ func matchOne(pattern string, r rune) (int, bool) {
 			return end, inClass(pattern[1:end-1], r)
 		}
 	}
-	want, n := utf8.DecodeRuneInString(pattern)
+	want, n := utf8.DecodeRune(pattern)
 	return n, want == r
 }
 
 // classEnd is the offset behind the bracket that closes the class at the head of pattern, or 0 when there is none
 // and the opening bracket stands for itself. A bracket right at the start of the class is one of its members.
-func classEnd(pattern string) int {
+func classEnd(pattern []byte) int {
 	start := 1
-	if strings.HasPrefix(pattern[start:], "!") {
+	if bytes.HasPrefix(pattern[start:], []byte("!")) {
 		start++
 	}
-	if strings.HasPrefix(pattern[start:], "]") {
+	if bytes.HasPrefix(pattern[start:], []byte("]")) {
 		start++
 	}
-	end := strings.IndexByte(pattern[start:], ']')
+	end := bytes.IndexByte(pattern[start:], ']')
 	if end < 0 {
 		return 0
 	}
@@ -88,15 +102,15 @@ func classEnd(pattern string) int {
 }
 
 // inClass reports whether r is in the class whose inside is given: characters and ranges, negated by a leading !.
-func inClass(class string, r rune) bool {
-	members, negated := strings.CutPrefix(class, "!")
+func inClass(class []byte, r rune) bool {
+	members, negated := bytes.CutPrefix(class, []byte("!"))
 	found := false
-	for members != "" {
-		low, n := utf8.DecodeRuneInString(members)
+	for len(members) > 0 {
+		low, n := utf8.DecodeRune(members)
 		members = members[n:]
 		high := low
 		if len(members) > 1 && members[0] == '-' {
-			high, n = utf8.DecodeRuneInString(members[1:])
+			high, n = utf8.DecodeRune(members[1:])
 			members = members[1+n:]
 		}
 		if low <= r && r <= high {

@@ -59,7 +59,7 @@ func simpleMatch(pattern, text string) bool {
 		return false
 	}
 	r, n := utf8.DecodeRuneInString(text)
-	used, ok := matchOne(pattern, r)
+	used, ok := matchOne([]byte(pattern), r)
 	return ok && simpleMatch(pattern[used:], text[n:])
 }
 

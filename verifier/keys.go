@@ -16,10 +16,11 @@ import (
 )
 
 // The sizes of RSA modulus that are used, in bits. Below the first, factoring is within reach of well-funded
-// attackers; above the second, a hostile key would only burn time.
+// attackers; above the second, or with a larger public exponent than everybody's, a hostile key would only burn time.
 const (
-	rsaBitsMin = 2048
-	rsaBitsMax = 16384
+	rsaBitsMin     = 2048
+	rsaBitsMax     = 8192
+	rsaExponentMax = 65537
 )
 
 // A publicKey is a usable key: parsed, and bound to the one scheme that its metadata names.
@@ -27,6 +28,8 @@ type publicKey struct {
 	hash   KeyHash
 	scheme string
 	verify func(m *message, signature []byte) bool
+	// whole: verify goes through the whole message for each key, and not through a digest that was made once.
+	whole bool
 }
 
 // parseKey reads one entry of a key map (TUF 4.2.1). A key that is not well-formed, or of an unknown type or
@@ -75,9 +78,11 @@ func newEd25519(keytype, public string) (publicKey, bool) {
 		return publicKey{}, false
 	}
 	key := ed25519.PublicKey(raw)
-	return withHash(key, func(m *message, signature []byte) bool {
+	usable, ok := withHash(key, func(m *message, signature []byte) bool {
 		return ed25519.Verify(key, m.bytes, signature)
 	})
+	usable.whole = true
+	return usable, ok
 }
 
 // newECDSA takes the general key type "ecdsa" and the older one that repeats the scheme.
@@ -94,7 +99,8 @@ func newECDSA(keytype, scheme, public string, curve elliptic.Curve, hash crypto.
 // newRSA takes the padding from the scheme, never from the signature.
 func newRSA(keytype, public string, verify func(*rsa.PublicKey, *message, []byte) bool) (publicKey, bool) {
 	key, ok := parsePEM(public).(*rsa.PublicKey)
-	if !ok || keytype != "rsa" || key.N.BitLen() < rsaBitsMin || key.N.BitLen() > rsaBitsMax {
+	if !ok || keytype != "rsa" || key.N.BitLen() < rsaBitsMin || key.N.BitLen() > rsaBitsMax ||
+		key.E > rsaExponentMax {
 		return publicKey{}, false
 	}
 	return withHash(key, func(m *message, signature []byte) bool { return verify(key, m, signature) })

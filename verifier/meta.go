@@ -37,15 +37,30 @@ func readMeta(v strict.Value) (meta, error) {
 	return m, err
 }
 
-// readMetaMap reads a whole meta object.
-func readMetaMap(v strict.Value) (map[string]meta, error) {
-	all := map[string]meta{}
-	err := v.Object(func(name []byte, v strict.Value) error {
-		m, err := readMeta(v)
-		all[string(name)] = m
+// metas are the entries of a meta object, by file name. They were all read once, and stay where they lie: a snapshot may have a
+// hundred thousand, and whoever holds the timestamp key chooses them.
+type metas struct{ index strict.Index }
+
+// readMetas reads a whole meta object.
+func readMetas(v strict.Value) (metas, error) {
+	err := v.Object(func(_ []byte, v strict.Value) error {
+		_, err := readMeta(v)
 		return err
 	})
-	return all, err
+	if err != nil {
+		return metas{}, err
+	}
+	index, err := v.Index()
+	return metas{index}, err
+}
+
+func (m metas) get(name string) (meta, bool) {
+	v, ok := m.index.Lookup(name)
+	if !ok {
+		return meta{}, false
+	}
+	entry, err := readMeta(v)
+	return entry, err == nil
 }
 
 func readLength(v strict.Value) (int64, error) {
@@ -121,11 +136,12 @@ func readHashes(v strict.Value) (hashes, error) {
 }
 
 func readHash(v strict.Value, size int) ([]byte, error) {
-	sum, err := v.Hex()
-	if err != nil || len(sum) != size {
-		return nil, v.Refuse(fmt.Sprintf("%d hex digits", 2*size))
+	if len(v.Raw()) <= 6*2*size+2 { // each digit may be written as an escape
+		if sum, err := v.Hex(); err == nil && len(sum) == size {
+			return sum, nil
+		}
 	}
-	return sum, nil
+	return nil, v.Refuse(fmt.Sprintf("%d hex digits", 2*size))
 }
 
 // known refuses hashes none of which can be checked.

@@ -131,6 +131,12 @@ func (r *receipt) vouchesFor(m meta, s signers) bool {
 	return r != nil && (m.hashes.sha256 != nil || m.hashes.sha512 != nil) && r.isOf(m, s)
 }
 
+// isOfBytes reports whether the receipt is of these very bytes.
+func (r *receipt) isOfBytes(raw []byte) bool {
+	sum := sha256.Sum256(raw)
+	return int64(len(raw)) == r.length && bytes.Equal(sum[:], r.sha256)
+}
+
 // describes reports whether the file says what the receipt says of it.
 func (r *receipt) describes(d *document) bool {
 	return d.version == r.version && d.expires.Equal(r.expires) && int64(len(d.raw)) == r.length

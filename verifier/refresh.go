@@ -29,6 +29,9 @@ type Refresh struct {
 	snapshot  *snapshotRole // the trusted one, or the baseline until there is one
 	targets   *targetsRole  // nil when only its receipt was read
 	receipt   *receipt      // of the stored targets file
+	dropped   *receipt      // of the targets file that was verified here, and gave its room to a delegated role's
+	checked   int64         // bytes of delegated roles whose signatures were checked
+	checks    int           // signatures of targets roles
 }
 
 // Begin starts a refresh. anchor is the root.json shipped with the device, trusted by its place; it must meet its
@@ -114,6 +117,8 @@ func (r *Refresh) Trusted() []RoleInfo {
 	switch {
 	case r.targets != nil:
 		trusted = append(trusted, r.targets.info())
+	case r.dropped != nil:
+		trusted = append(trusted, r.dropped.info())
 	case r.receipt != nil:
 		trusted = append(trusted, r.receipt.info())
 	}

@@ -13,6 +13,8 @@ const (
 	Targets   = "targets"
 )
 
+var topLevelRoles = [...]string{Root, Timestamp, Snapshot, Targets}
+
 // A Source says where the bytes that a request asks for come from.
 type Source uint8
 

@@ -18,14 +18,14 @@ type rootRole struct {
 // role of old, are tolerated.
 func readRoot(raw []byte, limits Limits) (*rootRole, *MetadataError) {
 	r := &rootRole{}
-	var keys keyMap
+	var keys strict.Value
 	var grants map[string]grant
-	d, refusal := readDocument(Root, Root, raw, limits, func(name string, v strict.Value) (err error) {
-		switch name {
+	d, refusal := readDocument(Root, Root, raw, limits, func(name []byte, v strict.Value) (err error) {
+		switch string(name) {
 		case "consistent_snapshot":
 			r.consistent, err = v.Bool()
 		case "keys":
-			keys, err = readKeyMap(v, limits)
+			keys, err = v, checkKeys(v, limits)
 		case "roles":
 			grants, err = readRootGrants(v, limits)
 		}
@@ -34,16 +34,21 @@ func readRoot(raw []byte, limits Limits) (*rootRole, *MetadataError) {
 	if refusal != nil {
 		return nil, refusal
 	}
-	if keys == nil {
+	if keys.Kind() == strict.Absent {
 		return nil, missing("keys").of(Root, d.version)
 	}
 	r.document, r.grants = d, map[string]signers{}
-	for _, role := range []string{Root, Timestamp, Snapshot, Targets} {
+	named := keyRing{}
+	for _, role := range topLevelRoles {
 		g, ok := grants[role]
 		if !ok {
 			return nil, refuse(ErrMalformed, "4.3", "a role "+role, "none").of(Root, d.version)
 		}
-		r.grants[role] = keys.signers(g)
+		named.name(g)
+	}
+	named.read(keys)
+	for _, role := range topLevelRoles {
+		r.grants[role] = named.signers(grants[role])
 	}
 	return r, nil
 }
@@ -51,7 +56,7 @@ func readRoot(raw []byte, limits Limits) (*rootRole, *MetadataError) {
 func readRootGrants(v strict.Value, limits Limits) (map[string]grant, error) {
 	grants := map[string]grant{}
 	err := v.Object(func(name []byte, v strict.Value) error {
-		if !isTopLevel(string(name)) {
+		if len(name) > len(Timestamp) || !isTopLevel(string(name)) {
 			return nil
 		}
 		var g grant
@@ -95,11 +100,11 @@ type timestampRole struct {
 
 func readTimestamp(raw []byte, limits Limits) (*timestampRole, *MetadataError) {
 	t := &timestampRole{}
-	var metas map[string]meta
-	d, refusal := readDocument(Timestamp, Timestamp, raw, limits, func(name string, v strict.Value) (err error) {
-		switch name {
+	var all metas
+	d, refusal := readDocument(Timestamp, Timestamp, raw, limits, func(name []byte, v strict.Value) (err error) {
+		switch string(name) {
 		case "meta":
-			metas, err = readMetaMap(v)
+			all, err = readMetas(v)
 		case "signed_at":
 			// Not of the specification: to other publishers the name may mean anything.
 			if at, err := v.Time(); err == nil {
@@ -111,10 +116,10 @@ func readTimestamp(raw []byte, limits Limits) (*timestampRole, *MetadataError) {
 	if refusal != nil {
 		return nil, refusal
 	}
-	snapshot, ok := metas["snapshot.json"]
-	if !ok || len(metas) != 1 {
+	snapshot, ok := all.get("snapshot.json")
+	if n := all.index.Len(); !ok || n != 1 {
 		return nil, refuse(ErrMalformed, "4.6", "meta with snapshot.json and nothing else",
-			countText(len(metas), "entry", "entries")).of(Timestamp, d.version)
+			countText(n, "entry", "entries")).of(Timestamp, d.version)
 	}
 	t.document, t.snapshot = d, snapshot
 	return t, nil
@@ -124,23 +129,23 @@ func readTimestamp(raw []byte, limits Limits) (*timestampRole, *MetadataError) {
 type snapshotRole struct {
 	*document
 	by   []KeyHash
-	meta map[string]meta // by file name: "targets.json"
+	meta metas // by file name: "targets.json"
 }
 
 func readSnapshot(raw []byte, limits Limits) (*snapshotRole, *MetadataError) {
 	s := &snapshotRole{}
-	d, refusal := readDocument(Snapshot, Snapshot, raw, limits, func(name string, v strict.Value) (err error) {
-		if name == "meta" {
-			s.meta, err = readMetaMap(v)
+	d, refusal := readDocument(Snapshot, Snapshot, raw, limits, func(name []byte, v strict.Value) (err error) {
+		if string(name) == "meta" {
+			s.meta, err = readMetas(v)
 		}
 		return err
 	})
 	if refusal != nil {
 		return nil, refusal
 	}
-	if _, ok := s.meta["targets.json"]; !ok {
+	if _, ok := s.meta.get("targets.json"); !ok {
 		return nil, refuse(ErrMalformed, "4.4", "meta with targets.json",
-			countText(len(s.meta), "other entry", "other entries")).of(Snapshot, d.version)
+			countText(s.meta.index.Len(), "other entry", "other entries")).of(Snapshot, d.version)
 	}
 	s.document = d
 	return s, nil
@@ -174,8 +179,8 @@ func reopenTargets(role string, raw []byte, limits Limits) (*targetsRole, *Metad
 
 // field takes the members that only a targets file has.
 func (t *targetsRole) field(limits Limits) fields {
-	return func(name string, v strict.Value) (err error) {
-		switch name {
+	return func(name []byte, v strict.Value) (err error) {
+		switch string(name) {
 		case "targets":
 			if t.targets = v; v.Kind() != strict.Object {
 				err = v.Refuse("an object")

@@ -161,7 +161,7 @@ func (r *Refresh) snapshotHolds() bool {
 		return true
 	}
 	by, refusal := r.snapshot.verify(r.root.grants[Snapshot], "5.3.11")
-	r.snapshot.by = by
+	r.snapshot.by, r.snapshot.message = by, message{}
 	return refusal == nil
 }
 

@@ -15,6 +15,7 @@ type Search struct {
 	conversation
 	refresh *Refresh
 	path    string
+	match   *pathMatch
 	waiting []step // roles yet to visit, the next one last
 	visited map[string]bool
 	order   []string // the visited roles, in their order
@@ -27,8 +28,7 @@ type Search struct {
 // A step leads from a delegator to a role. It keeps nothing of the delegator's file alive.
 type step struct {
 	role    string
-	grant   grant
-	keys    keyMap
+	signers signers
 	expires time.Time // when the first of the files that lead here does
 }
 
@@ -47,7 +47,7 @@ type Found struct {
 // Find starts a search for a target path in a finished refresh (TUF 5.6.7). Searches of one refresh are independent;
 // run one after the other. Before the refresh has finished well, the search fails with ErrUnfinished.
 func (r *Refresh) Find(path string) *Search {
-	s := &Search{refresh: r, path: path, visited: map[string]bool{}, left: r.limits.SearchBytes}
+	s := &Search{refresh: r, path: path, match: newPathMatch(path), visited: map[string]bool{}, left: r.limits.SearchBytes}
 	if !r.finished() {
 		s.err = ErrUnfinished
 		return s
@@ -103,10 +103,13 @@ func (s *Search) load(w wanted, expires time.Time) {
 	l := &loader{conversation: &s.conversation, refresh: s.refresh, wanted: w}
 	if w.role == Targets {
 		l.note, l.noteAsked, l.noteStored = s.refresh.receipt, true, true
+		if s.refresh.dropped != nil {
+			l.note = s.refresh.dropped
+		}
 	}
 	l.done = func(t *targetsRole) error {
 		if w.role == Targets {
-			s.refresh.targets = t // read once for all searches of this refresh
+			s.refresh.targets = t // read once for all searches of this refresh, unless it has to make room
 		} else if s.left -= int64(len(t.raw)); s.left < 0 {
 			return s.tooLong(w)
 		}
@@ -132,21 +135,42 @@ func (s *Search) visit(t *targetsRole, by signers, expires time.Time) error {
 	if t.role != Targets {
 		s.near.look(s.path, t)
 	}
+	roles, err := t.delegations.rolesFor(s.match, s.refresh.limits.SearchRoles, s.refresh.limits)
+	if err != nil {
+		refusal := malformed("4.5", err).of(t.role, t.version)
+		refusal.Path = s.path
+		return refusal
+	}
+	ring := keyRing{}
+	for _, role := range roles {
+		ring.name(role.grant)
+	}
+	ring.read(t.delegations.keys)
 	var steps []step
-	for _, role := range t.delegations.rolesFor(s.path) {
-		keys := t.delegations.keys.only(role.keyIDs)
-		steps = append(steps, step{role: role.name, grant: role.grant, keys: keys, expires: expires})
+	for _, role := range roles {
+		steps = append(steps, step{role: role.name, signers: ring.signers(role.grant), expires: expires})
 		if role.terminating {
 			s.waiting = nil // only what this role leads to is searched any more (TUF 5.6.7.2.1)
-			break
-		}
-		if len(steps) > s.refresh.limits.SearchRoles {
-			break // the limit comes first
 		}
 	}
 	slices.Reverse(steps)
-	s.waiting = append(s.waiting, steps...)
+	s.waiting = s.trim(append(s.waiting, steps...))
 	return s.advance()
+}
+
+// trim keeps of the roles that are yet to visit those that the search can still come to, and one more: the limit. A role that
+// waits twice is visited where it comes first.
+func (s *Search) trim(waiting []step) []step {
+	var kept []step
+	seen := map[string]bool{}
+	for i := len(waiting) - 1; i >= 0 && len(kept) <= s.refresh.limits.SearchRoles-len(s.visited); i-- {
+		if name := waiting[i].role; !seen[name] && !s.visited[name] {
+			seen[name] = true
+			kept = append(kept, waiting[i])
+		}
+	}
+	slices.Reverse(kept)
+	return kept
 }
 
 // advance goes on to the next role that was not visited yet. A role met again, in a cycle or a diamond, is skipped
@@ -165,7 +189,7 @@ func (s *Search) advance() error {
 		}
 		s.visited[next.role] = true
 		s.order = append(s.order, next.role)
-		w, refusal := s.refresh.want(next.role, next.keys.signers(next.grant))
+		w, refusal := s.refresh.want(next.role, next.signers)
 		if refusal != nil {
 			return refusal
 		}
@@ -173,6 +197,7 @@ func (s *Search) advance() error {
 			return s.tooLong(w)
 		}
 		w.bytesMax = s.left
+		s.refresh.makeRoom(w)
 		s.load(w, next.expires)
 		return nil
 	}
@@ -198,6 +223,9 @@ func (s *Search) read(entry strict.Value) (Target, error) {
 		case "hashes":
 			h, err = readHashes(v)
 		case "custom":
+			if len(v.Raw()) > CustomBytesMax {
+				return refuse(ErrLimitExceeded, "4.5", fmt.Sprintf("custom of at most %d bytes", CustomBytesMax), fmt.Sprint(len(v.Raw())))
+			}
 			t.Custom = bytes.Clone(v.Raw())
 		}
 		return err

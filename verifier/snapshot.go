@@ -1,6 +1,10 @@
 package verifier
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/ota-agent/ota-agent/verifier/strict"
+)
 
 // beginSnapshot goes on with the stored snapshot if it is the one that the timestamp means, bytes and all, and asks
 // the repository otherwise. An expired one is asked for again: its publisher may have renewed it.
@@ -10,7 +14,7 @@ func (r *Refresh) beginSnapshot() error {
 		r.snapshot.expiry(r.now, "5.5.6") == nil {
 		return r.beginTargets()
 	}
-	bytesMax, refusal := want.bytesMax(r.limits.SnapshotBytes, r.limits.StatedBytes, "5.5.1")
+	bytesMax, refusal := want.bytesMax(r.limits.SnapshotBytes, r.limits.StatedSnapshotBytes, "5.5.1")
 	if refusal != nil {
 		return refusal.of(Snapshot, want.version)
 	}
@@ -48,6 +52,7 @@ func (r *Refresh) checkSnapshot(raw []byte) (*snapshotRole, *MetadataError) {
 	if next.by, refusal = next.verify(r.root.grants[Snapshot], "5.5.3"); refusal != nil {
 		return nil, refusal
 	}
+	next.message = message{} // it may be as long as the file, which is kept
 	if refusal := sameVersion(next.version, want.version, "5.5.4"); refusal != nil {
 		return nil, refusal
 	}
@@ -62,17 +67,30 @@ func (r *Refresh) targetsRollback(next *snapshotRole) *MetadataError {
 	if r.snapshot == nil {
 		return nil
 	}
-	for name, trusted := range r.snapshot.meta {
-		got, ok := next.meta[name]
-		if !ok {
-			return refuse(ErrRollback, "5.5.5", excerpt(name)+" at "+versionText(trusted.version), "no entry")
+	var refusal *MetadataError
+	err := r.snapshot.meta.index.Against(next.meta.index, func(name []byte, mine, others strict.Value) error {
+		trusted, err := readMeta(mine)
+		if err != nil {
+			return err // it was read before
 		}
-		if refusal := noRollback(got.version, trusted.version, "5.5.5"); refusal != nil {
-			refusal.Want = excerpt(name) + " at " + refusal.Want
+		if others.Kind() == strict.Absent {
+			refusal = refuse(ErrRollback, "5.5.5", excerpt(string(name))+" at "+versionText(trusted.version), "no entry")
 			return refusal
 		}
+		got, err := readMeta(others)
+		if err != nil {
+			return err
+		}
+		if refusal = noRollback(got.version, trusted.version, "5.5.5"); refusal != nil {
+			refusal.Want = excerpt(string(name)) + " at " + refusal.Want
+			return refusal
+		}
+		return nil
+	})
+	if err != nil && refusal == nil {
+		refusal = malformed("5.5.5", err)
 	}
-	return nil
+	return refusal
 }
 
 // sameVersion refuses a file that is not the version that was announced.

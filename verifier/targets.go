@@ -2,6 +2,7 @@ package verifier
 
 import (
 	"errors"
+	"fmt"
 	"math"
 )
 
@@ -16,7 +17,7 @@ type wanted struct {
 
 // want looks a targets role up in the snapshot (A17).
 func (r *Refresh) want(role string, s signers) (wanted, *MetadataError) {
-	m, ok := r.snapshot.meta[role+".json"]
+	m, ok := r.snapshot.meta.get(role + ".json")
 	if !ok {
 		return wanted{}, refuse(ErrMalformed, "5.6", "an entry "+excerpt(role+".json")+" in the snapshot",
 			"none").of(role, 0)
@@ -43,17 +44,52 @@ func (r *Refresh) check(w wanted, raw []byte, note *receipt) (*targetsRole, *Met
 // believe reads bytes that match the snapshot's entry, and is TUF 5.6.3. What a receipt vouches for was checked before; if
 // the two disagree in anything, everything is checked.
 func (r *Refresh) believe(w wanted, raw []byte, note *receipt) (*targetsRole, *MetadataError) {
-	if note.vouchesFor(w.meta, w.signers) {
+	if note.vouchesFor(w.meta, w.signers) || note != nil && note == r.dropped && note.isOfBytes(raw) {
 		if t, refusal := reopenTargets(w.role, raw, r.limits); refusal == nil && note.describes(t.document) {
 			t.by = note.signers
 			return t, nil
 		}
 	}
-	t, refusal := readTargets(w.role, raw, r.limits)
-	if refusal == nil {
-		t.by, refusal = t.verify(w.signers, "5.6.3")
+	if w.role != Targets {
+		if r.checked += int64(len(raw)); r.checked > r.limits.CheckedBytes {
+			want := fmt.Sprintf("at most %d bytes of delegated roles to check in one refresh", r.limits.CheckedBytes)
+			return nil, refuse(ErrLimitExceeded, "5.6.7.1", want, "more").of(w.role, w.meta.version)
+		}
 	}
+	t, refusal := readTargets(w.role, raw, r.limits)
+	if refusal != nil {
+		return nil, refusal
+	}
+	if r.checks >= r.limits.Checks {
+		want := fmt.Sprintf("at most %d signatures to check in one refresh", r.limits.Checks)
+		return nil, refuse(ErrLimitExceeded, "5.6.7.1", want, "more").of(w.role, w.meta.version)
+	}
+	t.by, refusal = t.verify(w.signers, "5.6.3")
+	r.checks += t.checks
+	t.message = message{} // it may be as long as the file, which is kept
 	return t, refusal
+}
+
+// makeRoom lets the top-level targets file go where a delegated role's may be so long that both, and the canonical form of the
+// second, would take more than the longest file and its own canonical form. The next search reads it again; its signatures
+// are not checked a second time, since what was verified here is remembered.
+func (r *Refresh) makeRoom(w wanted) {
+	next := w.meta.length
+	if next < 0 {
+		next = r.limits.TargetsBytes
+	}
+	t := r.targets
+	if t == nil || int64(len(t.raw))+2*min(next, w.bytesMax) <= 2*r.limits.StatedBytes {
+		return
+	}
+	if r.dropped == nil {
+		own, refusal := r.want(Targets, r.root.grants[Targets])
+		if refusal != nil {
+			return
+		}
+		r.dropped = newReceipt(t, own.meta, own.signers)
+	}
+	r.targets = nil
 }
 
 // beginTargets ends the refresh with the stored targets file if that is still the right one. A large one is not
@@ -116,8 +152,13 @@ func (l *loader) readNote(a Answer) error {
 	return nil
 }
 
+// begin asks the store. A stored file of another length than the snapshot states is not the right one: it is not even read.
 func (l *loader) begin() {
-	l.ask(storedRequest(Key{Role: l.wanted.role}, l.refresh.storedBytesMax()), l.takeStored)
+	bytesMax := max(l.refresh.limits.StatedBytes, l.refresh.limits.TargetsBytes)
+	if stated := l.wanted.meta.length; stated >= 0 {
+		bytesMax = min(bytesMax, stated)
+	}
+	l.ask(storedRequest(Key{Role: l.wanted.role}, bytesMax), l.takeStored)
 }
 
 // takeStored asks for the receipt of a large file. One of a small file would cost more than it spares.
@@ -133,10 +174,12 @@ func (l *loader) takeStored(a Answer) (Change, error) {
 	}
 	l.local = raw
 	l.ask(storedRequest(l.receiptKey(), receiptBytesMax), func(a Answer) (Change, error) {
+		raw := l.local
+		l.local = nil // if it is of no use, another file comes, and there is room for one
 		if err := l.readNote(a); err != nil {
 			return Change{}, err
 		}
-		return l.useStored(l.local)
+		return l.useStored(raw)
 	})
 	return Change{}, nil
 }

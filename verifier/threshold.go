@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 
 	"github.com/ota-agent/ota-agent/verifier/strict"
 )
@@ -23,14 +24,19 @@ func (g *grant) readField(name string, v strict.Value, limits Limits) (ok bool, 
 	case "keyids":
 		g.keyIDs, err = readKeyIDs(v, limits)
 	case "threshold":
-		g.threshold, err = v.Int()
-		if err != nil || g.threshold < 1 {
-			err = v.Refuse("a threshold of 1 or more")
-		}
+		g.threshold, err = readThreshold(v)
 	default:
 		return false, nil
 	}
 	return true, err
+}
+
+func readThreshold(v strict.Value) (int64, error) {
+	n, err := v.Int()
+	if err != nil || n < 1 {
+		return 0, v.Refuse("a threshold of 1 or more")
+	}
+	return n, nil
 }
 
 // complete refuses a grant that lacks a part. A threshold is never 0 once it was read.
@@ -46,57 +52,95 @@ func (g *grant) complete() error {
 
 // readKeyIDs reads a list of unique key IDs. They are opaque: a key ID need not be the hash of its key (TAP 12).
 func readKeyIDs(v strict.Value, limits Limits) ([]string, error) {
-	ids := []string{}
-	seen := map[string]bool{}
-	err := v.Array(func(i int, element strict.Value) error {
-		if i >= limits.Signatures {
-			return refuse(ErrLimitExceeded, "4.3", fmt.Sprintf("at most %d key IDs in a role", limits.Signatures), "more")
-		}
-		id, err := element.Text()
-		if err != nil {
-			return err
-		}
-		if seen[id] {
-			return refuse(ErrMalformed, "4.3", "each key ID once in a role", excerpt(id)+" again")
-		}
-		seen[id] = true
-		ids = append(ids, id)
-		return nil
+	var list texts
+	if err := list.keyIDs(v, limits); err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(list.all))
+	err := v.Array(func(i int, element strict.Value) (err error) {
+		ids[i], err = element.Text() // in the order of the file
+		return err
 	})
 	return ids, err
 }
 
-// A keyMap holds a delegator's keys by ID, unread: only those that a role names are parsed.
-type keyMap map[string]strict.Value
+// texts checks that no text comes twice in a list, without a copy of any but those with escapes. It may be used again.
+type texts struct{ all [][]byte }
 
-func readKeyMap(v strict.Value, limits Limits) (keyMap, error) {
-	keys := keyMap{}
-	err := v.Object(func(name []byte, key strict.Value) error {
-		if len(keys) >= limits.Keys {
-			return refuse(ErrLimitExceeded, "4.3", fmt.Sprintf("at most %d keys", limits.Keys), "more")
+// keyIDs checks a list of key IDs.
+func (t *texts) keyIDs(v strict.Value, limits Limits) error {
+	t.all = t.all[:0]
+	err := v.Array(func(i int, element strict.Value) error {
+		if i >= limits.Signatures {
+			return refuse(ErrLimitExceeded, "4.3", fmt.Sprintf("at most %d key IDs in a role", limits.Signatures), "more")
 		}
-		keys[string(name)] = key
-		return nil
+		if len(element.Raw()) > keyIDRawMax {
+			return refuse(ErrLimitExceeded, "4.3", fmt.Sprintf("key IDs of at most %d bytes", KeyIDBytesMax), "more")
+		}
+		id, err := element.Bytes()
+		t.all = append(t.all, id)
+		return err
 	})
-	return keys, err
-}
-
-// only copies the entries of some key IDs, so that they outlive the file they came in.
-func (m keyMap) only(ids []string) keyMap {
-	part := make(keyMap, len(ids))
-	for _, id := range ids {
-		if v, err := strict.Parse(bytes.Clone(m[id].Raw())); err == nil {
-			part[id] = v
+	if err == nil {
+		if again, ok := t.twice(); ok {
+			err = refuse(ErrMalformed, "4.3", "each key ID once in a role", excerpt(string(again))+" again")
 		}
 	}
-	return part
+	return err
 }
 
-// signers parses the keys of one grant. A key ID without a usable key counts for nothing.
-func (m keyMap) signers(g grant) signers {
+// twice finds a text that is listed twice. It sorts them.
+func (t *texts) twice() ([]byte, bool) {
+	sort.Sort(t)
+	for i := 1; i < len(t.all); i++ {
+		if bytes.Equal(t.all[i-1], t.all[i]) {
+			return t.all[i], true
+		}
+	}
+	return nil, false
+}
+
+func (t *texts) Len() int           { return len(t.all) }
+func (t *texts) Less(i, j int) bool { return bytes.Compare(t.all[i], t.all[j]) < 0 }
+func (t *texts) Swap(i, j int)      { t.all[i], t.all[j] = t.all[j], t.all[i] }
+
+// checkKeys reads a key map. Its keys stay unread: only those that a role names are parsed.
+func checkKeys(v strict.Value, limits Limits) error {
+	n := 0
+	return v.Object(func([]byte, strict.Value) error {
+		if n++; n > limits.Keys {
+			return refuse(ErrLimitExceeded, "4.3", fmt.Sprintf("at most %d keys", limits.Keys), "more")
+		}
+		return nil
+	})
+}
+
+// A keyRing holds the keys that some grants name, by ID: all of one delegator are parsed in one pass over its key map, and
+// keep nothing of its file alive. A key ID without a usable key counts for nothing.
+type keyRing map[string]publicKey
+
+func (r keyRing) name(g grant) {
+	for _, id := range g.keyIDs {
+		r[id] = publicKey{}
+	}
+}
+
+// read parses the named keys of a key map. A longer key than any is as unusable as one that can't be parsed.
+func (r keyRing) read(keys strict.Value) {
+	_ = keys.Object(func(name []byte, v strict.Value) error { // it was read as an object before
+		if _, named := r[string(name)]; named && len(v.Raw()) <= KeyBytesMax {
+			if key, ok := parseKey(v); ok {
+				r[string(name)] = key
+			}
+		}
+		return nil
+	})
+}
+
+func (r keyRing) signers(g grant) signers {
 	s := signers{keys: make(map[string]publicKey, len(g.keyIDs)), threshold: g.threshold}
 	for _, id := range g.keyIDs {
-		if key, ok := parseKey(m[id]); ok {
+		if key := r[id]; key.verify != nil {
 			s.keys[id] = key
 		}
 	}
@@ -149,7 +193,7 @@ func (d *document) verify(s signers, section string) ([]KeyHash, *MetadataError)
 	}
 	var valid []KeyHash
 	tried := map[KeyHash]bool{}
-	known := 0
+	known, hashed := 0, int64(0)
 	for _, sig := range d.signatures {
 		key, ok := s.keys[sig.keyID]
 		if !ok || len(sig.bytes) == 0 || tried[key.hash] {
@@ -157,6 +201,11 @@ func (d *document) verify(s signers, section string) ([]KeyHash, *MetadataError)
 		}
 		tried[key.hash] = true
 		known++
+		if key.whole { // what is beyond the bound counts for nothing
+			if hashed += int64(len(d.message.bytes)); hashed > hashedFree+hashedTimes*int64(len(d.message.bytes)) {
+				continue
+			}
+		}
 		if d.check(sig, key) {
 			valid = append(valid, key.hash)
 		}
@@ -174,6 +223,7 @@ func (d *document) check(sig signature, key publicKey) bool {
 	a := attempt{sig.keyID, key.hash, key.scheme}
 	ok, done := d.checked[a]
 	if !done {
+		d.checks++
 		ok = key.verify(&d.message, sig.bytes)
 		if d.checked == nil {
 			d.checked = map[attempt]bool{}

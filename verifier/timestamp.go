@@ -16,7 +16,8 @@ func (r *Refresh) storedTimestamp(a Answer) (Change, error) {
 		}
 		r.timestamp = timestamp
 	}
-	r.ask(storedRequest(Key{Role: Snapshot}, r.storedBytesMax()), r.storedSnapshot)
+	bytesMax := max(r.limits.StatedSnapshotBytes, r.limits.SnapshotBytes) // it was accepted under one of the two
+	r.ask(storedRequest(Key{Role: Snapshot}, bytesMax), r.storedSnapshot)
 	return change, nil
 }
 
@@ -42,11 +43,6 @@ func (r *Refresh) storedSnapshot(a Answer) (Change, error) {
 		change = r.raise(change)
 	}
 	return change, r.askRoot()
-}
-
-// storedBytesMax bounds a stored snapshot or targets file: it was accepted under one of two limits.
-func (r *Refresh) storedBytesMax() int64 {
-	return max(r.limits.StatedBytes, r.limits.SnapshotBytes, r.limits.TargetsBytes)
 }
 
 // raiseStored makes the floors at least what the stored files say, now that these are verified: a lost floors file

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/ota-agent/ota-agent/interop/static"
 	"github.com/ota-agent/ota-agent/verifier/tuftest"
 )
 
@@ -65,7 +64,7 @@ func makeRepository(dir, name string) error {
 
 // write lays the metadata out as a static server would have it, and the anchor beside it.
 func write(dir string, r *tuftest.Repository) error {
-	files := static.Files(r)
+	files := r.Files()
 	files[anchorName] = r.Anchor()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

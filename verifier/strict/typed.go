@@ -19,8 +19,8 @@ func (v Value) describe() string {
 	case Number:
 		return "the number " + bounded(v.raw)
 	case String:
-		text, _ := v.Bytes()
-		return "the string " + quote(text)
+		raw := v.raw[1:max(1, len(v.raw)-1)]
+		return "the string " + quote(name{raw: raw, escaped: bytes.IndexByte(raw, '\\') >= 0}.text())
 	default:
 		return k.String()
 	}
@@ -59,11 +59,12 @@ func (v Value) Int() (int64, error) {
 	if v.Kind() != Number {
 		return 0, v.Refuse("an integer")
 	}
-	n, err := strconv.ParseInt(string(v.raw), 10, 64)
-	if err != nil {
-		return 0, v.Refuse("an integer of at most 64 bits, without fraction or exponent")
+	if len(v.raw) <= len("-9223372036854775808") {
+		if n, err := strconv.ParseInt(string(v.raw), 10, 64); err == nil {
+			return n, nil
+		}
 	}
-	return n, nil
+	return 0, v.Refuse("an integer of at most 64 bits, without fraction or exponent")
 }
 
 // Bool returns a boolean.
@@ -101,7 +102,7 @@ const timeLayout = "2006-01-02T15:04:05Z"
 // Time returns a time written exactly as YYYY-MM-DDTHH:MM:SSZ, on a day that the calendar has.
 func (v Value) Time() (time.Time, error) {
 	text, err := v.Bytes()
-	if err != nil {
+	if err != nil || len(text) != len(timeLayout) {
 		return time.Time{}, v.Refuse("a time as YYYY-MM-DDTHH:MM:SSZ")
 	}
 	t, err := time.Parse(timeLayout, string(text))

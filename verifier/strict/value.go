@@ -196,6 +196,9 @@ func (m *members) begin() bool {
 	m.at, m.escaped = m.pos, escaped
 	m.name = m.raw[m.pos+1 : end-1]
 	if escaped {
+		if cap(m.scratch) < len(m.name) {
+			m.scratch = make([]byte, 0, len(m.name)) // what it stands for is never longer
+		}
 		m.scratch = appendText(m.scratch[:0], m.name)
 		m.name = m.scratch
 	}

@@ -242,3 +242,19 @@ func (r *Repository) Asked() []string {
 	r.Requests = nil
 	return asked
 }
+
+// Files are the metadata files as they are now, by name, as a static server has them: every root, and the present version of the
+// other roles.
+func (r *Repository) Files() map[string][]byte {
+	files := map[string][]byte{
+		verifier.FileName(verifier.Timestamp, 0): r.TimestampFile(),
+		r.fileName(r.Snapshot):                   r.SnapshotFile(),
+	}
+	for i, root := range r.Roots {
+		files[verifier.FileName(verifier.Root, int64(i+1))] = root
+	}
+	for name, role := range r.Roles {
+		files[r.fileName(role)] = r.RoleFile(name)
+	}
+	return files
+}
