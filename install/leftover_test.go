@@ -20,6 +20,10 @@ import (
 const agentVariable = "INSTALL_TEST_AGENT"
 
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == aideArg {
+		beAnAide()
+		os.Exit(0)
+	}
 	if dir, hook, ok := strings.Cut(os.Getenv(agentVariable), " "); ok {
 		r := New(Config{RunDir: dir})
 		if err := r.Do(context.Background(), agent.VerbTry, agent.Job{Component: "app", Hook: hook, Slot: "B"}); err != nil {

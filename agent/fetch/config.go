@@ -16,6 +16,9 @@ type Config struct {
 	// most. Where such a directory holds metadata/ and targets/, it is one more mirror while it is there: for images
 	// before the configured ones, for metadata after them, since a stick may be older than the network.
 	Media []string
+	// Aide starts a process that runs ServeMedia, which looks at media and file:// directories in this one's place: it may hang
+	// there, and then is left behind. Nil: that is done in this process.
+	Aide func() (Aide, error)
 	// CA is a PEM file with the only authorities to believe; empty: the system's.
 	CA string
 	// Cert and Key are PEM files for mutual TLS, both or neither. They are shown to the configured hosts
@@ -121,4 +124,9 @@ func checkBandwidth(bytesPerSecond int64) error {
 		return fmt.Errorf("bandwidth: %d bytes/s, want 0 (no cap) or at least %d", bytesPerSecond, bandwidthFloor)
 	}
 	return nil
+}
+
+// pace is what each body has to keep to, be it a server's or a medium's.
+func (c *Config) pace() pace {
+	return pace{idle: c.IdleTimeout, window: c.RateWindow, bytesMin: int64(float64(c.RateMin) * c.RateWindow.Seconds())}
 }

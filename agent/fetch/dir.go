@@ -1,95 +1,44 @@
 package fetch
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// A directory is one mirror on a medium that may be pulled at any moment. It is only ever read, and nothing
-// outside it is: not by "..", not by a symbolic link, not by a device file.
+// A directory is a repository's on a medium that may be pulled at any moment. It is only ever read, and nothing outside it
+// is: not by "..", not by a symbolic link, not by a device file. Its methods may hang where the medium does, so an aide alone
+// calls those that look at it.
 type directory struct {
 	path string
 	// below is the directory's path within the medium at path, out of which no link leads; empty: it is path itself.
 	below string
 }
 
-func newDirectory(u *url.URL) (*directory, error) {
+func newDirectory(u *url.URL) (directory, error) {
 	if u.Host != "" && u.Host != "localhost" || u.RawQuery != "" || !filepath.IsAbs(u.Path) {
-		return nil, fmt.Errorf("%s: want file:///DIRECTORY", safeURL(u))
+		return directory{}, fmt.Errorf("%s: want file:///DIRECTORY", safeURL(u))
 	}
-	return &directory{path: filepath.Clean(u.Path)}, nil
+	return directory{path: filepath.Clean(u.Path)}, nil
 }
 
 func (d *directory) String() string { return "file://" + filepath.Join(d.path, d.below) }
-func (d *directory) local() bool    { return true }
 
-func (d *directory) metadata(ctx context.Context, name string, bytesMax int64) ([]byte, error) {
-	if !encoded(name) {
-		return nil, malformedName(name)
-	}
-	// The file has the name under which a web server would find it.
-	path, err := url.PathUnescape(name)
-	if err != nil {
-		return nil, malformedName(name)
-	}
-	f, size, err := d.open(path)
-	if err != nil {
-		return nil, err
-	}
-	src := &openFile{dir: d, file: f, name: path, ctx: ctx}
-	defer src.Close()
-	if size > bytesMax {
-		return nil, problem(agent.ReasonTooLarge, src.where(), "the file has %d bytes, at most %d are allowed", size, bytesMax)
-	}
-	b := make([]byte, size+1)
-	n, err := io.ReadFull(src, b)
-	switch {
-	case err == nil:
-		return nil, problem(agent.ReasonTooLarge, src.where(), "the file grows while it is read")
-	case err != io.EOF && err != io.ErrUnexpectedEOF:
-		return nil, err
-	}
-	return b[:n:n], nil
-}
+// fileName names a file of d for a person.
+func (d *directory) fileName(name string) string { return d.String() + "/" + clip(name, 200) }
 
-// image starts over unless the name carries the hash: a medium has nothing that proves a file to be the same.
-func (d *directory) image(ctx context.Context, r agent.ImageRequest) (*body, string, int64, error) {
-	if err := checkImageName(r.Name); err != nil {
-		return nil, "", 0, err
-	}
-	f, size, err := d.open(r.Name)
-	if err != nil {
-		return nil, "", 0, err
-	}
-	src := &openFile{dir: d, file: f, name: r.Name, ctx: ctx}
-	if size != r.Length {
-		src.Close()
-		return nil, "", 0, otherLength(src.where(), size, r.Length)
-	}
-	from := int64(0)
-	if addressed(r.Name) {
-		from = r.From
-	}
-	if _, err := f.Seek(from, io.SeekStart); err != nil {
-		src.Close()
-		return nil, "", 0, d.broken(src.where(), err)
-	}
-	return &body{src: src, where: src.where, gauge: &src.gauge, left: r.Length - from}, "", from, nil
-}
+// joinBelow is a directory within a medium.
+func joinBelow(below, name string) string { return filepath.Join(".", below, name) }
 
 // open opens a regular file for reading. ErrAbsent comes only from a directory that is there and holds files.
 func (d *directory) open(name string) (*os.File, int64, error) {
-	where := d.String() + "/" + clip(name, 200)
+	where := d.fileName(name)
 	if !filepath.IsLocal(name) {
 		return nil, 0, problem(agent.ReasonBadAnswer, where, "the name leads out of the directory")
 	}
@@ -187,38 +136,3 @@ func (d *directory) broken(where string, err error) error {
 	}
 	return because(problem(agent.ReasonBadAnswer, where, "the file can't be read"), err)
 }
-
-// An openFile is a file of a directory.
-type openFile struct {
-	dir  *directory
-	file *os.File
-	name string
-	ctx  context.Context
-
-	gauge gauge
-}
-
-func (m *openFile) where() string { return m.dir.String() + "/" + clip(m.name, 200) }
-
-// Read looks after the directory when the file ends: a medium that was pulled may show as a short file.
-func (m *openFile) Read(p []byte) (int, error) {
-	if err := m.ctx.Err(); err != nil {
-		return 0, &interruption{where: m.where(), err: err}
-	}
-	begun := time.Now()
-	n, err := m.file.Read(p)
-	m.gauge.spent += time.Since(begun)
-	m.gauge.bytes += int64(n)
-	if err == io.EOF {
-		if gone := m.dir.check(); gone != nil {
-			return n, gone
-		}
-		return n, io.EOF
-	}
-	if err != nil {
-		return n, m.dir.broken(m.where(), err)
-	}
-	return n, nil
-}
-
-func (m *openFile) Close() error { return m.file.Close() }

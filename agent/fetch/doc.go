@@ -37,5 +37,6 @@
 //
 // A directory may come and go: on a USB stick. Where one turns up at a configured place, it is one more mirror, for images
 // the first, for metadata the last. What lies on it is as hostile as any server: it is never written to, no link on it
-// leads elsewhere, and nothing on it makes the agent wait.
+// leads elsewhere, and nothing on it makes the agent wait: whatever may hang in the kernel is done by an aide, a process that can be
+// left behind (aide.go). What is bad is known by its metadata when it is plugged in again (memory.go).
 package fetch

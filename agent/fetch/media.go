@@ -3,17 +3,16 @@ package fetch
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 )
 
 // Bounds of the look for repositories on media. A look is cheap: it lists the directories that a * stands for, and asks
-// for two names on each medium.
+// for two names and the timestamp on each medium.
 const (
 	mediaPatternsMax = 4
 	mediaStarsMax    = 2
@@ -23,6 +22,14 @@ const (
 	mediaMax = 4
 	// mediaEvery is the time between two looks where nobody asks for anything.
 	mediaEvery = 10 * time.Second
+	// lookTimeout bounds the look at one directory: a disk may have to spin up first.
+	lookTimeout = 10 * time.Second
+	// lookMax bounds a whole look: beyond it no further directory is looked at.
+	lookMax = 30 * time.Second
+	// lookWait is how long a request waits for a look.
+	lookWait = 2 * time.Second
+	// shyMax is how many directories are remembered that did not answer in time.
+	shyMax = 64
 )
 
 // A place is where a medium may hold a repository: a directory that the system mounts it at, in which * stands for any
@@ -53,146 +60,138 @@ func parsePlace(pattern string) (place, error) {
 	return place{mount: segments[:last+1], below: filepath.Join(append([]string{"."}, segments[last+1:]...)...)}, nil
 }
 
-// mounts lists the mount points that are there, below dir.
-func mounts(dir string, rest []string, found []string) []string {
-	for i, s := range rest {
-		if s != "*" {
-			dir = filepath.Join(dir, s)
-			continue
-		}
-		d, err := os.Open(dir)
-		if err != nil {
-			return found
-		}
-		entries, _ := d.ReadDir(mediaEntriesMax)
-		d.Close()
-		for _, e := range entries {
-			if e.IsDir() {
-				found = mounts(filepath.Join(dir, e.Name()), rest[i+1:], found)
-			}
-		}
-		return found
-	}
-	return append(found, dir)
-}
-
 // A medium is a repository that was found on one.
 type medium struct {
-	path              string
-	info              fs.FileInfo // of its metadata directory: it changes when the medium does
+	path string
+	// place changes when the metadata directory does, digest when its timestamp.json does.
+	place, digest     string
 	metadata, targets *mirror
-}
-
-// open finds the repository below a mount point, or nil: both directories must be there.
-func (p place) open(mount string) *medium {
-	metadata := &directory{path: mount, below: filepath.Join(p.below, "metadata")}
-	targets := &directory{path: mount, below: filepath.Join(p.below, "targets")}
-	info, err := metadata.stat()
-	if err != nil {
-		return nil
-	}
-	if _, err := targets.stat(); err != nil {
-		return nil
-	}
-	return &medium{path: filepath.Join(mount, p.below), info: info, metadata: &mirror{source: metadata}, targets: &mirror{source: targets}}
 }
 
 // same says whether nothing came in between: neither another medium nor other metadata on this one.
 func (m *medium) same(o *medium) bool {
-	return m.path == o.path && os.SameFile(m.info, o.info) && m.info.ModTime().Equal(o.info.ModTime())
+	return m.path == o.path && m.place == o.place && m.digest == o.digest
 }
 
-// media are the places to look at, and what was there at the last look.
+// media are the places to look at, and what was there at the last look. A look may hang, so it is made aside: no lock is held
+// meanwhile, and a request waits for it no longer than lookWait.
 type media struct {
 	places []place
 	log    *slog.Logger
+	aides  *aides
+	shelf  shelf // what those on media have in common
+	// bad says whether a medium is known to hold what was refused.
+	bad func(*medium) bool
 
 	mu      sync.Mutex
+	looking chan struct{} // closed at the end of the look under way; nil: there is none
 	found   []*medium
 	arrived bool // since it was last asked for
+	memory  []memory
+	shies   map[string]shyness // by directory
 }
 
 // CheckMedia says what is wrong with Config.Media.
 func CheckMedia(patterns []string) error {
-	_, err := newMedia(patterns, nil)
+	_, err := parsePlaces(patterns)
 	return err
 }
 
-func newMedia(patterns []string, log *slog.Logger) (*media, error) {
+func parsePlaces(patterns []string) (places []place, err error) {
 	if len(patterns) > mediaPatternsMax {
 		return nil, fmt.Errorf("want at most %d patterns, got %d", mediaPatternsMax, len(patterns))
 	}
-	m := &media{log: log}
 	for _, pattern := range patterns {
 		p, err := parsePlace(pattern)
 		if err != nil {
 			return nil, err
 		}
-		m.places = append(m.places, p)
+		places = append(places, p)
 	}
-	return m, nil
+	return places, nil
 }
 
-// look finds what is there now. What was there before keeps its health.
-func (m *media) look() []*medium {
+// refresh looks at what is there now, and waits for that, but not long.
+func (m *media) refresh(ctx context.Context) {
+	if len(m.places) == 0 {
+		return
+	}
+	m.mu.Lock()
+	if m.looking == nil {
+		m.looking = make(chan struct{})
+		go m.look()
+	}
+	looking := m.looking
+	m.mu.Unlock()
+	timer := time.NewTimer(lookWait)
+	defer timer.Stop()
+	select {
+	case <-looking:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// take puts what a look found in the place of what was there before. What was there before stays the same mirror.
+func (m *media) take(now []*medium) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var now []*medium
-	for _, p := range m.places {
-		for _, mount := range mounts("/", p.mount, nil) {
-			if s := p.open(mount); s != nil && len(now) < mediaMax {
-				now = append(now, m.known(s))
-			}
-		}
+	for i, s := range now {
+		now[i] = m.known(s)
 	}
 	for _, s := range m.found {
-		if !contains(now, s) {
+		if !slices.Contains(now, s) {
 			m.log.Info("medium gone", "path", s.path)
 		}
 	}
 	m.found = now
-	return now
+	close(m.looking)
+	m.looking = nil
 }
 
-// known is the medium that was found before, or the new one.
+// known is the medium that was found before, or the new one, with the health that its metadata is remembered with. A bad one is no
+// news: plugging it in again changes nothing.
 func (m *media) known(s *medium) *medium {
 	for _, old := range m.found {
 		if old.same(s) {
 			return old
 		}
 	}
+	m.remember(s)
+	if m.bad(s) {
+		m.log.Info("medium found again whose files were refused", "path", s.path)
+		return s
+	}
 	m.arrived = true
 	m.log.Info("medium with a repository found", "path", s.path)
 	return s
 }
 
-func contains(list []*medium, s *medium) bool {
-	for _, o := range list {
-		if o == s {
-			return true
-		}
-	}
-	return false
+// list are the media that were found.
+func (m *media) list() []*medium {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.found)
 }
 
 // metadata and targets are the mirrors on media.
 func (m *media) metadata() (list []*mirror) {
-	for _, s := range m.look() {
+	for _, s := range m.list() {
 		list = append(list, s.metadata)
 	}
 	return list
 }
 
 func (m *media) targets() (list []*mirror) {
-	for _, s := range m.look() {
+	for _, s := range m.list() {
 		list = append(list, s.targets)
 	}
 	return list
 }
 
 // news says whether a medium came since it was last asked.
-func (m *media) news() bool {
-	m.look()
+func (m *media) news(ctx context.Context) bool {
+	m.refresh(ctx)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	arrived := m.arrived
@@ -206,7 +205,7 @@ func (r *Repository) WatchMedia(ctx context.Context, arrived func()) {
 	if len(r.media.places) == 0 {
 		return
 	}
-	r.media.news()
+	r.media.news(ctx)
 	tick := time.NewTicker(mediaEvery)
 	defer tick.Stop()
 	for {
@@ -214,7 +213,7 @@ func (r *Repository) WatchMedia(ctx context.Context, arrived func()) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if r.media.news() {
+			if r.media.news(ctx) {
 				arrived()
 			}
 		}

@@ -3,7 +3,6 @@ package fetch
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -89,21 +88,26 @@ func TestMediaFound(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m, err := newMedia([]string{mounts + "/*/ota", mounts + "/none/*", mounts + "/file/*", mounts + "/pipe/ota"}, slog.New(slog.DiscardHandler))
+	r, err := New(Config{Metadata: []string{"file:///nowhere"}, Targets: []string{"file:///nowhere"}, Now: time.Now,
+		Media: []string{mounts + "/*/ota", mounts + "/none/*", mounts + "/file/*", mounts + "/pipe/ota"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := m.look()
-	if len(found) != 1 || found[0].path != in("good", "ota") || !m.arrived {
+	look := func() []*medium {
+		r.media.refresh(t.Context())
+		return r.media.list()
+	}
+	found := look()
+	if len(found) != 1 || found[0].path != in("good", "ota") || !r.media.arrived {
 		t.Fatalf("%d found, %v", len(found), found)
 	}
-	if again := m.look(); len(again) != 1 || again[0] != found[0] {
+	if again := look(); len(again) != 1 || again[0] != found[0] {
 		t.Error("what was found before is not the same")
 	}
 	for i := range mediaMax + 2 {
 		plug(t, in(fmt.Sprintf("more%d", i), "ota"))
 	}
-	if n := len(m.look()); n != mediaMax {
+	if n := len(look()); n != mediaMax {
 		t.Errorf("%d found, want at most %d", n, mediaMax)
 	}
 }
@@ -191,6 +195,8 @@ func TestMediaBesideTheNetwork(t *testing.T) {
 		}
 		image(1)
 		plug(t, stick)
+		image(1) // the same one: plugging it in again changes nothing
+		write(t, filepath.Join(stick, "metadata", "timestamp.json"), []byte(`{"other":1}`))
 		image(0)
 		answer = good
 		time.Sleep(3 * time.Hour)
@@ -232,6 +238,71 @@ func TestWatchMedia(t *testing.T) {
 			if n := told.Load(); n != step.told {
 				t.Fatalf("step %d: told %d times, want %d", i, n, step.told)
 			}
+		}
+	})
+}
+
+// TestABadStickStaysBad: pulling a stick and plugging it in again, be it elsewhere, ends neither its rest nor any wait; other
+// metadata on it do, and so does the rest's end.
+func TestABadStickStaysBad(t *testing.T) {
+	mounts := t.TempDir()
+	tell := func(c net.Conn, _ *http.Request) {
+		say(c, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 8\r\n\r\nan image")
+	}
+	c := Config{Metadata: []string{"http://net.example"}, Targets: []string{"http://net.example"}, Media: []string{mounts + "/*"}}
+	playWith(t, c, tell, func(t *testing.T, s *scene) {
+		image := func(requests int64) {
+			t.Helper()
+			before := s.asked.Load()
+			if body, err := s.repo.Image(t.Context(), agent.ImageRequest{Name: "app.img", Length: 8}); err == nil {
+				body.Close()
+			}
+			if n := s.asked.Load() - before; n != requests {
+				t.Errorf("%d requests for the image, want %d", n, requests)
+			}
+		}
+		news := func(want bool) {
+			t.Helper()
+			if got := s.repo.media.news(t.Context()); got != want {
+				t.Errorf("news: %v, want %v", got, want)
+			}
+		}
+		at := func(name string) string { return filepath.Join(mounts, name) }
+		plug(t, at("stick"))
+		news(true)
+		image(0)
+		s.repo.ImageRefused("app.img")
+		for i := range 4 {
+			os.RemoveAll(at("stick"))
+			os.RemoveAll(at("other"))
+			news(false)
+			plug(t, at([]string{"stick", "other"}[i%2]))
+			news(false)
+			image(1)
+		}
+		time.Sleep(restRefused)
+		image(0)
+		s.repo.ImageRefused("app.img")
+		image(1)
+		write(t, filepath.Join(at("other"), "metadata", "timestamp.json"), []byte(`{"other":1}`))
+		news(true)
+		image(0)
+		// One that is slow or breaks is not forgotten either.
+		list := s.repo.media.targets()
+		s.repo.targets.failed(list[0], problem(agent.ReasonTooSlow, "", "slow"))
+		os.RemoveAll(at("other"))
+		news(false)
+		plug(t, at("other"))
+		write(t, filepath.Join(at("other"), "metadata", "timestamp.json"), []byte(`{"other":1}`))
+		news(true)
+		image(1)
+		// So many are remembered, and no more.
+		for i := range 2 * rememberedMax {
+			write(t, filepath.Join(at("other"), "metadata", "timestamp.json"), fmt.Append(nil, i))
+			news(true)
+		}
+		if n := len(s.repo.media.memory); n != rememberedMax {
+			t.Errorf("%d media are remembered, want %d", n, rememberedMax)
 		}
 	})
 }

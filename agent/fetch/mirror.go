@@ -55,6 +55,11 @@ const giftsMax = 32
 
 type mirror struct {
 	source
+	*health
+}
+
+// A health is what a mirror did so far. Those on a medium outlive it: see memory.
+type health struct {
 	failures int
 	until    time.Time // it rests
 	refused  bool      // it rests since its bytes did not verify
@@ -154,15 +159,21 @@ func (m *mirrors) failed(s *mirror, err error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	rest := restMin
-	for range min(s.failures, 10) {
-		rest = min(2*rest, restMax)
-	}
+	rest := restAfter(s.failures)
 	s.failures++
 	if p, ok := errors.AsType[*agent.Problem](err); ok {
 		rest = max(rest, p.RetryAfter)
 	}
 	m.rest(s, rest, err)
+}
+
+// restAfter is the rest after as many failures before.
+func restAfter(failures int) time.Duration {
+	rest := restMin
+	for range min(failures, 10) {
+		rest = min(2*rest, restMax)
+	}
+	return rest
 }
 
 // rest is called with the lock held.

@@ -16,6 +16,7 @@ import (
 type Repository struct {
 	metadata, targets mirrors
 	media             *media
+	aides             *aides
 	wire              *wire
 	throttle          *throttle
 	log               *slog.Logger
@@ -40,7 +41,9 @@ func build(c Config, o outside) (*Repository, error) {
 		return nil, fmt.Errorf("repository: %w", err)
 	}
 	r := &Repository{throttle: newThrottle(c.BandwidthMax), log: c.Log}
-	if r.media, err = newMedia(c.Media, c.Log); err != nil {
+	r.aides = &aides{start: c.Aide, log: c.Log}
+	r.media = &media{log: c.Log, aides: r.aides, shelf: r.shelf(c), bad: r.bad, shies: map[string]shyness{}}
+	if r.media.places, err = parsePlaces(c.Media); err != nil {
 		return nil, fmt.Errorf("repository: media: %w", err)
 	}
 	r.metadata.log, r.targets.log = c.Log, c.Log
@@ -55,25 +58,27 @@ func build(c Config, o outside) (*Repository, error) {
 		to   *mirrors
 	}{{"metadata", c.Metadata, &r.metadata}, {"targets", c.Targets, &r.targets}} {
 		for _, s := range l.urls {
-			src, err := r.source(s, hosts)
+			src, err := r.source(c, s, hosts)
 			if err != nil {
 				return nil, fmt.Errorf("repository: %s: %w", l.name, err)
 			}
-			l.to.list = append(l.to.list, &mirror{source: src})
+			l.to.list = append(l.to.list, &mirror{source: src, health: &health{}})
 		}
 	}
 	return r, nil
 }
 
 // source makes a mirror of a base URL. An error never shows the URL whole: it may hold a password.
-func (r *Repository) source(s string, hosts map[string]bool) (source, error) {
+func (r *Repository) source(c Config, s string, hosts map[string]bool) (source, error) {
 	u, err := url.Parse(s)
 	if err != nil {
 		return nil, errors.New("not a URL; want http://, https:// or file:///")
 	}
 	switch {
 	case u.Scheme == "file":
-		return newDirectory(u)
+		shelf := r.shelf(c)
+		shelf.directory, err = newDirectory(u)
+		return &shelf, err
 	case (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "":
 		hosts[u.Host] = true
 		return &server{base: u, wire: r.wire, throttle: r.throttle}, nil
@@ -81,8 +86,19 @@ func (r *Repository) source(s string, hosts map[string]bool) (source, error) {
 	return nil, fmt.Errorf("%s: want http://HOST…, https://HOST… or file:///DIRECTORY", scrub(safeURL(u)))
 }
 
+// shelf is what all mirrors in directories have in common.
+func (r *Repository) shelf(c Config) shelf {
+	return shelf{aides: r.aides, pace: c.pace(), open: c.HeaderTimeout}
+}
+
+// bad says whether what a medium gave was refused, so that it rests.
+func (r *Repository) bad(s *medium) bool {
+	return r.metadata.bad(s.metadata) || r.targets.bad(s.targets)
+}
+
 // Metadata reads one metadata file. See agent.Repository and the package comment on mirrors.
 func (r *Repository) Metadata(ctx context.Context, name string, bytesMax int64) ([]byte, error) {
+	r.media.refresh(ctx)
 	var b []byte
 	err := r.metadata.each(ctx, r.metadata.order(false), nextRoot(name), func(m *mirror) (err error) {
 		if b, err = m.metadata(ctx, name, max(bytesMax, 0)); err == nil {
@@ -105,6 +121,7 @@ func (r *Repository) Image(ctx context.Context, q agent.ImageRequest) (agent.Ima
 	if q.From == q.Length {
 		return agent.ImageBody{ReadCloser: &body{src: nothing{}, exact: true}, From: q.From, Validator: q.Validator}, nil
 	}
+	r.media.refresh(ctx)
 	ctx, end := context.WithCancel(ctx)
 	var opened agent.ImageBody
 	err := r.targets.each(ctx, r.targets.prefer(q.Length-q.From, r.throttle.bandwidth()), false, func(m *mirror) error {
@@ -175,8 +192,9 @@ func (r *Repository) Counters() Counters {
 	return Counters{Requests: r.wire.requests.Load(), BodyBytes: r.wire.bodyBytes.Load()}
 }
 
-// Close drops idle connections. Bodies that are open go on.
+// Close drops idle connections, and the aide that waits for work. Bodies that are open go on.
 func (r *Repository) Close() error {
+	r.aides.close()
 	r.wire.CloseIdleConnections()
 	return nil
 }

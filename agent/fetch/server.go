@@ -45,7 +45,7 @@ func (s *server) get(t *trip, u *url.URL, header http.Header) (*answer, error) {
 		}
 		return nil, err
 	}
-	a := &answer{Response: resp, trip: t, stream: newStream(t, resp.Body, s.throttle, s.pace())}
+	a := &answer{Response: resp, trip: t, stream: newStream(t, resp.Body, s.throttle, c.pace())}
 	err = checkStatus(resp, t.where(), c.Now())
 	if err == nil {
 		err = checkEncoding(resp, t.where())
@@ -56,11 +56,6 @@ func (s *server) get(t *trip, u *url.URL, header http.Header) (*answer, error) {
 		return nil, err
 	}
 	return a, nil
-}
-
-func (s *server) pace() pace {
-	c := &s.wire.cfg
-	return pace{idle: c.IdleTimeout, window: c.RateWindow, bytesMin: int64(float64(c.RateMin) * c.RateWindow.Seconds())}
 }
 
 const (

@@ -35,6 +35,13 @@ func (m *mirrors) rests(s *mirror, now time.Time) bool {
 	return now.Before(s.until)
 }
 
+// bad says whether s rests since what it served was refused.
+func (m *mirrors) bad(s *mirror) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return s.refused && time.Now().Before(s.until)
+}
+
 // prefer is the order for an image of which left bytes are missing: as order, but of those that don't rest the one that is
 // best by what was measured comes first.
 func (m *mirrors) prefer(left, bandwidth int64) []*mirror {

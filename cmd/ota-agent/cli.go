@@ -15,6 +15,7 @@ type command struct {
 	name, args, short string
 	argsMin, argsMax  int
 	flags             func(*flag.FlagSet) // nil: only the common ones
+	hidden            bool                // no person needs it
 	run               func(args []string) error
 }
 
@@ -68,6 +69,7 @@ func (c *cli) commands() []command {
 		{name: "rollback", args: " [COMPONENT]", short: "leave what runs for the release before, which the other slot holds", argsMax: 1,
 			run: c.operate("rollback", "asked to roll back; ota-agent watch shows how it goes")},
 		{name: "config check", short: "check the config, the trust anchor and the hooks; change nothing", run: c.checkConfig},
+		{name: aideCommand, short: "look at media for the agent that started this", run: c.serveMedia, hidden: true},
 		{name: "version", short: "show the agent's version", run: c.showVersion},
 	}
 }
@@ -94,7 +96,9 @@ func (c *cli) execute(args []string) error {
 		if cmd.name == name {
 			return c.begin(cmd, rest)
 		}
-		known = append(known, cmd.name)
+		if !cmd.hidden {
+			known = append(known, cmd.name)
+		}
 	}
 	unknown := fmt.Errorf("unknown command %q", plain(name))
 	if near := nearest(name, known); near != "" {
@@ -154,6 +158,9 @@ func (c *cli) help(flags *flag.FlagSet) error {
 	var b strings.Builder
 	b.WriteString("ota-agent keeps this device up to date, with TUF always on.\n\nusage: ota-agent COMMAND [FLAGS]\n\n")
 	for _, cmd := range c.commands() {
+		if cmd.hidden {
+			continue
+		}
 		fmt.Fprintf(&b, "  %-18s %s\n", cmd.name+cmd.args, cmd.short)
 	}
 	return c.ui.print("%s\n%s", b.String(), flagWords(flags))

@@ -66,7 +66,7 @@ func runStore(ctx context.Context, s settings, sys system, log *slog.Logger) err
 	}()
 
 	clock := &effectiveTime{system: sys}
-	s.fetch.Now, s.fetch.Log = clock.now, log
+	s.fetch.Now, s.fetch.Log, s.fetch.Aide = clock.now, log, startAide
 	repository, err := fetch.New(s.fetch)
 	if err != nil {
 		return s.wrong(exitConfig, "repository", err, "")
