@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"cmp"
 	"fmt"
 	"time"
 )
@@ -136,10 +135,10 @@ func nextOffered(r *Record, f *Facts, offered *Release) Action {
 	}
 	if r.Confirmed != nil && r.Confirmed.ID() == offered.ID() {
 		return waitFor(&Waiting{Reason: ReasonDegraded, Text: fmt.Sprintf(
-			"slot %s was confirmed with this release, but slot %s is booted, with something else in it; a new release or retry ends this",
-			r.ConfirmedSlot, f.Slots.Booted)})
+			"slot %s was confirmed with the release on offer, %s, but slot %s is booted, with something else in it",
+			r.ConfirmedSlot, describe(offered), f.Slots.Booted)})
 	}
-	if w := r.remembered(offered.ID(), f.Now); w != nil {
+	if w := r.remembered(offered, f.Now); w != nil {
 		return waitFor(w)
 	}
 	if f.FetchGate != nil {
@@ -173,7 +172,7 @@ func nextRunning(r *Record, f *Facts, offered *Release) Action {
 	case f.Slots.Primary == f.Slots.Booted || !primary.Good:
 		return f.lookAgain(nil)
 	}
-	if w := firstClosed(r.remembered(offered.ID(), f.Now), busyWaiting(f.Busy), f.InstallGate); w != nil {
+	if w := firstClosed(r.remembered(offered, f.Now), busyWaiting(f.Busy), f.InstallGate); w != nil {
 		return waitFor(w)
 	}
 	return Action{Kind: Prove, Release: offered, Hook: f.Component.Hook, Reboot: f.Component.Reboot, Slot: f.Slots.Booted,
@@ -188,16 +187,18 @@ func busyWaiting(other string) *Waiting {
 }
 
 // remembered says why a release is not taken up again, or nil.
-func (r *Record) remembered(id string, now time.Time) *Waiting {
+func (r *Record) remembered(offered *Release, now time.Time) *Waiting {
+	id := offered.ID()
 	for _, x := range r.Rejected {
 		if x.ID == id {
-			return &Waiting{Reason: ReasonRejected, Text: "the release on offer, " + cmp.Or(x.Version, id[:min(12, len(id))]) + ", was rejected: " + x.Last.Text}
+			return &Waiting{Reason: ReasonRejected, Text: "the release on offer, " + describe(offered) + ", was rejected: " + x.Last.Text}
 		}
 	}
 	for _, h := range r.Held {
 		// What is held for longer was held by a clock that was ahead. One that went back since, to a boot's floor, lets nothing go.
 		if left := h.Until.Sub(now); h.ID == id && left > 0 && left <= 2*HoldFor {
-			return &Waiting{Reason: ReasonHeld, Text: fmt.Sprintf("%d trials of this release could not reach the repository, or refused the release itself", h.Count),
+			return &Waiting{Reason: ReasonHeld, Text: fmt.Sprintf("%d trials of the release on offer, %s, could not reach the repository, or refused the release itself",
+				h.Count, describe(offered)),
 				Left: SecondsOf(left)}
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/ota-agent/ota-agent/verifier"
 )
 
 // facts observes a component.
@@ -308,7 +310,7 @@ func (e *engine) refreshEnded(o outcome) error {
 	e.lastProblem = out.problem
 	e.survey.age(e.p.System.Uptime())
 	if len(out.roles) > 0 {
-		e.roles = out.roles
+		e.roles = withOlder(out.roles, e.roles)
 	}
 	up := e.p.System.Uptime()
 	e.askedFrom, e.askedAt = out.began, up
@@ -354,6 +356,21 @@ func (e *engine) refreshEnded(o outcome) error {
 	}
 	e.log.Info("refreshed", "roles", rolesText(out.roles))
 	return nil
+}
+
+// withOlder are the roles that a refresh came to, and those that it was stopped before and that are trusted as before: an outage must not
+// look as if the device had lost its targets. Under another root that is not known.
+func withOlder(roles, older []verifier.RoleInfo) []verifier.RoleInfo {
+	if len(older) == 0 || roles[0] != older[0] {
+		return roles
+	}
+	all := slices.Clone(roles)
+	for _, o := range older {
+		if !slices.ContainsFunc(roles, func(r verifier.RoleInfo) bool { return r.Role == o.Role }) {
+			all = append(all, o)
+		}
+	}
+	return all
 }
 
 // searched takes what a component's search met, or nil, and lets it be tried again by its own back-off: one that fails for good must

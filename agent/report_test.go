@@ -1,9 +1,29 @@
 package agent
 
 import (
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/ota-agent/ota-agent/verifier"
 )
+
+// A refresh that is stopped early takes nothing from the trusted roles that the document shows.
+func TestAnOutageHidesNoTrustedRole(t *testing.T) {
+	v := newVendored()
+	e := v.engine(t)
+	v.refresh(t, e)
+	before := e.status().Repository.Roles
+	v.down = []bool{true}
+	v.refresh(t, e)
+	if got := e.status().Repository.Roles; len(before) != 4 || !slices.Equal(got, before) {
+		t.Errorf("the document shows %+v, and showed %+v before the outage", got, before)
+	}
+	root := []verifier.RoleInfo{{Role: verifier.Root, Version: 2}}
+	if got := withOlder(root, []verifier.RoleInfo{{Role: verifier.Root, Version: 1}, {Role: verifier.Targets, Version: 7}}); len(got) != 1 {
+		t.Errorf("under another root: %+v", got)
+	}
+}
 
 // A laterDevice is one whose next process begins later in the same boot.
 type laterDevice struct {

@@ -131,7 +131,7 @@ func TestAHoldEndsWhateverTheClockSaid(t *testing.T) {
 			r.Unreachable = releaseV3.ID()
 			r = Step(r, Action{Kind: Count, Now: testNow.Add(c.ahead)}, nil)
 		}
-		if w := r.remembered(releaseV3.ID(), testNow.Add(c.later)); (w != nil) != c.held {
+		if w := r.remembered(releaseV3, testNow.Add(c.later)); (w != nil) != c.held {
 			t.Errorf("%s: %+v, want held: %t", name, w, c.held)
 		}
 	}
