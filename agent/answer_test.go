@@ -22,6 +22,9 @@ func (emptyDevice) Clock() (time.Time, bool)                       { return time
 func (emptyDevice) Reboot(context.Context) error                   { return nil }
 func (emptyDevice) Local() bool                                    { return true }
 func (emptyDevice) MetadataRefused() bool                          { return false }
+func (emptyDevice) MetadataAccepted()                              {}
+func (emptyDevice) MetadataSource() string                         { return "" }
+func (emptyDevice) ImageSource(string) string                      { return "" }
 func (emptyDevice) ImageRefused(string) bool                       { return false }
 func (emptyDevice) Keep([]verifier.Target) error                   { return nil }
 func (emptyDevice) Partial(verifier.Target) (agent.Partial, error) { return nil, agent.ErrAbsent }

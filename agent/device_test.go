@@ -42,6 +42,9 @@ func (d *bareDevice) Clock() (time.Time, bool)                 { return testNow,
 func (d *bareDevice) Reboot(context.Context) error             { return nil }
 func (d *bareDevice) Local() bool                              { return true }
 func (d *bareDevice) MetadataRefused() bool                    { return false }
+func (d *bareDevice) MetadataAccepted()                        {}
+func (d *bareDevice) MetadataSource() string                   { return "" }
+func (d *bareDevice) ImageSource(string) string                { return "" }
 func (d *bareDevice) ImageRefused(string) bool                 { return false }
 func (d *bareDevice) Keep([]verifier.Target) error             { return nil }
 func (d *bareDevice) Partial(verifier.Target) (Partial, error) { return nil, ErrAbsent }

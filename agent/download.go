@@ -57,6 +57,9 @@ func (d download) run(ctx context.Context) (verifier.Verified, error) {
 		p, _ := errors.AsType[*Problem](err)
 		elsewhere := p != nil && p.Elsewhere
 		if isBadImage(err) {
+			if from := d.repo.ImageSource(d.target.Name); from != "" {
+				err = fmt.Errorf("%w; the bytes came from %s", err, from)
+			}
 			elsewhere = d.repo.ImageRefused(d.target.Name)
 			if rerr := part.Restart(); rerr != nil { // only now are the bytes known to be worth nothing
 				err = errors.Join(err, rerr)

@@ -52,7 +52,7 @@ func TestAStoreThatCanNotBeReadEndsTheProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 		e := &engine{book: book, p: Ports{Store: c.store}}
-		e.answer(t.Context())(verifier.Request{Source: verifier.Stored, Key: verifier.Key{Role: verifier.Snapshot}})
+		(&answers{e: e}).answer(t.Context(), verifier.Request{Source: verifier.Stored, Key: verifier.Key{Role: verifier.Snapshot}})
 		if got := book.failure(); !errors.Is(got, c.want) || (got == nil) != (c.want == nil) {
 			t.Errorf("%T: the process ends with %v, want %v", c.store, got, c.want)
 		}

@@ -24,6 +24,12 @@ type Repository interface {
 	Metadata(ctx context.Context, name string, bytesMax int64) ([]byte, error)
 	// Image opens an image file. The caller closes the body.
 	Image(ctx context.Context, r ImageRequest) (ImageBody, error)
+	// MetadataAccepted says that what Metadata returned last verified. Who did that stands in this network, and speaks for itself.
+	MetadataAccepted()
+	// MetadataSource names the mirror that Metadata was answered by last, without secrets; empty: none was.
+	MetadataSource() string
+	// ImageSource names those whose bytes the image of this name may hold since it began at byte 0.
+	ImageSource(name string) string
 	// MetadataRefused and ImageRefused say that what was handed over last (of the image of that name: several may be under
 	// way) did not verify: where there are several mirrors, that one rests for hours. They return whether another one is
 	// left that does not rest: then asking again at once is worth it, from the beginning.

@@ -8,18 +8,20 @@ type Reason string
 // The reason codes of failures. docs/status.md says of each what it means and what to do.
 const (
 	// Network and repository.
-	ReasonUnreachable   Reason = "unreachable"    // name resolution, connect, reset, time-out
-	ReasonTLS           Reason = "tls"            // certificate or handshake
-	ReasonHTTP          Reason = "http_status"    // an answer that will not change by asking again (4xx)
-	ReasonServerBusy    Reason = "server_busy"    // 408, 425, 429, 5xx
-	ReasonTooSlow       Reason = "too_slow"       // stalled, or below the minimum rate
-	ReasonTooLarge      Reason = "too_large"      // more bytes than the metadata allows
-	ReasonBadAnswer     Reason = "bad_answer"     // an answer against the protocol: wrong range, compressed body
-	ReasonCut           Reason = "cut"            // the body ended early
-	ReasonNoMedium      Reason = "no_medium"      // the repository's directory is not there
-	ReasonHung          Reason = "hung"           // what was asked neither answered nor failed; the worker was abandoned
-	ReasonCaptivePortal Reason = "captive_portal" // a login page where the repository was asked
-	ReasonCredentials   Reason = "credentials"    // an own certificate, key, CA or password file that is missing, broken or expired
+	ReasonUnreachable   Reason = "unreachable"      // name resolution, connect, reset, time-out
+	ReasonTLS           Reason = "tls"              // certificate or handshake
+	ReasonHTTP          Reason = "http_status"      // an answer that will not change by asking again (4xx)
+	ReasonServerBusy    Reason = "server_busy"      // 408, 425, 429, 5xx
+	ReasonTooSlow       Reason = "too_slow"         // stalled, or below the minimum rate
+	ReasonTooLarge      Reason = "too_large"        // more bytes than the metadata allows
+	ReasonBadAnswer     Reason = "bad_answer"       // an answer against the protocol: wrong range, compressed body
+	ReasonCut           Reason = "cut"              // the body ended early
+	ReasonNoMedium      Reason = "no_medium"        // the repository's directory is not there
+	ReasonHung          Reason = "hung"             // what was asked neither answered nor failed; the worker was abandoned
+	ReasonCaptivePortal Reason = "captive_portal"   // a login page where the repository was asked
+	ReasonCredentials   Reason = "credentials"      // an own certificate, key, CA or password file that is missing, broken or expired
+	ReasonProxy         Reason = "proxy_refused"    // a proxy's own answer: 407, or a refusal to connect
+	ReasonPayment       Reason = "payment_required" // 402: the network's, or the server's
 	// The broker, which delays nothing but wakes.
 	ReasonBrokerRefused Reason = "broker_refused" // it does not let this client in: password, rights, client ID
 	ReasonThrownOut     Reason = "thrown_out"     // it lets this client in and ends the session soon, time after time

@@ -72,7 +72,7 @@ func (e *engine) refreshOnce(ctx context.Context, paths map[string]string, old *
 	}
 	keep := e.keeper(ctx, r, began, onTrial)
 	out.provisional = keep.nothing
-	err = verifier.Drive(r, e.answer(ctx), keep.commit)
+	err = e.drive(ctx, r, keep.commit)
 	out.roles, out.signedAt, out.local = r.Trusted(), r.SignedAt(), e.p.Repository.Local()
 	if err != nil {
 		out.fatal, out.elsewhere = e.book.failure(), e.voided(err, t) || refused(err) && e.p.Repository.MetadataRefused()
@@ -169,7 +169,7 @@ func refused(err error) bool {
 // lists it, or alone says that nobody does.
 func (e *engine) find(ctx context.Context, search *verifier.Search, path, component string, index map[string]verifier.Floor,
 	commit func(verifier.Change) error) (o Offer, topmost bool, err error) {
-	err = verifier.Drive(search, e.answer(ctx), commit)
+	err = e.drive(ctx, search, commit)
 	var found verifier.Found
 	if err == nil {
 		found, err = search.Found()
@@ -185,31 +185,64 @@ func (e *engine) find(ctx context.Context, search *verifier.Search, path, compon
 	return judge(found, e.cfg.Device, floor), found.Role == verifier.Targets, nil
 }
 
-// answer answers the verifier's requests from the store and the repository. A failure is never absence.
-func (e *engine) answer(ctx context.Context) func(verifier.Request) verifier.Answer {
-	w := workerOf(ctx)
-	return func(q verifier.Request) verifier.Answer {
-		var b []byte
-		var err error
-		if w.isAbandoned() {
-			return verifier.Failed(errAbandoned)
-		}
-		defer w.moved()
-		if q.Source == verifier.Stored {
-			if b, err = e.p.Store.Document(q.Key); err != nil && !errors.Is(err, ErrAbsent) {
-				e.book.unreadable(err, w)
-			}
-		} else {
-			b, err = metered{e.p.Repository, e.account}.Metadata(ctx, q.Name, q.BytesMax)
-		}
-		switch {
-		case errors.Is(err, ErrAbsent):
-			return verifier.Absent()
-		case err != nil:
-			return verifier.Failed(err)
-		}
-		return verifier.Bytes(b)
+// drive runs a conversation with the verifier. It tells the repository of each file that verified, and names the mirror whose file
+// did not, or the absence that it could not do without.
+func (e *engine) drive(ctx context.Context, c verifier.Conversation, commit func(verifier.Change) error) error {
+	a := &answers{e: e}
+	err := verifier.Drive(c, func(q verifier.Request) verifier.Answer {
+		a.accepted() // or it would not ask on
+		return a.answer(ctx, q)
+	}, commit)
+	switch source := e.p.Repository.MetadataSource(); {
+	case err == nil:
+		a.accepted()
+	case a.absence != nil && errors.Is(err, verifier.ErrAbsent):
+		err = fmt.Errorf("%w: %v", err, a.absence)
+	case a.fetched && source != "" && refused(err):
+		err = fmt.Errorf("%w; it came from %s", err, source)
 	}
+	return err
+}
+
+// Answers are what one conversation was told.
+type answers struct {
+	e *engine
+	// fetched: the last answer was a file of the repository's; absence is why it was none.
+	fetched bool
+	absence error
+}
+
+func (a *answers) accepted() {
+	if a.fetched {
+		a.e.p.Repository.MetadataAccepted()
+	}
+	a.fetched, a.absence = false, nil
+}
+
+// answer answers the verifier's requests from the store and the repository. A failure is never absence.
+func (a *answers) answer(ctx context.Context, q verifier.Request) verifier.Answer {
+	e, w := a.e, workerOf(ctx)
+	var b []byte
+	var err error
+	if w.isAbandoned() {
+		return verifier.Failed(errAbandoned)
+	}
+	defer w.moved()
+	if q.Source == verifier.Stored {
+		if b, err = e.p.Store.Document(q.Key); err != nil && !errors.Is(err, ErrAbsent) {
+			e.book.unreadable(err, w)
+		}
+	} else {
+		b, err = metered{e.p.Repository, e.account}.Metadata(ctx, q.Name, q.BytesMax)
+		a.fetched, a.absence = err == nil, err
+	}
+	switch {
+	case errors.Is(err, ErrAbsent):
+		return verifier.Absent()
+	case err != nil:
+		return verifier.Failed(err)
+	}
+	return verifier.Bytes(b)
 }
 
 // commitMetadata commits an accepted document, and in the same transaction the time that the publisher signed: a new

@@ -10,6 +10,8 @@ const (
 	retryPlain retryClass = iota
 	// retrySoon never waits longer than a few minutes: a person is about to act, and asking costs little.
 	retrySoon
+	// retryPortal grows to a quarter of an hour: somebody may log in or pay any moment, and may as well never do it.
+	retryPortal
 	// retryCut grows to an hour only: a download on a bad link lives from being taken up again.
 	retryCut
 	// retrySlow begins at retrySlowFactor × BackoffMin: somebody has to put something right, and a lie that is
@@ -22,6 +24,7 @@ const (
 
 const (
 	retrySoonMax    = 5 * time.Minute
+	retryPortalMax  = 15 * time.Minute
 	retryCutMax     = time.Hour
 	retrySlowFactor = 8
 	// doublingsMax keeps the shift below from overflowing: 2^20 × 1 s is twelve days.
@@ -42,7 +45,9 @@ func ruleOf(r Reason) retryRule {
 		return retryRule{retryPlain, true}
 	case ReasonCut, ReasonTooSlow:
 		return retryRule{retryCut, true}
-	case ReasonCaptivePortal, ReasonNoMedium:
+	case ReasonCaptivePortal, ReasonProxy, ReasonPayment:
+		return retryRule{retryPortal, true}
+	case ReasonNoMedium:
 		return retryRule{retrySoon, true}
 	case ReasonHTTP:
 		return retryRule{retryPermanent, true}
@@ -72,6 +77,8 @@ func Backoff(r Reason, attempt int, min, max time.Duration, jitter float64) time
 	switch ruleOf(r).class {
 	case retrySoon:
 		ceiling = within(doubled(min, 1, retrySoonMax), min, max)
+	case retryPortal:
+		ceiling = within(doubled(min, attempt, retryPortalMax), min, max)
 	case retryCut:
 		ceiling = within(doubled(min, attempt, retryCutMax), min, max)
 	case retrySlow:

@@ -20,7 +20,11 @@ func TestBackoff(t *testing.T) {
 		{"fourth, half", ReasonUnreachable, 4, 0.5, 255 * time.Second},
 		{"ceiling", ReasonServerBusy, 1000, 1, high},
 		{"a reason nobody listed", "something_new", 1, 0.5, 45 * time.Second},
-		{"a login page is looked at soon, for ever", ReasonCaptivePortal, 1000, 1, time.Minute},
+		{"a login page is looked at soon", ReasonCaptivePortal, 1, 1, time.Minute},
+		{"a login page is looked at less often each time", ReasonCaptivePortal, 3, 1, 4 * time.Minute},
+		{"a login page is looked at within a quarter of an hour, for ever", ReasonCaptivePortal, 1000, 1, 15 * time.Minute},
+		{"a proxy may be mended any moment", ReasonProxy, 1000, 1, 15 * time.Minute},
+		{"who wants to be paid is asked soon", ReasonPayment, 1, 1, time.Minute},
 		{"a stick may come any moment", ReasonNoMedium, 1000, 0.5, 45 * time.Second},
 		{"a cut download is taken up within the hour", ReasonCut, 1000, 1, time.Hour},
 		{"a lie is not downloaded again soon", ReasonHashMismatch, 1, 0.5, 255 * time.Second},
@@ -35,7 +39,7 @@ func TestBackoff(t *testing.T) {
 
 // TestBackoffBounds: whatever comes in, the wait neither spins nor ends.
 func TestBackoffBounds(t *testing.T) {
-	reasons := []Reason{"", ReasonUnreachable, ReasonCut, ReasonCaptivePortal, ReasonTLS, ReasonHTTP, ReasonLocked}
+	reasons := []Reason{"", ReasonUnreachable, ReasonCut, ReasonCaptivePortal, ReasonProxy, ReasonPayment, ReasonTLS, ReasonHTTP, ReasonLocked}
 	bounds := []struct{ low, high time.Duration }{
 		{time.Second, time.Second}, {time.Second, 24 * time.Hour}, {time.Hour, time.Minute},
 		{10 * time.Minute, 20 * time.Minute}, {time.Hour, 30 * 24 * time.Hour},
@@ -56,7 +60,7 @@ func TestBackoffBounds(t *testing.T) {
 
 // TestBackoffGrows: with the same jitter, a later failure never waits less.
 func TestBackoffGrows(t *testing.T) {
-	for _, r := range []Reason{ReasonUnreachable, ReasonCut, ReasonNoMedium, ReasonTLS, ReasonHTTP} {
+	for _, r := range []Reason{ReasonUnreachable, ReasonCut, ReasonNoMedium, ReasonCaptivePortal, ReasonTLS, ReasonHTTP} {
 		last := time.Duration(0)
 		for attempt := 1; attempt < 40; attempt++ {
 			got := Backoff(r, attempt, 30*time.Second, 24*time.Hour, 0.7)
@@ -78,6 +82,8 @@ func TestRetryTable(t *testing.T) {
 		{ReasonUnreachable, false, true},
 		{ReasonHashMismatch, false, true},
 		{ReasonCaptivePortal, false, true},
+		{ReasonProxy, false, true},
+		{ReasonPayment, false, true},
 		{ReasonWrongHardware, true, false},
 		{ReasonDiskFull, false, false},
 		{"", false, false},

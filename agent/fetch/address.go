@@ -53,8 +53,8 @@ func (t *trip) watchAddress(conn net.Conn, addresses func() ([]netip.Addr, bool)
 	}()
 }
 
-// dropMoved closes idle connections after the device's addresses changed: they may hang on one that is gone. And on another
-// network other servers' addresses answer.
+// dropMoved closes idle connections after the device's addresses or default routes changed: they may hang on an address that is
+// gone. And on another network other servers' addresses answer, and a login page may stand in between.
 func (w *wire) dropMoved() {
 	list, ok := w.addresses()
 	if !ok {
@@ -65,13 +65,14 @@ func (w *wire) dropMoved() {
 		names[i] = a.String()
 	}
 	slices.Sort(names)
-	now := strings.Join(names, " ")
+	now := strings.Join(names, " ") + " by " + w.routes()
 	w.mu.Lock()
 	changed := w.moved != now && w.moved != ""
 	w.moved = now
 	w.mu.Unlock()
 	if changed {
 		w.book.forget()
+		w.proof.forget()
 		w.CloseIdleConnections()
 	}
 }

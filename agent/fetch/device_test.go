@@ -514,3 +514,71 @@ func TestTrialBesideAStick(t *testing.T) {
 		}
 	}
 }
+
+// TestFailuresNameTheMirror: wrong bytes name who sent them, and metadata that is not to be had names its URL and the status.
+func TestFailuresNameTheMirror(t *testing.T) {
+	p := newPublisher(t, fetchtest.Bytes(5000))
+	for _, tt := range []struct {
+		lie    string // of what
+		status int    // of the timestamp
+		reason agent.Reason
+		words  []string
+	}{
+		{"/targets/", 200, agent.ReasonHashMismatch, []string{"/targets"}},
+		{"snapshot", 200, agent.ReasonHashMismatch, []string{"/metadata"}},
+		{"timestamp", 200, agent.ReasonUnsigned, []string{"/metadata"}},
+		{"", 403, agent.ReasonHTTP, []string{"/metadata/timestamp.json", "status 403"}},
+		{"", 404, agent.ReasonHTTP, []string{"/metadata/timestamp.json", "status 404"}},
+	} {
+		l := newLiar(t, p, tt.lie)
+		serve := l.Config.Handler
+		l.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if tt.status != 200 && strings.HasSuffix(r.URL.Path, "timestamp.json") {
+				w.WriteHeader(tt.status)
+				return
+			}
+			serve.ServeHTTP(w, r)
+		})
+		base := strings.Replace(l.URL, "http://", "http://u:secret@", 1)
+		d := newDevice(t, p, open(t, fetch.Config{Metadata: []string{base + "/metadata?sig=secret"}, Targets: []string{base + "/targets?sig=secret"}}), nil)
+		d.run(time.Minute)
+		problem := d.agent.Status().Repository.LastProblem
+		if problem == nil {
+			problem = d.app().Problem
+		}
+		if problem == nil {
+			t.Errorf("%s %d: no problem", tt.lie, tt.status)
+			continue
+		}
+		for _, words := range append(tt.words, strings.TrimPrefix(l.URL, "http://")) {
+			if problem.Reason != tt.reason && tt.reason != agent.ReasonUnsigned || !strings.Contains(problem.Text, words) || strings.Contains(problem.Text, "secret") {
+				t.Errorf("%s %d: %s, %q; want reason %s and %q", tt.lie, tt.status, problem.Reason, problem.Text, tt.reason, words)
+			}
+		}
+	}
+}
+
+// TestAPageInTheMiddle: a server that says 404 by a web page, as most do. What it says of the next root lets a new device get on; once the
+// timestamp has verified, a missing image is missing, and no login page.
+func TestAPageInTheMiddle(t *testing.T) {
+	p := newPublisher(t, fetchtest.Bytes(5000))
+	l := newLiar(t, p, "")
+	serve := l.Config.Handler
+	l.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := os.Stat(filepath.Join(p.dir, filepath.FromSlash(r.URL.Path))); err != nil || strings.Contains(r.URL.Path, "/targets/") {
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(http.StatusNotFound)
+			io.WriteString(w, "<html><title>404 Not Found</title></html>")
+			return
+		}
+		serve.ServeHTTP(w, r)
+	})
+	d := newDevice(t, p, repositoryOf(t, l), nil)
+	d.run(time.Minute)
+	if problem := d.agent.Status().Repository.LastProblem; problem != nil {
+		t.Errorf("the refresh: %v", problem)
+	}
+	if problem := d.app().Problem; problem == nil || problem.Reason != agent.ReasonHTTP || !strings.Contains(problem.Text, "404") {
+		t.Errorf("the image: %+v", problem)
+	}
+}

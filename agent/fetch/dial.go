@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -204,5 +205,11 @@ func (w *wire) others(ctx context.Context, target string, tried []netip.AddrPort
 
 // beyond refuses an address into which a redirect led.
 func beyond(address string, n nearness) *agent.Problem {
-	return problem(agent.ReasonBadAnswer, "", "redirected to %s, which is %s: refused", address, n)
+	p := problem(agent.ReasonBadAnswer, "", "redirected to %s, which is %s: refused", address, n)
+	if n == private {
+		p.Err = errPrivate
+	}
+	return p
 }
+
+var errPrivate = errors.New("redirected into a private network")

@@ -6,6 +6,7 @@ import (
 	"net/http/httptrace"
 	"net/netip"
 	"net/url"
+	"slices"
 
 	"github.com/ota-agent/ota-agent/agent"
 )
@@ -54,12 +55,13 @@ func (t *trip) dials(a netip.AddrPort) {
 }
 
 // leaves notes how the next hop is made, and says whether it goes to the mirror's own host.
-func (t *trip) leaves(u *url.URL, proxied bool) (home bool) {
+func (t *trip) leaves(u *url.URL, proxy string) (home bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.proxy, t.asked = proxy, append(t.asked, u.Host)
 	if len(t.hops) == 1 {
-		t.direct = !proxied
-		if proxied {
+		t.direct = proxy == ""
+		if !t.direct {
 			t.near = min(nearnessOfName(u.Hostname(), nil), ownself)
 		}
 	}
@@ -100,4 +102,26 @@ func linkFailed(err error) bool {
 		return true
 	}
 	return false
+}
+
+// through is the proxy of the last hop, or empty; hosts are those of all hops.
+func (t *trip) through() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.proxy
+}
+
+func (t *trip) hosts() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.asked)
+}
+
+// portalBehind takes a redirect into a private network for a login page where the mirror was asked in the clear and has not shown
+// that it is reached: that is how such pages are put before whoever comes.
+func (t *trip) portalBehind(p *agent.Problem) *agent.Problem {
+	if !errors.Is(p, errPrivate) || t.home.Scheme != "http" || t.wire.proof.holds(t.home.Host) {
+		return p
+	}
+	return problem(agent.ReasonCaptivePortal, "", "%s; a login page of this network?", p.Text)
 }

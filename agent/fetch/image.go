@@ -110,7 +110,7 @@ func checkWhole(ans *answer, host string, r agent.ImageRequest) error {
 		return nil
 	}
 	if isPage(ans.Header) && (ans.crossed(host) || !strings.HasSuffix(strings.TrimSuffix(strings.ToLower(r.Name), "l"), ".htm")) {
-		return captivePortal(where)
+		return ans.page()
 	}
 	if ans.ContentLength >= 0 {
 		return otherLength(where, ans.ContentLength, r.Length)

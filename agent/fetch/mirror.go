@@ -206,6 +206,31 @@ func (m *mirrors) imageRefused(image string) (elsewhere bool) {
 	return m.blame(list, g.givers)
 }
 
+// imageSource names all whose bytes an image may hold.
+func (m *mirrors) imageSource(image string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var names []string
+	for _, g := range m.gifts {
+		for _, s := range g.givers {
+			if g.image == image {
+				names = append(names, s.String())
+			}
+		}
+	}
+	return strings.Join(names, " and ")
+}
+
+// lastSource names the mirror that answered last.
+func (m *mirrors) lastSource() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.last == nil {
+		return ""
+	}
+	return m.last.String()
+}
+
 // elsewhere says whether a mirror is left that does not rest.
 func (m *mirrors) elsewhere() bool {
 	list := m.all()

@@ -197,7 +197,7 @@ func TestProxyRefuses(t *testing.T) {
 	playWith(t, c, tell, func(t *testing.T, s *scene) {
 		_, err := s.repo.Metadata(t.Context(), "timestamp.json", 100)
 		checkText(t, err)
-		if reasonOf(err) != agent.ReasonUnreachable || !strings.Contains(err.Error(), "proxy.example:3128") || !strings.Contains(err.Error(), "407") {
+		if reasonOf(err) != agent.ReasonProxy || !strings.Contains(err.Error(), "proxy.example:3128") || !strings.Contains(err.Error(), "407") {
 			t.Errorf("%v", err)
 		}
 	})

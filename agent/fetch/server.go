@@ -46,12 +46,12 @@ func (s *server) get(t *trip, u *url.URL, header http.Header) (*answer, error) {
 		return nil, err
 	}
 	a := &answer{Response: resp, trip: t, stream: newStream(t, resp.Body, s.throttle, c.pace())}
-	err = checkStatus(resp, t.where(), c.Now())
-	if err == nil {
-		err = checkEncoding(resp, t.where())
+	if checkStatus(resp, t.where(), c.Now()) != nil {
+		err = a.refuses(a.drain())
+	} else if err = checkEncoding(resp, t.where()); err != nil {
+		a.drain()
 	}
 	if err != nil {
-		a.drain()
 		a.close()
 		return nil, err
 	}
@@ -64,13 +64,14 @@ const (
 )
 
 // drain reads the short body of a refusal, so that the connection can be used again: the next root is absent
-// nearly always, and the timestamp comes after it.
-func (a *answer) drain() {
+// nearly always, and the timestamp comes after it. It returns the body's beginning.
+func (a *answer) drain() []byte {
 	if a.ContentLength > drainBytesMax {
-		return
+		return nil
 	}
 	a.stream.pace = pace{idle: drainTimeout, window: drainTimeout, bytesMin: drainBytesMax}
-	io.CopyN(io.Discard, a.stream, drainBytesMax+1)
+	b, _ := io.ReadAll(io.LimitReader(a.stream, drainBytesMax+1))
+	return b
 }
 
 // tidy drops old connections after a failure of the link: the next attempt shall not inherit them.
@@ -91,7 +92,9 @@ func (s *server) metadata(ctx context.Context, name string, bytesMax int64) ([]b
 	var b []byte
 	err = s.visit(ctx, u, http.Header{}, func(a *answer) (err error) {
 		defer a.close()
-		b, err = a.readMetadata(bytesMax)
+		if b, err = a.readMetadata(bytesMax); err == nil {
+			s.wire.proof.offers(a.trip.hosts()...)
+		}
 		return err
 	})
 	return b, err
@@ -111,7 +114,7 @@ func (a *answer) readMetadata(bytesMax int64) ([]byte, error) {
 	}
 	if a.ContentLength > bytesMax {
 		if isPage(a.Header) {
-			return nil, captivePortal(where)
+			return nil, a.page()
 		}
 		return nil, problem(agent.ReasonTooLarge, where, "the file has %d bytes, at most %d are allowed", a.ContentLength, bytesMax)
 	}
@@ -124,7 +127,7 @@ func (a *answer) readMetadata(bytesMax int64) ([]byte, error) {
 		return nil, err
 	}
 	if looksLikePage(a.Header, b.Bytes()) {
-		return nil, captivePortal(where)
+		return nil, a.page()
 	}
 	if _, err := b.ReadFrom(body); err != nil {
 		return nil, err

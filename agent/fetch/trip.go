@@ -56,6 +56,9 @@ type trip struct {
 	// near is where the mirror itself was found; direct: without a proxy.
 	near   nearness
 	direct bool
+	// proxy is the host that the last hop went through, or empty; asked are the hosts of all hops.
+	proxy string
+	asked []string
 }
 
 func newTrip(parent context.Context, w *wire, u *url.URL, p *pin) *trip {
@@ -154,7 +157,7 @@ func (t *trip) explainHead(err error) error {
 		return interrupted
 	}
 	if p, ok := errors.AsType[*agent.Problem](err); ok {
-		return t.located(p)
+		return t.located(t.portalBehind(p))
 	}
 	if errors.Is(context.Cause(t.ctx), errMoved) {
 		return t.movedProblem()

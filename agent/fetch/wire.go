@@ -25,7 +25,9 @@ type wire struct {
 	dial      dialer
 	lookup    lookup // nil: dial does it
 	book      *book
+	proof     *proof
 	addresses func() ([]netip.Addr, bool)
+	routes    func() string
 	proxy     func(*http.Request) (*url.URL, error)
 	files     keyFiles
 	hosts     map[string]bool
@@ -35,7 +37,7 @@ type wire struct {
 
 	mu         sync.Mutex
 	stamp      string // of the key files
-	moved      string // the device's addresses at the last request
+	moved      string // the device's addresses and routes at the last request
 	tls        *tls.Config
 	transports map[manner]*http.Transport
 }
@@ -53,6 +55,7 @@ type outside struct {
 	dial      dialer
 	lookup    lookup
 	addresses func() ([]netip.Addr, bool)
+	routes    func() string
 }
 
 // newWire fails where a key file can't be used.
@@ -61,9 +64,12 @@ func newWire(c Config, hosts map[string]bool, o outside) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{dial: o.dial, lookup: o.lookup, book: newBook(), addresses: o.addresses, proxy: proxy, files: keyFiles{c.CA, c.Cert, c.Key}, hosts: hosts, cfg: c}
+	w := &wire{dial: o.dial, lookup: o.lookup, book: newBook(), proof: &proof{at: map[string]time.Time{}}, addresses: o.addresses, routes: o.routes, proxy: proxy, files: keyFiles{c.CA, c.Cert, c.Key}, hosts: hosts, cfg: c}
 	if w.addresses == nil {
 		w.addresses = ownAddresses
+	}
+	if w.routes == nil {
+		w.routes = defaultRoutes
 	}
 	if w.dial == nil {
 		// The probes notice a peer that is gone.
@@ -137,15 +143,17 @@ func (w courier) RoundTrip(r *http.Request) (*http.Response, error) {
 // choose finds the transport for a request. A redirect to another host than the mirror's own reaches no nearer than the
 // mirror: by the address that is dialled or, where a proxy will dial, by what the URL says.
 func (w courier) choose(r *http.Request) (*http.Transport, error) {
-	proxied := false
+	proxy := ""
 	if w.proxy != nil {
-		proxy, err := w.proxy(r)
+		u, err := w.proxy(r)
 		if err != nil {
 			return nil, err
 		}
-		proxied = proxy != nil
+		if u != nil {
+			proxy = u.Host
+		}
 	}
-	home := w.trip.leaves(r.URL, proxied)
+	home, proxied := w.trip.leaves(r.URL, proxy), proxy != ""
 	by := manner{anonymous: !w.hosts[r.URL.Host], reach: anywhere}
 	if !home {
 		by.reach = w.trip.reach()
@@ -233,9 +241,15 @@ func refusedByProxy(_ context.Context, proxy *url.URL, _ *http.Request, resp *ht
 	if resp.StatusCode/100 == 2 {
 		return nil
 	}
-	reason, advice := agent.ReasonUnreachable, ""
-	if resp.StatusCode == http.StatusProxyAuthRequired {
-		advice = "; check the proxy's user and password"
+	where := "proxy " + proxy.Host
+	switch code := resp.StatusCode; {
+	case code == http.StatusProxyAuthRequired:
+		return wantsPassword(where)
+	case code == http.StatusNetworkAuthenticationRequired:
+		return captivePortal(where, code)
+	case code/100 == 4:
+		return problem(agent.ReasonProxy, where, "refuses to connect, status %d; its rules must allow this host", code)
+	default:
+		return problem(agent.ReasonUnreachable, where, "refuses to connect, status %d", code)
 	}
-	return problem(reason, "proxy "+proxy.Host, "refuses to connect, status %d%s", resp.StatusCode, advice)
 }

@@ -45,8 +45,17 @@ func (m mirror) Local() bool { return false }
 // MetadataRefused implements agent.Repository: there is one mirror, and it need not rest.
 func (m mirror) MetadataRefused() bool { return false }
 
+// MetadataAccepted implements agent.Repository.
+func (m mirror) MetadataAccepted() {}
+
+// MetadataSource implements agent.Repository: there is one mirror, which needs no name.
+func (m mirror) MetadataSource() string { return "" }
+
 // ImageRefused implements agent.Repository.
 func (m mirror) ImageRefused(string) bool { return false }
+
+// ImageSource implements agent.Repository.
+func (m mirror) ImageSource(string) string { return "" }
 
 // attack is what the mirror does now, or "".
 func (m mirror) attack() string {

@@ -16,6 +16,8 @@ var remedies = map[agent.Reason]string{
 	agent.ReasonNoMedium:        "the medium: plug it in, or mount it",
 	agent.ReasonHung:            "time; if it lasts, the server, proxy, medium or sensor in between. Report it: a time-out of the agent's own should have come first",
 	agent.ReasonCaptivePortal:   "somebody who logs in to the network",
+	agent.ReasonProxy:           "the proxy: its user and password in proxy, or its rules",
+	agent.ReasonPayment:         "whoever pays for the network, or for the server",
 	agent.ReasonCredentials:     "the file that the text names: put it right, or renew it; it is read again at the next attempt",
 	agent.ReasonBrokerRefused:   "the password, the certificate or the client ID, here or in the broker's rules; it is tried again ever more seldom",
 	agent.ReasonThrownOut:       "another client ID for the other client, or a broker that stays up; it is tried again ever more seldom",
