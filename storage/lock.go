@@ -30,6 +30,20 @@ func lock(d *dir, shared bool, timeout time.Duration) error {
 	}
 }
 
+// Locked reports whether an agent has the store at path open, or begins to, or ends. It is no error where nothing can be told.
+func Locked(path string) bool {
+	d, err := openDir(&disk{}, path, false)
+	if err != nil {
+		return false
+	}
+	defer d.close()
+	if err := again(func() error { return unix.Flock(d.fd(), unix.LOCK_SH|unix.LOCK_NB) }); err != nil {
+		return err == unix.EWOULDBLOCK
+	}
+	_ = unlock(d) // its end would do
+	return false
+}
+
 // unlock lets go of the directory by word, not by closing alone: a hook that is being started has a copy of d until
 // its own code runs, and a lock ends with its last copy.
 func unlock(d *dir) error {

@@ -45,6 +45,15 @@ func NewClient(socket string) *Client {
 	return &Client{http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
 }
 
+// Listens asks whether somebody listens on the socket: ErrNotRunning where nobody does.
+func Listens(ctx context.Context, socket string) error {
+	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "unix", socket)
+	if err != nil {
+		return dialProblem(ctx, err)
+	}
+	return conn.Close()
+}
+
 // Status asks for the status document.
 func (c *Client) Status(ctx context.Context) (agent.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
+	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/agent/local"
+	"github.com/ota-agent/ota-agent/storage"
 )
 
 // A command is a word of the command line. A framework is not worth half a megabyte of the agent's binary.
@@ -24,6 +27,8 @@ type cli struct {
 	ui     ui
 	config string // path
 	atEnd  func() // called when all is said
+	// startMax is how long a command waits for an agent that is starting.
+	startMax time.Duration
 	// Flags of single commands.
 	verbose, asJSON, wait bool
 	target                string
@@ -31,7 +36,7 @@ type cli struct {
 
 // execute runs one command and returns the exit code.
 func execute(args []string, u ui) int {
-	c := &cli{ui: u, config: defaultConfig, atEnd: func() {}}
+	c := &cli{ui: u, config: defaultConfig, atEnd: func() {}, startMax: startMax}
 	defer func() { c.atEnd() }()
 	if err := c.execute(args); err != nil {
 		return c.ui.fail(err)
@@ -177,13 +182,51 @@ func flagWords(flags *flag.FlagSet) string {
 	return strings.Join(all, "\n")
 }
 
-// client reads the config, which names the socket.
+// client reads the config, which names the socket, and waits for an agent that is starting.
 func (c *cli) client() (*local.Client, settings, error) {
 	s, err := loadSettings(c.config)
 	if err != nil {
 		return nil, s, err
 	}
+	if err := c.awaitStart(s); err != nil {
+		return nil, s, err
+	}
 	return local.NewClient(s.socket), s, nil
+}
+
+const (
+	// startMax is how long a start may take before a command says that it does: a large database is read, and written once more, on
+	// slow flash. An end takes as long as a hook's grace.
+	startMax = 30 * time.Second
+	// startPoll is the pause between two looks, and startNote is when a person is told what is waited for.
+	startPoll = 50 * time.Millisecond
+	startNote = 2 * time.Second
+)
+
+// awaitStart waits while an agent has its store open and does not answer on its socket: it is starting, or ending. Where none has,
+// there is nothing to wait for.
+func (c *cli) awaitStart(s settings) error {
+	ctx, stop := interruptible()
+	defer stop()
+	begun, told := time.Now(), false
+	for storage.Locked(s.state) && errors.Is(local.Listens(ctx, s.socket), local.ErrNotRunning) {
+		waited := time.Since(begun)
+		switch {
+		case waited > c.startMax:
+			return &failure{exitLocked, fmt.Errorf("an agent has %s open and has not answered on %s for %s: it is still starting, or ending, or it hangs",
+				s.state, s.socket, durationWords(agent.SecondsOf(c.startMax))),
+				"ask again; if that does not help, see what it does: systemctl status ota-agent"}
+		case waited > startNote && !told:
+			c.ui.note("the agent is starting, or ending; waiting for it")
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(startPoll):
+		}
+	}
+	return nil
 }
 
 func counted(n int, noun string) string {
