@@ -106,6 +106,8 @@ type Action struct {
 	Uptime time.Duration
 	// Local, of Source and Prove: the last refresh needed no network.
 	Local bool
+	// Lived, of Try: the release that runs has lived for longer than a trial may take.
+	Lived bool
 	// Offline, of RollBack and of a rollback's Source: the release that is left does not reach the repository.
 	Offline bool
 	// Path is the target path that Unlist notes.

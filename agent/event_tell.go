@@ -26,6 +26,9 @@ func tell(from, to Record, p *Problem) []Event {
 		add(EventTakenUp, to.Release, nil)
 	}
 	moved := began || from.Phase != to.Phase
+	if to.Cuts.Count > from.Cuts.Count {
+		add(EventFailed, to.Release, to.Cuts.problem())
+	}
 	switch {
 	case from.Release != nil && to.Release == nil:
 		told = append(told, tellEnd(from, to, p)...)
@@ -103,7 +106,7 @@ func tellRest(from, to Record) []Event {
 	for _, h := range to.Held {
 		if !h.Until.IsZero() && !heldAs(from.Held, h) {
 			add(EventHeld, &ReleaseStatus{SHA256: h.ID}, "", &Problem{Reason: ReasonHeld,
-				Text: "its trials did not reach the repository; held back until " + h.Until.UTC().Format(time.RFC3339)})
+				Text: h.why("this release") + "; held back until " + h.Until.UTC().Format(time.RFC3339)})
 		}
 	}
 	return told

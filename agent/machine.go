@@ -197,12 +197,18 @@ func (r *Record) remembered(offered *Release, now time.Time) *Waiting {
 	for _, h := range r.Held {
 		// What is held for longer was held by a clock that was ahead. One that went back since, to a boot's floor, lets nothing go.
 		if left := h.Until.Sub(now); h.ID == id && left > 0 && left <= 2*HoldFor {
-			return &Waiting{Reason: ReasonHeld, Text: fmt.Sprintf("%d trials of the release on offer, %s, could not reach the repository, or refused the release itself",
-				h.Count, describe(offered)),
-				Left: SecondsOf(left)}
+			return &Waiting{Reason: ReasonHeld, Text: h.why("the release on offer, " + describe(offered) + ","), Left: SecondsOf(left)}
 		}
 	}
 	return nil
+}
+
+// why says what a release is held back for, in a sentence that names it.
+func (h Hold) why(release string) string {
+	if h.Reason == ReasonTrialCut {
+		return fmt.Sprintf("%d trials in a row of %s were cut short before anything was proven", h.Count, release)
+	}
+	return fmt.Sprintf("%d trials of %s could not reach the repository, or refused the release itself", h.Count, release)
 }
 
 // unwanted is why a release that was not tried yet is to be dropped, or nil.

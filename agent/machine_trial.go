@@ -80,7 +80,7 @@ func sourceOrTry(r *Record, f *Facts) Action {
 	if r.Local != f.Local || r.Offline != offline {
 		return Action{Kind: Source, Local: f.Local, Offline: offline}
 	}
-	return Action{Kind: Try}
+	return Action{Kind: Try, Lived: f.lived(r)}
 }
 
 // afterSwitchBoot judges the first observation after a boot in switched.
@@ -118,7 +118,7 @@ func nextTrial(r *Record, f *Facts) Action {
 		return f.observeInTrial(r)
 	}
 	if f.Slots.Booted != r.TargetSlot {
-		return Action{Kind: Rearm} // the trial was cut short: that says nothing about the release
+		return cutShort(r, f)
 	}
 	if f.BootID != r.BootID {
 		return Action{Kind: Enter}
@@ -211,7 +211,7 @@ func nextConfirming(r *Record, f *Facts) Action {
 	}
 	switch {
 	case f.Slots.Booted != r.TargetSlot:
-		return Action{Kind: Rearm}
+		return cutShort(r, f)
 	case f.Slots.Primary == r.TargetSlot && f.Slots.Slots[r.TargetSlot].Good:
 		return Action{Kind: Finish}
 	case f.BootID != r.BootID:

@@ -200,6 +200,9 @@ func (e *engine) transition(c *live, from, to Record, a Action, p *Problem) {
 		c.notBefore = e.resumed(&to)
 	case a.Kind == Rearm, a.Kind == CountLost:
 		c.notBefore = up + e.backoff(ReasonBackoff, to.Attempts)
+		if c.trialFrom = up; to.Cuts.Count > from.Cuts.Count { // the next one comes after a longer life of what runs now
+			c.notBefore = max(c.notBefore, up+c.component.trialDeadline()+time.Second)
+		}
 	}
 	if a.Kind == Settle && from.Verdict == nil {
 		c.notBefore = up + e.backoff(ReasonTrialNoRepo, to.Setback.Count)

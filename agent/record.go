@@ -135,6 +135,8 @@ type Record struct {
 	// Setback is the release that came back last, without a verdict: while it is on offer it is taken up again ever more seldom.
 	Setback Setback `json:"setback,omitzero"`
 
+	// Cuts counts the trials in a row that were cut short.
+	Cuts Cuts `json:"cuts,omitzero"`
 	// Confirmed is the last release that was confirmed, and the slot it is in; nil on a fresh device.
 	Confirmed     *Release `json:"confirmed,omitempty"`
 	ConfirmedSlot string   `json:"confirmed_slot,omitempty"`
@@ -178,6 +180,8 @@ type Hold struct {
 	ID    string    `json:"id"`
 	Count int       `json:"count"`
 	Until time.Time `json:"until,omitzero"` // effective time; zero while Count is below its limit
+	// Reason is what was counted; empty: trials that could not reach the repository.
+	Reason Reason `json:"reason,omitempty"`
 }
 
 // A Setback counts how often in a row a release came back without a verdict.

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -96,7 +97,7 @@ func (e *engine) componentStatus(c *live) ComponentStatus {
 	case s.Problem != nil:
 		s.Attempts = c.attempt
 	default:
-		s.Problem = c.unfound
+		s.Problem = cmp.Or(c.unfound, r.Cuts.problem())
 	}
 	if g := c.progress.Load(); g != nil {
 		s.Progress = g.progress(e.p.System.Uptime())

@@ -54,7 +54,7 @@ func (r *Record) succeeded(a *Action) {
 	case Restart:
 		r.reboot(a.BootID)
 	case Try:
-		r.Acted, r.BootID = true, a.BootID
+		r.Acted, r.BootID, r.Cuts.Lived = true, a.BootID, a.Lived
 	case Reject:
 		r.rejected(a.BootID)
 	case Source:
@@ -66,6 +66,9 @@ func (r *Record) succeeded(a *Action) {
 		r.LostBoots++
 		r.Attempts++
 	case Enter:
+		if r.BootID != a.BootID {
+			r.Cuts = r.cutsAfter(a.Now) // the bootloader tries it for some boots, and one of them has ended
+		}
 		r.enter(Trial, a)
 		r.LostBoots = 0 // only boots lost in a row count
 	case CountStart:
@@ -112,6 +115,7 @@ func (r *Record) rearm(a *Action) {
 	if r.Phase != Switched || r.Acted {
 		r.Attempts++
 	}
+	r.Cuts = r.cutsAfter(a.Now)
 	r.enter(Switched, a)
 }
 
@@ -128,6 +132,9 @@ func (r *Record) rejected(bootID string) {
 
 // goBack begins the way back.
 func (r *Record) goBack(a *Action) {
+	if r.Phase != Switched {
+		r.Cuts = Cuts{} // this trial came to an end, or that row did
+	}
 	r.enter(Rejecting, a)
 	r.LostBoots, r.RollbackAsked = 0, false
 	switch a.Kind {
@@ -143,7 +150,7 @@ func (r *Record) goBack(a *Action) {
 
 // end handles the actions that end something.
 func (r *Record) end(a *Action) {
-	done, slot, left, verdict, back := r.Release, r.TargetSlot, r.Confirmed, r.Verdict, r.Back
+	done, slot, left, verdict, cause, back := r.Release, r.TargetSlot, r.Confirmed, r.Verdict, r.Cause, r.Back
 	switch a.Kind {
 	case Finish:
 		r.rest()
@@ -151,7 +158,7 @@ func (r *Record) end(a *Action) {
 			r.Rejected = reject(r.Rejected, left.ID(), left.Info().Version, *rolledBack(a.Now))
 		}
 		r.confirm(done, slot)
-		r.Unreachable, r.UnreachableBoot, r.Setback = "", "", Setback{}
+		r.Unreachable, r.UnreachableBoot, r.Setback, r.Cuts = "", "", Setback{}, Cuts{}
 		r.Rejected, r.Held = without(r.Rejected, done.ID()), withoutHold(r.Held, done.ID())
 	case Settle:
 		if r.rest(); r.Unreachable != "" {
@@ -161,8 +168,13 @@ func (r *Record) end(a *Action) {
 			r.Previous, r.PreviousSlot = nil, "" // reject called the slot bad
 		} else if verdict == nil {
 			r.setBack(done.ID())
+			if cause != nil && cause.Reason == ReasonTrialCut {
+				x := Hold{ID: done.ID(), Count: CutsMax, Until: a.Now.Add(HoldFor), Reason: ReasonTrialCut}
+				r.Held = newest(append(withoutHold(r.Held, x.ID), x))
+			}
 		}
 		if verdict != nil {
+			r.Cuts = Cuts{}
 			r.Rejected = reject(r.Rejected, done.ID(), done.Info().Version, *verdict)
 		}
 	case Count:
@@ -237,7 +249,7 @@ func (r *Record) enter(p Phase, a *Action) {
 // rest is idle, with what is remembered.
 func (r *Record) rest() {
 	*r = Record{
-		Schema: RecordSchema, Component: r.Component, Phase: Idle, Unreachable: r.Unreachable, UnreachableBoot: r.UnreachableBoot, Setback: r.Setback,
+		Schema: RecordSchema, Component: r.Component, Phase: Idle, Unreachable: r.Unreachable, UnreachableBoot: r.UnreachableBoot, Setback: r.Setback, Cuts: r.Cuts.atRest(),
 		Confirmed: r.Confirmed, ConfirmedSlot: r.ConfirmedSlot, Degraded: r.Degraded, Previous: r.Previous, PreviousSlot: r.PreviousSlot,
 		Rejected: r.Rejected, Held: r.Held, Unlisted: r.Unlisted, RollbackAsked: r.RollbackAsked, RetryAsked: r.RetryAsked,
 		Deferral: r.Deferral,

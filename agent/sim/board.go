@@ -25,6 +25,7 @@ const (
 	tornHook     = "torn-hook"          // boots, but every verb of its hook fails
 	losesState   = "loses-state"        // boots, healthy, but does not mount the partition with the state
 	forgetful    = "fine-but-forgetful" // likewise, and its publisher wants it kept all the same
+	crashesLater = "crashes-later"      // boots, healthy, and takes the board down before that has held for long enough
 	fineOnce     = "fine-once"          // fine, until another release was confirmed: that one has changed what both share
 )
 

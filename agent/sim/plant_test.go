@@ -89,6 +89,12 @@ var bugs = []bug{
 		new:  "	return !(%s) && f.StateNew && r.Confirmed == nil",
 	},
 	{
+		name: "a trial that was cut short not counted",
+		file: "cuts.go",
+		old:  "	return r.Cuts.and(",
+		new:  "	if %s {\n		return r.Cuts\n	}\n	return r.Cuts.and(",
+	},
+	{
 		name: "a back-off that ends when the status is had",
 		file: "observe.go",
 		old:  "	c.blind = o.problem\n",

@@ -169,6 +169,7 @@ var updates = []story{
 	{"a vendor with ever new roles", restlessVendor},
 	{"a vendor whose role finds no room", growingVendor},
 	{"a release that loses the state partition", losesItsState},
+	{"a release that is cut short in each trial", cutShortEachTime},
 	{"a release that loses the state partition on purpose", losesItsStateOnPurpose},
 }
 
