@@ -95,9 +95,10 @@ type Action struct {
 	Kind ActionKind
 	// Release is what TakeUp begins with, Amend takes over, Adopt keeps and Prove puts on trial.
 	Release *Release
-	// Hook and Reboot are the component's, for TakeUp, Prove and RollBack.
-	Hook   string
-	Reboot bool
+	// Hook, Reboot and Carried are the component's, for TakeUp, Prove and RollBack.
+	Hook    string
+	Reboot  bool
+	Carried Carried
 	// Slot is the slot that Order names, and the one Adopt or Prove found booted; Relent's is it only where that still holds what
 	// was confirmed.
 	Slot   string

@@ -53,8 +53,9 @@ type Component struct {
 	Name string // 1–64 of A–Z a–z 0–9 . _ -
 	// Target is the target path with {hardware}, {channel}, {device}, {group}, {component} to fill in.
 	Target string
-	// Hook is the executable that knows the component's slots.
+	// Hook is the executable that knows the component's slots, and Env what is added to its environment.
 	Hook   string
+	Env    map[string]string
 	Reboot bool
 	// TrialDeadline is the uptime a trial may take to prove itself, 10 s to 24 h; default 10 min.
 	TrialDeadline time.Duration
@@ -96,7 +97,7 @@ func orElse[T ~int64](v, fallback T) T {
 	return fallback
 }
 
-// trialDeadline and its like also answer for a component that the config no longer names (nil).
+// trialDeadline and its like also answer for a component of which neither the config nor its record says anything (nil).
 func (c *Component) trialDeadline() time.Duration {
 	if c == nil {
 		return defaultTrialDeadline

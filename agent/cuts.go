@@ -64,7 +64,7 @@ func (f *Facts) lived(r *Record) bool {
 	if r.Reboot {
 		age = f.Uptime
 	}
-	return age > f.Component.trialDeadline()
+	return age > f.trial(r).trialDeadline()
 }
 
 // cutShort is what follows a trial that ended in the other slot.

@@ -269,7 +269,7 @@ func (e *engine) begin(c *live, r Record, a Action) *task {
 		return nil
 	}
 	*lane = true
-	if a.Kind == Examine && e.p.System.Uptime()-max(c.healthAt, e.freedAt) > c.component.healthEvery() {
+	if a.Kind == Examine && e.p.System.Uptime()-max(c.healthAt, e.freedAt) > e.trial(c).healthEvery() {
 		c.healthy = false // checks were missed, as in a suspend: what they would have said is not known
 	}
 	c.begunAt = e.p.System.Uptime()

@@ -133,6 +133,9 @@ func (f *Facts) amended(r *Record) *Release {
 	return o.as(r.Release)
 }
 
+// trial is what governs r's trial.
+func (f *Facts) trial(r *Record) *Component { return trialOf(f.Component, r) }
+
 // asked reports whether it is known from a short while ago whether the repository can be reached.
 func (f *Facts) asked() bool { return f.Fresh || f.Failing && f.Asked <= FreshMax }
 
@@ -152,8 +155,8 @@ func (f *Facts) unanswered() *Waiting {
 }
 
 // deaf reports whether the hook has not said for a whole trial what is booted, while another component waits for this one.
-func (f *Facts) deaf() bool {
-	return f.Slots == nil && f.Awaited && f.Blind != nil && f.Looks >= BlindLooksMin && f.BlindFor >= f.Component.trialDeadline()
+func (f *Facts) deaf(r *Record) bool {
+	return f.Slots == nil && f.Awaited && f.Blind != nil && f.Looks >= BlindLooksMin && f.BlindFor >= f.trial(r).trialDeadline()
 }
 
 // fellBack reports whether another slot is booted than the one that was confirmed, with something else in it.

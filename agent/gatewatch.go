@@ -127,6 +127,9 @@ func (e *engine) askHook(c *live, r Record) *task {
 	}
 	job := e.job(c, r)
 	job.Hook, job.Slot = e.cfg.Gates.Hook, way
+	if c.component != nil {
+		job.Env = c.component.Env // it is the config's hook, and no record's
+	}
 	if r.Release == nil && c.offer.Release != nil {
 		job.Release = *c.offer.Release
 	}

@@ -147,7 +147,7 @@ func nextOffered(r *Record, f *Facts, offered *Release) Action {
 	if r.Setback.ID == offered.ID() && f.Backoff > 0 {
 		return f.waitOr(TakeUp)
 	}
-	return Action{Kind: TakeUp, Release: offered, Hook: f.Component.Hook, Reboot: f.Component.Reboot}
+	return Action{Kind: TakeUp, Release: offered, Hook: f.Component.Hook, Reboot: f.Component.Reboot, Carried: f.Component.carried()}
 }
 
 // nextRunning is nextOffered where the booted slot holds the offered release. What boots for good is adopted, and again where
@@ -175,7 +175,7 @@ func nextRunning(r *Record, f *Facts, offered *Release) Action {
 	if w := firstClosed(r.remembered(offered, f.Now), busyWaiting(f.Busy), f.InstallGate); w != nil {
 		return waitFor(w)
 	}
-	return Action{Kind: Prove, Release: offered, Hook: f.Component.Hook, Reboot: f.Component.Reboot, Slot: f.Slots.Booted,
+	return Action{Kind: Prove, Release: offered, Hook: f.Component.Hook, Reboot: f.Component.Reboot, Carried: f.Component.carried(), Slot: f.Slots.Booted,
 		Local: f.Local}
 }
 
@@ -285,7 +285,7 @@ func nextWriting(r *Record, f *Facts) Action {
 	if again := f.amended(r); again != nil {
 		return Action{Kind: Amend, Release: again}
 	}
-	if f.Awaited && (f.Backoff > 0 || f.InstallGate != nil && !f.InstallGate.looks()) || f.deaf() {
+	if f.Awaited && (f.Backoff > 0 || f.InstallGate != nil && !f.InstallGate.looks()) || f.deaf(r) {
 		return Action{Kind: Restage} // another one may repair what makes this one fail
 	}
 	if f.Slots == nil {

@@ -15,7 +15,7 @@ func nextSwitched(r *Record, f *Facts) Action {
 		if r.Reboot && f.BootID != r.BootID {
 			return nextBlind(r, f)
 		}
-		if f.deaf() {
+		if f.deaf(r) {
 			return withdraw(f.Blind)
 		}
 		return f.waitOr(Observe)
@@ -60,7 +60,7 @@ func refreshFirst() *Waiting {
 // hook is only busy: that says nothing about the new one. It may be the new one's, which has as long as a trial; then the try
 // ends by itself in some boots, and in the old release it counts as a lost one. Where nothing was ordered the gates are heard.
 func nextBlind(r *Record, f *Facts) Action {
-	a, limit := f.waitOr(Observe), f.Component.trialDeadline()
+	a, limit := f.waitOr(Observe), f.trial(r).trialDeadline()
 	if a.Kind == Observe || r.BlindBoots >= LostBootsMax && r.RebootedIn != f.BootID {
 		return a
 	}
@@ -105,7 +105,7 @@ func nextTrial(r *Record, f *Facts) Action {
 	if r.RollbackAsked {
 		return byOperator(f)
 	}
-	limit := f.Component.trialDeadline()
+	limit := f.trial(r).trialDeadline()
 	if f.Anew {
 		// It is counted before anything else is done, since it may not live for longer.
 		if r.Starts >= TrialStartsMax && f.TrialAge >= limit {
@@ -150,7 +150,7 @@ func nextTrial(r *Record, f *Facts) Action {
 	if f.HealthIn <= 0 {
 		return Action{Kind: Examine} // also before a release is approved: what was healthy may have slept since
 	}
-	if settled := f.HealthyFor - f.Component.trialSettle(); f.Healthy && settled >= 0 && reached {
+	if settled := f.HealthyFor - f.trial(r).trialSettle(); f.Healthy && settled >= 0 && reached {
 		if overNetwork := !r.Local && !r.Offline && !f.Local; overNetwork && f.ReachedAge > max(ReachedMax, settled) {
 			return Action{Kind: Check, Waiting: &Waiting{Reason: ReasonTrial, Left: SecondsOf(f.HealthIn),
 				Text: "on trial: health is proven; asking whether the repository can still be reached"}}
@@ -167,7 +167,7 @@ func nextTrial(r *Record, f *Facts) Action {
 
 // observeInTrial is Observe. In the boot of the trial, a hook that does not answer until its deadline condemns the release.
 func (f *Facts) observeInTrial(r *Record) Action {
-	limit, bounded := f.Component.trialDeadline(), f.BootID == r.BootID
+	limit, bounded := f.trial(r).trialDeadline(), f.BootID == r.BootID
 	if bounded && f.TrialAge >= limit && f.Looks >= BlindLooksMin && f.BlindFor >= BlindMin {
 		return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
 	}
@@ -203,7 +203,7 @@ func overdue(f *Facts, r *Record, limit time.Duration) *Problem {
 }
 
 func nextConfirming(r *Record, f *Facts) Action {
-	if f.deaf() {
+	if f.deaf(r) {
 		return withdraw(f.Blind)
 	}
 	if f.Slots == nil {

@@ -46,6 +46,12 @@ func (e *engine) facts(c *live, r Record) Facts {
 	return f
 }
 
+// trial is what governs a component's trial: the config or, where that no longer names the component, its record.
+func (e *engine) trial(c *live) *Component {
+	r := e.book.record(c.name)
+	return trialOf(c.component, &r)
+}
+
 // stateNew reports whether nothing says that the component had another life here: the state began empty or, where a whole system boots, was
 // lost with its database and holds no floor of what was confirmed. What can't be told apart is done again rather than kept.
 func (e *engine) stateNew(c *live) bool {
@@ -88,10 +94,10 @@ func (e *engine) note(c *live, r Record, a Action, o outcome) {
 		e.looked(c, &r, o)
 	case Examine:
 		// A check that took longer than a whole trial may was slept through.
-		if o.problem == nil && (!c.healthy || up-c.healthAt > c.component.healthEvery()+c.component.trialDeadline()) {
+		if o.problem == nil && (!c.healthy || up-c.healthAt > e.trial(c).healthEvery()+e.trial(c).trialDeadline()) {
 			c.healthyFrom = up
 		}
-		c.healthAt = up + c.component.healthEvery()
+		c.healthAt = up + e.trial(c).healthEvery()
 		c.healthy = o.problem == nil
 	case Restart:
 		if o.problem == nil {
@@ -168,8 +174,8 @@ func (e *engine) looked(c *live, r *Record, o outcome) {
 	c.observed++
 	wait := e.backoff(reason, c.observed)
 	here := r.BootID == e.p.System.BootID()
-	if r.Phase == Trial && here || (r.Phase == Trial || r.Phase == Switched) && !here && up-c.trialFrom < c.component.trialDeadline() {
-		wait = min(wait, c.component.healthEvery())
+	if r.Phase == Trial && here || (r.Phase == Trial || r.Phase == Switched) && !here && up-c.trialFrom < e.trial(c).trialDeadline() {
+		wait = min(wait, e.trial(c).healthEvery())
 	}
 	c.lookAt = up + wait
 }
@@ -201,7 +207,7 @@ func (e *engine) transition(c *live, from, to Record, a Action, p *Problem) {
 	case a.Kind == Rearm, a.Kind == CountLost:
 		c.notBefore = up + e.backoff(ReasonBackoff, to.Attempts)
 		if c.trialFrom = up; to.Cuts.Count > from.Cuts.Count { // the next one comes after a longer life of what runs now
-			c.notBefore = max(c.notBefore, up+c.component.trialDeadline()+time.Second)
+			c.notBefore = max(c.notBefore, up+e.trial(c).trialDeadline()+time.Second)
 		}
 	}
 	if a.Kind == Settle && from.Verdict == nil {

@@ -79,10 +79,8 @@ type Change struct {
 	Metadata verifier.Change
 	// Records replaces the records of these components.
 	Records []Record
-	// Forget drops the records of these components.
-	Forget []string
-	Time   *TimeFloor
-	Device *DeviceState
+	Time    *TimeFloor
+	Device  *DeviceState
 	// Events puts these into the journal, each under its Seq, and DropEvents drops those with these.
 	Events     []Event
 	DropEvents []uint64
@@ -202,8 +200,9 @@ const (
 // A Job tells a hook what it is about.
 type Job struct {
 	Component string
-	// Hook is the executable's path.
+	// Hook is the executable's path, and Env what the config, or the record of an update, adds to its environment.
 	Hook string
+	Env  map[string]string
 	// Slot is the verb's argument; empty for status.
 	Slot    string
 	Release Release

@@ -81,8 +81,8 @@ func (r Release) Info() release.Info {
 	return i
 }
 
-// A Record is all that is kept about one component. It carries its own hook and reboot flag: they govern until
-// the component is idle again, whatever the config says meanwhile.
+// A Record is all that is kept about one component. It carries its own hook, reboot flag and what else of the config an update needs to come to
+// its end: they govern until the component is idle again, whatever the config says meanwhile.
 type Record struct {
 	Schema    int    `json:"schema"`
 	Component string `json:"component"`
@@ -91,6 +91,7 @@ type Record struct {
 	Release *Release `json:"release,omitempty"`
 	Hook    string   `json:"hook,omitempty"`
 	Reboot  bool     `json:"reboot,omitempty"`
+	Carried Carried  `json:"carried,omitzero"`
 	// TargetSlot is the slot that is written and tried; from writing on.
 	TargetSlot string `json:"target_slot,omitempty"`
 	// BootID is the boot in which the phase was entered; from switched on.
@@ -158,6 +159,31 @@ type Record struct {
 	Held     []Hold      `json:"held,omitempty"`
 	// Deferral is for how long gates have held updates back.
 	Deferral Deferral `json:"deferral,omitzero"`
+}
+
+// Carried is what else the config said of the component when its update began. Agents of before carried nothing of it.
+type Carried struct {
+	// Env is the whole of the hook's own environment: without it a hook may find neither its slots nor its way back. It is as secret as the config, so it
+	// lies in the state directory alone, which only the agent's user can read, and only while an update is under way: no status, event or log
+	// shows it.
+	Env map[string]string `json:"env,omitempty"`
+	// Deadline, Settle and Every are the trial's, for when the config no longer names the component.
+	Deadline time.Duration `json:"deadline,omitempty"`
+	Settle   time.Duration `json:"settle,omitempty"`
+	Every    time.Duration `json:"every,omitempty"`
+}
+
+// carried is what an update of c takes with it.
+func (c *Component) carried() Carried {
+	return Carried{Env: c.Env, Deadline: c.TrialDeadline, Settle: c.TrialSettle, Every: c.HealthEvery}
+}
+
+// trialOf is the config's component or, where that no longer names it, as much of it as the record carries.
+func trialOf(c *Component, r *Record) *Component {
+	if c != nil {
+		return c
+	}
+	return &Component{Name: r.Component, TrialDeadline: r.Carried.Deadline, TrialSettle: r.Carried.Settle, HealthEvery: r.Carried.Every}
 }
 
 // why is what began the way back, or nil where an older agent noted nothing.

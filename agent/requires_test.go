@@ -104,3 +104,28 @@ func TestARollbackNeedsItsRequirements(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatLeftTheConfigHoldsNoRollbackBack: an application that requires what is to be left keeps it where it is, and no more once the config does
+// not name that application.
+func TestWhatLeftTheConfigHoldsNoRollbackBack(t *testing.T) {
+	needs := Record{Component: "app", Confirmed: indexed('7', 1, `{"component":"rootfs","rollback_index":6}`)}
+	for named, want := range map[bool]Reason{true: ReasonRequires, false: ""} {
+		r := rollable(Idle)
+		e := &engine{book: &ledger{state: State{Records: map[string]Record{"rootfs": r, "app": needs}}}}
+		e.p.System = &bareDevice{}
+		c := &live{name: "rootfs", component: &Component{}, slots: bothGood()}
+		e.live = []*live{c}
+		if named {
+			e.live = append(e.live, &live{name: "app", component: &Component{}})
+		} else {
+			e.live = append(e.live, &live{name: "app"}) // it is still being brought to rest
+		}
+		var got Reason
+		if p := e.noRollback(c, r); p != nil {
+			got = p.Reason
+		}
+		if got != want {
+			t.Errorf("the config names the application: %t: reason %q, expected %q", named, got, want)
+		}
+	}
+}

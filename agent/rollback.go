@@ -35,7 +35,7 @@ func (e *engine) rollback(name string) error {
 // noRollback is the package's noRollback with what the engine knows.
 func (e *engine) noRollback(c *live, r Record) *Problem {
 	floor := max(e.book.floors().Index[c.name].Version, e.cfg.Minimum.Index[c.name].Version)
-	p := noRollback(r, c.slots, floor, e.book.records())
+	p := noRollback(r, c.slots, floor, e.configured())
 	if p == nil && r.Phase != Trial {
 		if w := e.requiresGate(c.name, r.Previous.Info().Requires); w != nil {
 			p = &Problem{Reason: w.Reason, Text: "no rollback: the release before " + w.Text}
@@ -45,6 +45,18 @@ func (e *engine) noRollback(c *live, r Record) *Problem {
 		p.At, _, _ = e.effectiveTime()
 	}
 	return p
+}
+
+// configured are the records of the components that the config names. What another one ran is nothing that anybody keeps up to date any more,
+// so it holds nothing back.
+func (e *engine) configured() map[string]Record {
+	records := map[string]Record{}
+	for _, c := range e.live {
+		if c.component != nil {
+			records[c.name] = e.book.record(c.name)
+		}
+	}
+	return records
 }
 
 // noRollback says why a component can't leave what it runs, or nil. floor is its rollback_index floor: it counts even
@@ -113,7 +125,7 @@ func nextRollback(f *Facts) Action {
 	case !f.asked():
 		return askFirst()
 	}
-	return Action{Kind: RollBack, Hook: f.Component.Hook, Reboot: f.Component.Reboot, Offline: !f.Fresh}
+	return Action{Kind: RollBack, Hook: f.Component.Hook, Reboot: f.Component.Reboot, Carried: f.Component.carried(), Offline: !f.Fresh}
 }
 
 // askFirst asks the repository before a rollback's try.
@@ -134,7 +146,7 @@ func (r *Record) rollBack(a *Action) {
 	if r.Previous == nil {
 		return // never ordered
 	}
-	r.takeUp(r.Previous, a.Hook, a.Reboot)
+	r.takeUp(r.Previous, a)
 	r.enter(Switched, a)
 	r.TargetSlot, r.Back, r.Offline = r.PreviousSlot, true, a.Offline
 }

@@ -16,7 +16,7 @@ func Step(r Record, a Action, p *Problem) Record {
 func (r *Record) succeeded(a *Action) {
 	switch a.Kind {
 	case TakeUp:
-		r.takeUp(a.Release, a.Hook, a.Reboot)
+		r.takeUp(a.Release, a)
 	case Adopt:
 		r.confirm(a.Release, a.Slot)
 	case Degrade, Restore:
@@ -32,7 +32,7 @@ func (r *Record) succeeded(a *Action) {
 	case Relent:
 		r.relent(a)
 	case Prove:
-		r.takeUp(a.Release, a.Hook, a.Reboot)
+		r.takeUp(a.Release, a)
 		r.enter(Trial, a)
 		r.TargetSlot, r.Local = a.Slot, a.Local
 	case Drop:
@@ -102,8 +102,8 @@ func (r *Record) reboot(bootID string) {
 }
 
 // takeUp begins an update.
-func (r *Record) takeUp(release *Release, hook string, reboot bool) {
-	r.Phase, r.Release, r.Hook, r.Reboot = Fetching, release, hook, reboot
+func (r *Record) takeUp(release *Release, a *Action) {
+	r.Phase, r.Release, r.Hook, r.Reboot, r.Carried = Fetching, release, a.Hook, a.Reboot, a.Carried
 	r.TargetSlot, r.BootID, r.Acted, r.Attempts, r.LostBoots, r.Verdict = "", "", false, 0, 0, nil
 }
 

@@ -66,14 +66,17 @@ func (e *engine) outcomeOf(do func(context.Context) (outcome, error)) func(conte
 
 var verbs = map[ActionKind]Verb{Examine: VerbHealth, Confirm: VerbConfirm, Reject: VerbReject}
 
-// job tells the hook what it is about. Until the component is idle the record's hook is used, then the config's.
+// job tells the hook what it is about. Until the component is idle the record's hook and environment are used, then the config's.
 func (e *engine) job(c *live, r Record) Job {
-	j := Job{Component: c.name, Hook: r.Hook, Slot: r.TargetSlot, Attempt: r.Attempts + 1}
+	j := Job{Component: c.name, Hook: r.Hook, Env: r.Carried.Env, Slot: r.TargetSlot, Attempt: r.Attempts + 1}
 	if r.Release != nil {
 		j.Release = *r.Release
 	}
-	if r.Phase == Idle && c.component != nil {
+	if c.component != nil && r.Phase == Idle {
 		j.Hook = c.component.Hook
+	}
+	if c.component != nil && (r.Phase == Idle || j.Env == nil) { // an older agent carried none
+		j.Env = c.component.Env
 	}
 	return j
 }

@@ -25,7 +25,7 @@ type Config struct {
 
 // ComponentConfig is one component's part.
 type ComponentConfig struct {
-	// Env is added to the hook's environment. CheckEnv says which names are not taken.
+	// Env is added to the hook's environment where the job brings none (agent.Job.Env). CheckEnv says which names are not taken.
 	Env map[string]string
 	// HealthHTTP is a URL that must answer with a status of 200 to 299; empty: none.
 	HealthHTTP string

@@ -36,7 +36,7 @@ func baseEnviron(environ []string) []string {
 	return base
 }
 
-// CheckEnv refuses a name in ComponentConfig.Env: names are A-Z, 0-9 and _, do not begin with a digit, and are
+// CheckEnv refuses a name in a component's environment: names are A-Z, 0-9 and _, do not begin with a digit, and are
 // none that the protocol, the dynamic linker or the shell give a meaning of their own.
 func CheckEnv(name string) error {
 	for i, c := range []byte(name) {
@@ -66,7 +66,10 @@ func (r *Runner) environ(j agent.Job, m mark, custom string, extra ...string) []
 		length = strconv.FormatInt(t.Length, 10)
 	}
 	env := slices.Clone(r.base)
-	component := r.components[j.Component].Env
+	component := j.Env
+	if component == nil {
+		component = r.components[j.Component].Env
+	}
 	for _, name := range slices.Sorted(maps.Keys(component)) {
 		env = append(env, name+"="+component[name])
 	}

@@ -62,7 +62,7 @@ func TestNothingNewCostsNothing(t *testing.T) {
 	must(t, err)
 	must(t, s.Commit(fullChange(2)))
 	must(t, s.Commit(agent.Change{}))
-	must(t, s.Commit(agent.Change{Forget: []string{"never"}, Metadata: verifier.Change{Drop: []verifier.Key{{Role: "never"}}}}))
+	must(t, s.Commit(agent.Change{Metadata: verifier.Change{Drop: []verifier.Key{{Role: "never"}}}}))
 	must(t, s.Images().Keep([]verifier.Target{target(image)}))
 	p, err = s.Images().Partial(target(image))
 	must(t, err)

@@ -97,11 +97,6 @@ func (p *plan) documents(c agent.Change) error {
 }
 
 func (p *plan) records(c agent.Change) error {
-	for _, name := range c.Forget {
-		if name != "" {
-			p.set(bucketRecords, []byte(name), nil)
-		}
-	}
 	for _, r := range c.Records {
 		if r.Component == "" || len(r.Component) > floorNameMax {
 			return beyond("store the record of component %.40q: its name has %d bytes, expected 1 to %d",

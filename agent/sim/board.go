@@ -29,6 +29,9 @@ const (
 	fineOnce     = "fine-once"          // fine, until another release was confirmed: that one has changed what both share
 )
 
+// boardVariable is what a hook must find in its environment: the component whose slots it knows.
+const boardVariable = "BOARD"
+
 // startTime is how long after a boot a slow release is still starting.
 const startTime = 3 * time.Minute
 
@@ -125,6 +128,9 @@ func (h hooks) call(j agent.Job) (*board, error) {
 		return nil, errDead
 	}
 	b := h.w.boards[j.Component]
+	if j.Env[boardVariable] != j.Component {
+		return nil, &agent.Problem{Reason: agent.ReasonHookFailed, Text: "the hook's environment does not say where its slots are"}
+	}
 	if b.behaves(tornHook) {
 		return nil, &agent.Problem{Reason: agent.ReasonHookFailed, Text: "the hook fails with exit status 1"}
 	}

@@ -122,9 +122,6 @@ func (d *disk) apply(c agent.Change) {
 	for _, r := range c.Records {
 		d.state.Records[r.Component] = cloneRecord(r)
 	}
-	for _, name := range c.Forget {
-		delete(d.state.Records, name)
-	}
 	if c.Time != nil {
 		d.state.Time = *c.Time
 	}

@@ -140,7 +140,7 @@ func (s Scenario) config(w *World) agent.Config {
 	}
 	edited := w.edited
 	for _, name := range s.repo.components {
-		x := agent.Component{Name: name, Target: "{hardware}/{channel}/{component}.img", Hook: "/hook", Reboot: name == rootfs,
+		x := agent.Component{Name: name, Target: "{hardware}/{channel}/{component}.img", Hook: "/hook", Env: map[string]string{boardVariable: name}, Reboot: name == rootfs,
 			HealthEvery: time.Minute, TrialSettle: s.settle, TrialDeadline: s.settle + 4*time.Minute}
 		if name == rootfs && edited == HookMoved {
 			x.Hook = "/moved-hook"

@@ -103,6 +103,7 @@ func (c *checker) component(i int, t component) agent.Component {
 		Name:               c.name(key("name"), t.Name),
 		Target:             c.target(key("target"), t.Target),
 		Hook:               c.path(key("hook"), t.Hook),
+		Env:                t.Env,
 		Reboot:             t.Reboot,
 		UrgentSkipsWindows: t.UrgentSkipsWindows,
 		TrialDeadline:      c.duration(key("health.deadline"), t.Health.Deadline, 10*time.Minute, trialMin, trialMax),
@@ -125,7 +126,6 @@ func (c *checker) hook(i int, t component) install.ComponentConfig {
 		c.text(key, t.Env[name])
 	}
 	return install.ComponentConfig{
-		Env:       t.Env,
 		ChecksDir: c.optional(componentKey(i, "health.checks"), t.Health.Checks, c.path),
 		HealthHTTP: c.optional(componentKey(i, "health.http"), t.Health.HTTP, func(key, value string) string {
 			return c.url(key, value, "http", "https")
