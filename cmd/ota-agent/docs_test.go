@@ -89,6 +89,20 @@ func TestEveryExitCodeIsDocumented(t *testing.T) {
 	sameSet(t, "exit code", documented, constants(t, "exit.go", "exit"))
 }
 
+func TestEveryConditionIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/status.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, below, _ := strings.Cut(string(text), "### Conditions")
+	table, _, _ := strings.Cut(below, "\n## ")
+	var documented []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|").FindAllStringSubmatch(table, -1) {
+		documented = append(documented, row[1])
+	}
+	sameSet(t, "condition", documented, constants(t, "../../agent/condition.go", "Condition"))
+}
+
 func TestEveryStatusFieldIsDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../docs/status.md")
 	if err != nil {
