@@ -171,7 +171,7 @@ func answerAll(waiting []ask, p *Problem) []ask {
 // pause is how long the loop may sleep.
 func (a *Agent) pause() time.Duration {
 	d := a.engine.deadline()
-	if a.engine.fetchBusy {
+	if a.engine.fetches > 0 {
 		d = min(d, progressEvery)
 	}
 	if a.engine.hookBusy {

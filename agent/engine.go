@@ -63,11 +63,12 @@ type engine struct {
 	askedAt     time.Duration // uptime at which it ended
 	lastProblem *Problem      // of the last refresh, as far as it concerns all components
 
-	hookBusy, fetchBusy, refreshing bool
-	abandoned                       uint64        // workers, since the start
-	stepped                         bool          // a component's record may have changed since all were asked
-	freedAt                         time.Duration // uptime at which the last hook ended
-	parkedAt                        time.Duration // uptime of an ordered reboot; -1: none
+	hookBusy, refreshing bool
+	fetches              int           // that run
+	abandoned            uint64        // workers, since the start
+	stepped              bool          // a component's record may have changed since all were asked
+	freedAt              time.Duration // uptime at which the last hook ended
+	parkedAt             time.Duration // uptime of an ordered reboot; -1: none
 
 	account *account // nil: no byte budget
 	survey  survey
@@ -259,16 +260,20 @@ func (e *engine) advanceOne(c *live) (*task, error) {
 	return nil, fmt.Errorf("component %s: the machine does not come to rest in phase %s", c.name, e.book.record(c.name).Phase)
 }
 
-// begin makes a task of an action, or nil while its lane is taken: one hook and one download run at a time.
+// fetchesMax is how many downloads run at once: each component has a lane of its own, so that one on a link that drips does not hold up
+// another, and two share the link and the memory.
+const fetchesMax = 2
+
+// begin makes a task of an action, or nil while no lane is free: one hook runs at a time, and fetchesMax downloads.
 func (e *engine) begin(c *live, r Record, a Action) *task {
-	lane := &e.hookBusy
-	if a.Kind == Fetch {
-		lane = &e.fetchBusy
-	}
-	if *lane {
+	switch {
+	case a.Kind == Fetch && e.fetches >= fetchesMax, a.Kind != Fetch && e.hookBusy:
 		return nil
+	case a.Kind == Fetch:
+		e.fetches++
+	default:
+		e.hookBusy = true
 	}
-	*lane = true
 	if a.Kind == Examine && e.p.System.Uptime()-max(c.healthAt, e.freedAt) > e.trial(c).healthEvery() {
 		c.healthy = false // checks were missed, as in a suspend: what they would have said is not known
 	}
@@ -292,7 +297,7 @@ func (e *engine) finish(t *task, o outcome) error {
 	c := t.of
 	c.running = nil
 	if t.action.Kind == Fetch {
-		e.fetchBusy = false
+		e.fetches--
 		c.progress.Store(nil) // it may have been abandoned
 	} else {
 		e.hookBusy, e.freedAt = false, e.p.System.Uptime()
