@@ -68,7 +68,6 @@ type engine struct {
 	abandoned            uint64        // workers, since the start
 	stepped              bool          // a component's record may have changed since all were asked
 	freedAt              time.Duration // uptime at which the last hook ended
-	parkedAt             time.Duration // uptime of an ordered reboot; -1: none
 
 	account *account // nil: no byte budget
 	survey  survey
@@ -88,6 +87,7 @@ type live struct {
 	failures  int
 	attempt   int           // of failure: what the log calls it
 	failedAt  time.Duration // uptime
+	rebootAt  time.Duration // uptime of the reboot that it ordered last; 0: none
 	refused   refusal       // of the download
 	notBefore time.Duration // uptime
 	done      ActionKind    // of the last attempt, which ended well
@@ -151,7 +151,7 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{cfg: cfg.withDefaults(), p: p, log: log, book: book, bandwidth: cfg.BandwidthMax, last: &refreshed{}, lastBegan: -1, askedFrom: longAgo, askedAt: longAgo, parkedAt: -1}
+	e := &engine{cfg: cfg.withDefaults(), p: p, log: log, book: book, bandwidth: cfg.BandwidthMax, last: &refreshed{}, lastBegan: -1, askedFrom: longAgo, askedAt: longAgo}
 	book.outbox.random = p.Random
 	book.outbox.now = func() (time.Time, string) {
 		now, _, _ := e.effectiveTime()
@@ -194,10 +194,6 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 
 // advance takes every step that can be taken now and returns the tasks to run.
 func (e *engine) advance() ([]*task, error) {
-	if e.parkedAt >= 0 && e.p.System.Uptime()-e.parkedAt < parkedMax {
-		return nil, nil
-	}
-	e.parkedAt = -1
 	if err := e.accrue(); err != nil {
 		return nil, err
 	}

@@ -44,6 +44,8 @@ type Facts struct {
 	FetchGate, InstallGate *Waiting
 	// StateNew: nothing says that the component had another life in this state, and ProveNew: the config lets a release prove itself all the same.
 	StateNew, ProveNew bool
+	// RebootFor is the uptime since this component ordered a reboot that has not come; 0: none.
+	RebootFor time.Duration
 	// Busy names another component that is writing, trying or rebooting, or is empty.
 	Busy string
 	// Awaited: another component waits until this one is not busy any more.

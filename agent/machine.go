@@ -10,6 +10,11 @@ import (
 // action runs, and after a crash the same record orders the same action again.
 func Next(r Record, f Facts) Action {
 	a := next(&r, &f) // copies of its own, which nothing below changes: handed on by value they would fill the binary
+	if a.Kind == Restart {
+		if w := f.rebootWaiting(); w != nil {
+			a = waitFor(w)
+		}
+	}
 	a.BootID, a.Uptime, a.Now = f.BootID, f.Uptime, f.Now
 	return a
 }

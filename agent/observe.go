@@ -31,6 +31,9 @@ func (e *engine) facts(c *live, r Record) Facts {
 	if c.blind != nil {
 		f.BlindFor = up - c.lookedFrom
 	}
+	if c.rebootAt > 0 {
+		f.RebootFor = max(1, up-c.rebootAt)
+	}
 	if r.RollbackAsked {
 		f.NoRollback = e.noRollback(c, r)
 	}
@@ -101,8 +104,7 @@ func (e *engine) note(c *live, r Record, a Action, o outcome) {
 		c.healthy = o.problem == nil
 	case Restart:
 		if o.problem == nil {
-			e.parkedAt = up
-			c.waiting = &Waiting{Reason: ReasonRebooting, Text: "a reboot has been asked for"}
+			c.rebootAt = max(1, up)
 		}
 	case Fetch:
 	default:
@@ -409,9 +411,6 @@ func (e *engine) endsWait(c *live, r *Record, out *refreshed) bool {
 // deadline is how long nothing happens by itself.
 func (e *engine) deadline() time.Duration {
 	up := e.p.System.Uptime()
-	if e.parkedAt >= 0 {
-		return max(0, e.parkedAt+parkedMax-up)
-	}
 	boot, floor := e.p.System.BootID(), e.book.timeFloor()
 	wait := left(floor.accrueAfter(boot, up), floor.passed(boot, up))
 	if !e.refreshing {

@@ -78,17 +78,19 @@ const (
 	ReasonRefreshFirst Reason = "refresh_first" // the repository is asked once more before try
 	ReasonTrial        Reason = "on_trial"
 	ReasonRebooting    Reason = "rebooting"
-	ReasonPaused       Reason = "paused"
-	ReasonRollout      Reason = "rollout"
-	ReasonInhibited    Reason = "inhibited"    // by a file
-	ReasonWindow       Reason = "window"       // outside of the maintenance windows
-	ReasonClockUnsure  Reason = "clock_unsure" // windows need a synchronised clock
-	ReasonByteBudget   Reason = "byte_budget"
-	ReasonMetered      Reason = "metered"
-	ReasonBattery      Reason = "battery"
-	ReasonTemperature  Reason = "temperature"
-	ReasonGateHook     Reason = "gate_hook"
-	ReasonLooking      Reason = "looking" // at the surroundings, or asking the gate hook
+	// ReasonRebootPending: it was ordered and does not come.
+	ReasonRebootPending Reason = "reboot_pending"
+	ReasonPaused        Reason = "paused"
+	ReasonRollout       Reason = "rollout"
+	ReasonInhibited     Reason = "inhibited"    // by a file
+	ReasonWindow        Reason = "window"       // outside of the maintenance windows
+	ReasonClockUnsure   Reason = "clock_unsure" // windows need a synchronised clock
+	ReasonByteBudget    Reason = "byte_budget"
+	ReasonMetered       Reason = "metered"
+	ReasonBattery       Reason = "battery"
+	ReasonTemperature   Reason = "temperature"
+	ReasonGateHook      Reason = "gate_hook"
+	ReasonLooking       Reason = "looking" // at the surroundings, or asking the gate hook
 )
 
 // A Problem is an error for people and programs: what happened, to what, and what to do.

@@ -8,9 +8,25 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// parkedMax is how long the engine rests after it has ordered a reboot. A machine that is still up then is asked
-// again.
-const parkedMax = 10 * time.Minute
+// An ordered reboot usually comes within rebootUsual. A machine that is still up after rebootMax is asked again: until then a service may
+// take its time to stop.
+const (
+	rebootUsual = 2 * time.Minute
+	rebootMax   = 10 * time.Minute
+)
+
+// rebootWaiting is what a component waits for that is to reboot the machine, or nil: it may. An order that was given is good for a while.
+func (f *Facts) rebootWaiting() *Waiting {
+	switch {
+	case f.RebootFor <= 0 || f.RebootFor >= rebootMax:
+		return nil
+	case f.RebootFor < rebootUsual:
+		return &Waiting{Reason: ReasonRebooting, Text: "a reboot has been ordered", Left: SecondsOf(rebootUsual - f.RebootFor)}
+	}
+	return &Waiting{Reason: ReasonRebootPending, Left: SecondsOf(rebootMax - f.RebootFor),
+		Text: fmt.Sprintf("a reboot was ordered %s ago, and the machine is still up: see what keeps it, or the reboot command; it is ordered again",
+			f.RebootFor.Truncate(time.Minute))}
+}
 
 // work is what an action does to the world. It may be run again after a crash: every verb is idempotent.
 func (e *engine) work(c *live, r Record, a Action) func(context.Context) outcome {
@@ -46,7 +62,8 @@ func (e *engine) work(c *live, r Record, a Action) func(context.Context) outcome
 func noEffect(r Record, k ActionKind) *Problem {
 	switch {
 	case k == Restart:
-		return &Problem{Reason: ReasonInternal, Text: "a reboot was ordered, and the machine is still up"}
+		return &Problem{Reason: ReasonRebootPending, Text: "a reboot was ordered, the command reported success, and the machine is still up: " +
+			"see what keeps it from stopping, or the reboot command in the config"}
 	case k == Reject && r.Reboot:
 		return &Problem{Reason: ReasonSlot, Text: "slot " + r.TargetSlot + " was rejected and is booted again and again: the other slot does not boot"}
 	}

@@ -157,6 +157,7 @@ var updates = []story{
 	{"a rollback whose confirm fails", rollsBackInVain(agent.VerbConfirm)},
 	{"a release that can not be confirmed", canNotBeConfirmed},
 	{"a reject that fails for ever", rejectsInVain},
+	{"a reboot that does not come", rebootDoesNotCome},
 	{"a status that is too early", saysTooEarly("one slot")},
 	{"a booted slot that is marked good later", saysTooEarly("not good")},
 	{"a provisioned slot that is marked good later", adoptsLate},

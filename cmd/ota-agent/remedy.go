@@ -66,6 +66,7 @@ var remedies = map[agent.Reason]string{
 	agent.ReasonRefreshFirst:    "the repository's answer",
 	agent.ReasonTrial:           "time: it is under way",
 	agent.ReasonRebooting:       "the reboot",
+	agent.ReasonRebootPending:   "what keeps the machine from stopping, or the reboot command in the config; ota-agent retry orders it again at once",
 	agent.ReasonPaused:          "ota-agent resume",
 	agent.ReasonRollout:         "time, and a recently signed timestamp; the publisher can shorten the rollout",
 	agent.ReasonInhibited:       "removing the file; seen within a minute",
