@@ -173,7 +173,7 @@ func (e *engine) trialOverdue() bool {
 	up, boot := e.p.System.Uptime(), e.p.System.BootID()
 	for _, c := range e.live {
 		r := e.book.record(c.name)
-		if r.Phase == Trial && r.BootID == boot && !c.reached && !r.Local && !r.Offline && up-c.trialFrom >= c.component.trialDeadline() {
+		if r.Phase == Trial && r.BootID == boot && !c.reached && !r.Local && !r.Offline && up-c.trialFrom >= e.trial(c).trialDeadline() {
 			return true
 		}
 	}
