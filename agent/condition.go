@@ -58,6 +58,7 @@ type standing struct {
 	slots   *Slots
 	blind   *Problem // why the hook's status could not be had
 	runs    bool     // the booted slot holds the offered release
+	asking  bool     // a refresh runs
 	// unlisted is the path that the repository did not list when it was asked last, maybe by another process.
 	unlisted string
 }
@@ -65,7 +66,7 @@ type standing struct {
 // standing is what the engine knows of a component now.
 func (e *engine) standing(c *live, r Record) standing {
 	s := standing{phase: r.Phase, named: c.component != nil, waiting: c.waiting, failing: e.failing(c), offer: c.offer, slots: c.slots, blind: c.blind,
-		unlisted: r.Unlisted}
+		asking: e.refreshing, unlisted: r.Unlisted}
 	if c.running != nil {
 		s.running, s.elapsed = c.running.action.Kind, e.p.System.Uptime()-c.begunAt
 		if run, ok := e.p.Installer.Running(c.name); ok {
@@ -107,6 +108,8 @@ func (s *standing) atRest() Condition {
 	switch {
 	case s.failing != nil:
 		return Condition{Code: ConditionUnanswered, Reason: s.failing.Reason, Text: "the repository gave no answer about it: " + s.failing.Text}
+	case !s.offer.Known && s.asking:
+		return Condition{Code: ConditionUnasked, Text: "the repository is being asked, and has not answered since the agent started" + lastTime(s.unlisted)}
 	case !s.offer.Known:
 		return Condition{Code: ConditionUnasked, Text: "the repository has not been asked since the agent started" + lastTime(s.unlisted)}
 	case s.offer.Release == nil:

@@ -32,6 +32,7 @@ func TestConditions(t *testing.T) {
 		{"names nothing, and the hook fails", standing{offer: none, blind: deaf, waiting: wait(ReasonHookFailed)}, ConditionUnlisted, ReasonNotListed},
 		{"before the first check", standing{slots: good}, ConditionUnasked, ""},
 		{"before the first check, while the hook's status hangs", standing{running: Observe}, ConditionUnasked, ""},
+		{"while the first check runs", standing{slots: good, asking: true}, ConditionUnasked, ""},
 		{"an outage", standing{failing: out, slots: good}, ConditionUnanswered, ReasonUnreachable},
 		{"an outage since it ran what was named", standing{failing: out, offer: named, slots: good, runs: true}, ConditionUnanswered, ReasonUnreachable},
 		{"its vendor's role can't be had", standing{failing: out, slots: good, waiting: wait(ReasonUnreachable)}, ConditionUnanswered, ReasonUnreachable},

@@ -18,7 +18,7 @@ func (c *cli) showHistory([]string) error {
 		return c.printJSON(h)
 	}
 	if len(h.Events) == 0 {
-		return c.ui.print("nothing has happened yet")
+		return c.ui.print("nothing has happened yet; ota-agent status says how the device stands")
 	}
 	rows := make([]row, len(h.Events))
 	for i, e := range h.Events {
