@@ -30,6 +30,9 @@ func (d *bareDevice) Commit(c Change) error {
 	for _, r := range c.Records {
 		d.state.Records[r.Component] = r
 	}
+	if c.Device != nil {
+		d.state.Device = *c.Device
+	}
 	if c.Metadata.Floors != nil {
 		d.state.Floors = *c.Metadata.Floors
 	}

@@ -46,7 +46,8 @@ type engine struct {
 	log  *slog.Logger
 	book *ledger
 
-	started time.Duration // uptime
+	started  time.Duration // uptime
+	idBefore string        // the device's ID when its state was last written, where that was another one
 
 	live  []*live
 	plan  schedule
@@ -158,6 +159,7 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 		return now, p.System.BootID()
 	}
 	book.outbox.tellRecovered(book.recovered())
+	e.identify(log)
 	if e.account, err = newAccount(e); err != nil {
 		return nil, err
 	}

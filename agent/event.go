@@ -30,6 +30,7 @@ const (
 	EventDegraded   EventKind = "degraded"
 	EventRestored   EventKind = "restored"
 	EventStateNew   EventKind = "state_new"
+	EventIDChanged  EventKind = "id_changed"
 )
 
 // progress reports whether the kind may be dropped untold. One that only a newer agent knows may not.

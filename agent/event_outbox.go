@@ -52,8 +52,13 @@ func (o *outbox) tellRecovered(sentences []string) {
 	if n := len(sentences) - 1; n > 0 {
 		text = fmt.Sprintf("%d repairs, the first of them: %s", n+1, text)
 	}
+	o.tellAhead(EventRecovered, ReasonStore, text)
+}
+
+// tellAhead notes what was found at start and concerns the whole device.
+func (o *outbox) tellAhead(k EventKind, reason Reason, text string) {
 	now, boot := o.now()
-	o.ahead = stamp([]Event{{Kind: EventRecovered, Problem: &Problem{Reason: ReasonStore, Text: text, At: now}}}, now, boot)
+	o.ahead = append(o.ahead, stamp([]Event{{Kind: k, Problem: &Problem{Reason: reason, Text: text, At: now}}}, now, boot)...)
 }
 
 // lastEvent is the Seq of the newest event; 0: there was none.

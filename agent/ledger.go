@@ -20,8 +20,9 @@ type ledger struct {
 	mu     sync.Mutex
 	state  State
 	outbox outbox
-	done   bool  // a Commit of this process succeeded
-	failed error // of a Commit: its outcome is unknown, so nothing may be committed after it
+	done   bool   // a Commit of this process succeeded
+	id     string // the device's; a commit makes it durable
+	failed error  // of a Commit: its outcome is unknown, so nothing may be committed after it
 }
 
 func openLedger(store Store) (*ledger, error) {
@@ -52,6 +53,7 @@ func (l *ledger) commit(c Change, by *worker) error {
 }
 
 func (l *ledger) commitLocked(c Change) error {
+	c = l.identified(c)
 	events := l.outbox.into(&c)
 	if err := l.store.Commit(c); err != nil {
 		if errors.Is(err, ErrNothingWritten) {
@@ -76,6 +78,20 @@ func (l *ledger) commitLocked(c Change) error {
 	}
 	l.list(c.Metadata)
 	return nil
+}
+
+// identified adds the device's ID to a change, where the state does not hold it. It is no reason for a commit of its own.
+func (l *ledger) identified(c Change) Change {
+	if l.id == "" || l.state.Device.ID == l.id || reflect.ValueOf(c).IsZero() {
+		return c
+	}
+	d := l.state.Device
+	if c.Device != nil {
+		d = *c.Device
+	}
+	d.ID = l.id
+	c.Device = &d
+	return c
 }
 
 // list keeps the list of delegated roles' documents up to date. It is replaced rather than changed: a worker may be reading it.

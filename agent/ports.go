@@ -109,8 +109,10 @@ type State struct {
 // DeviceState is what concerns the whole device and must survive a restart.
 type DeviceState struct {
 	// Paused: the operator asked for it.
-	Paused bool     `json:"paused,omitempty"`
-	Spent  Spending `json:"spent,omitzero"`
+	Paused bool `json:"paused,omitempty"`
+	// ID is the device's, as the config had it when this was written.
+	ID    string   `json:"id,omitempty"`
+	Spent Spending `json:"spent,omitzero"`
 }
 
 // Images keeps image files, named by verifier.Target.ID. It never shows unverified bytes under a final name.

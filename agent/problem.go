@@ -58,7 +58,8 @@ const (
 	ReasonUnhealthy   Reason = "unhealthy"
 	ReasonNeverBooted Reason = "never_booted"
 	ReasonTrialNoRepo Reason = "trial_unreachable"
-	ReasonStateNew    Reason = "state_new" // a release on trial found an empty state
+	ReasonIDChanged   Reason = "id_changed" // the device has another ID than when the state was last written
+	ReasonStateNew    Reason = "state_new"  // a release on trial found an empty state
 	ReasonTrialCut    Reason = "trial_cut_short"
 	ReasonAgentDied   Reason = "agent_died" // again and again, in a trial
 	ReasonWithdrawn   Reason = "withdrawn"

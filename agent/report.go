@@ -59,7 +59,7 @@ func sameNews(a, b Status) bool {
 func (e *engine) status() Status {
 	now, source, floor := e.effectiveTime()
 	s := Status{
-		Schema: StatusSchema, Agent: e.cfg.Version, Device: e.cfg.Device, BootID: e.p.System.BootID(), Started: e.started.Microseconds(),
+		Schema: StatusSchema, Agent: e.cfg.Version, Device: e.cfg.Device, IDBefore: e.idBefore, BootID: e.p.System.BootID(), Started: e.started.Microseconds(),
 		Time:   TimeStatus{Effective: now, Source: source, Floor: floor},
 		Paused: e.book.paused(), Recovered: e.book.recovered(), Abandoned: e.abandoned, LastEvent: e.book.lastEvent(),
 		Repository: RepositoryStatus{

@@ -58,7 +58,7 @@ func ruleOf(r Reason) retryRule {
 	case ReasonHookBusy, ReasonLocked:
 		return retryRule{retrySoon, false}
 	case ReasonClockAhead, ReasonDiskFull, ReasonReadOnly, ReasonStore, ReasonSlot, ReasonHookMissing, ReasonHookFailed, ReasonHookTimeout,
-		ReasonTrialNoRepo, ReasonTrialCut, ReasonStateNew:
+		ReasonTrialNoRepo, ReasonTrialCut, ReasonStateNew, ReasonIDChanged:
 		return retryRule{retrySlow, false}
 	case ReasonNotListed, ReasonWrongHardware, ReasonIndexTooLow, ReasonRequires, ReasonHookRefused:
 		return retryRule{retryPermanent, false}

@@ -14,6 +14,7 @@ type Status struct {
 	Started    int64             `json:"started,omitempty"`
 	Agent      string            `json:"agent"` // the agent's version
 	Device     Device            `json:"device"`
+	IDBefore   string            `json:"id_before,omitempty"` // the device's ID when its state was last written, where that was another one
 	BootID     string            `json:"boot_id"`
 	Time       TimeStatus        `json:"time"`
 	Repository RepositoryStatus  `json:"repository"`

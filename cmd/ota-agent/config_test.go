@@ -260,3 +260,20 @@ func TestConfigCheckShowsNoSecret(t *testing.T) {
 		t.Errorf("a secret in\n%s", shown)
 	}
 }
+
+// What a file says that has no ID yet is no ID: all devices of a fleet would have the same one.
+func TestAnIDThatIsNoneIsRefused(t *testing.T) {
+	for text, ok := range map[string]bool{
+		"uninitialized\n": false, "uninitialized": false, "": false, "\n": false, strings.Repeat("0", 32) + "\n": false,
+		"0123456789abcdef0123456789abcdef\n": true, "00000000000000000000000000000001\n": true, "board-1\x00": true,
+	} {
+		file := filepath.Join(t.TempDir(), "machine-id")
+		if err := os.WriteFile(file, []byte(text), 0o444); err != nil {
+			t.Fatal(err)
+		}
+		s, err := loadSettings(writeConfig(t, strings.Replace(minimal, `"board-1"`, fmt.Sprintf("%q", filePrefix+file), 1)))
+		if ok != (err == nil) || !ok && exitCode(err) != exitConfig {
+			t.Errorf("%q: got %q, %v", text, s.agent.Device.ID, err)
+		}
+	}
+}

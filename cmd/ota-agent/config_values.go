@@ -23,6 +23,8 @@ const (
 	identityBytesMax = 4 << 10
 	// filePrefix begins a device ID that a file holds: "file:/etc/machine-id".
 	filePrefix = "file:"
+	// uninitialized stands in /etc/machine-id until a device's first boot has made its ID (machine-id(5)). An ID of zeros alone is none either.
+	uninitialized = "uninitialized"
 )
 
 // A checker looks at values and keeps what is wrong with them.
@@ -169,7 +171,13 @@ func (c *checker) fromFile(key, value string) string {
 		c.wrong(key, "can't read it from its file: %v", err)
 		return "unknown"
 	}
-	return strings.Trim(string(b), " \t\r\n\x00") // a device tree's text ends with NUL
+	id := strings.Trim(string(b), " \t\r\n\x00") // a device tree's text ends with NUL
+	if id == uninitialized || id != "" && strings.Trim(id, "0") == "" {
+		c.wrong(key, "%s says %s, which is no ID: all devices say so that have none yet", path, quoted(id))
+		c.wrongs[len(c.wrongs)-1].hint = "let the file get its ID first: systemd writes /etc/machine-id early in the first boot; " +
+			"where it does not, run systemd-machine-id-setup"
+	}
+	return id
 }
 
 // quoted shows a value from the config, cut short.

@@ -51,6 +51,7 @@ var remedies = map[agent.Reason]string{
 	agent.ReasonUnhealthy:       "a mended release with a new hash; ota-agent retry tries this one again",
 	agent.ReasonNeverBooted:     "a release that boots and mounts the partition with the state, and a bootloader that obeys try: the device's console shows which is missing",
 	agent.ReasonTrialNoRepo:     "a release that leaves the network alone, and whose config, anchor and floors fit it",
+	agent.ReasonIDChanged:       "nothing, where the ID was meant to change: it is told once; else what the config or the file with the ID says (a cloned or newly made /etc/machine-id)",
 	agent.ReasonStateNew:        "a release that mounts the partition with the state (name it in state_mount); where that is meant to be so, state_lost = \"go_on\" in the config",
 	agent.ReasonTrialCut:        "a release that does not crash: the console or the journal of that slot shows what it said last; a longer drive, where those are short",
 	agent.ReasonAgentDied:       "what ends the agent: find it in the journal (memory, a watchdog, a full disk, the release itself)",

@@ -62,6 +62,9 @@ func statusTable(s agent.Status) string {
 	var rows []row
 	add := func(name, format string, args ...any) { rows = append(rows, row{name, fmt.Sprintf(format, args...)}) }
 	add("device", "%s (%s)", s.Device.ID, deviceWords(s.Device))
+	if s.IDBefore != "" {
+		add("  ID before", "%s, when the state was last written", s.IDBefore)
+	}
 	if s.BootID != "" {
 		add("agent", "%s, boot %s", s.Agent, s.BootID)
 		add("time", "%s (%s)", timeWords(s.Time.Effective), s.Time.Source)

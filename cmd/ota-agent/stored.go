@@ -19,6 +19,9 @@ func storedStatus(s settings) (agent.Status, error) {
 		Repository: agent.RepositoryStatus{URL: s.agent.RepositoryURL}, Recovered: state.Recovered,
 		LastEvent: state.Journal.Last, LastFailure: readLastFailure(s),
 	}
+	if before := state.Device.ID; before != s.agent.Device.ID {
+		status.IDBefore = before
+	}
 	for _, c := range s.agent.Components {
 		if _, ok := state.Records[c.Name]; !ok {
 			state.Records[c.Name] = agent.Record{Component: c.Name, Phase: agent.Idle}
