@@ -98,6 +98,13 @@ func (k *kernel) processes() int {
 	return k.running
 }
 
+// seen is how many aides hang at most at a time, and how many were started.
+func (k *kernel) seen() (most, started int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.most, k.started
+}
+
 // honest answers all with an image of 8 bytes, or metadata.
 func honest(c net.Conn, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, ".json") {
@@ -163,8 +170,8 @@ func TestHungMediumStopsNothing(t *testing.T) {
 			ask(0)
 			time.Sleep(time.Minute)
 		}
-		if k.most != 1 || k.started > 3 {
-			t.Errorf("%d aides hang at once, %d were started in a day; want 1, and 3 at most", k.most, k.started)
+		if most, started := k.seen(); most != 1 || started > 3 {
+			t.Errorf("%d aides hang at once, %d were started in a day; want 1, and 3 at most", most, started)
 		}
 		k.release(hung)
 		time.Sleep(restMax + mediaEvery)
@@ -178,6 +185,26 @@ func TestHungMediumStopsNothing(t *testing.T) {
 		<-watched
 		if time.Since(begun) > 0 {
 			t.Errorf("WatchMedia ended %v late", time.Since(begun))
+		}
+	})
+}
+
+// TestSlowDirectoryRests: one that answers too late is not waited for at each look.
+func TestSlowDirectoryRests(t *testing.T) {
+	withKernel(t, nil, honest, func(t *testing.T, s *scene, k *kernel, mounts string) {
+		slow, stick := filepath.Join(mounts, "a-slow"), filepath.Join(mounts, "stick")
+		plug(t, slow)
+		plug(t, stick)
+		k.delay[slow] = 2 * lookTimeout
+		for range 360 {
+			s.repo.media.refresh(t.Context())
+			time.Sleep(mediaEvery)
+		}
+		if _, started := k.seen(); started > 14 { // one each 30 s of rest at most, growing, and one to go on with
+			t.Errorf("%d aides were started in an hour", started)
+		}
+		if found := s.repo.media.list(); len(found) != 1 || found[0].path != stick {
+			t.Errorf("found %v, want the stick", found)
 		}
 	})
 }
@@ -197,8 +224,8 @@ func TestManyHungMedia(t *testing.T) {
 			}
 			time.Sleep(mediaEvery)
 		}
-		if k.most != leftMax {
-			t.Errorf("%d aides hang at once, want %d", k.most, leftMax)
+		if most, _ := k.seen(); most != leftMax {
+			t.Errorf("%d aides hang at once, want %d", most, leftMax)
 		}
 	})
 }
@@ -275,8 +302,11 @@ func TestHungFile(t *testing.T) {
 			}
 			time.Sleep(restMax)
 			begun := time.Now()
-			if _, err := s.repo.Metadata(t.Context(), "timestamp.json", 100); err != nil || time.Since(begun) > 0 || k.most != 2 {
-				t.Errorf("after %v: %v; %d aides hang, want 2", time.Since(begun), err, k.most)
+			if _, err := s.repo.Metadata(t.Context(), "timestamp.json", 100); err != nil || time.Since(begun) > 0 {
+				t.Errorf("after %v: %v", time.Since(begun), err)
+			}
+			if most, _ := k.seen(); most != 2 {
+				t.Errorf("%d aides hang, want 2", most)
 			}
 		})
 	})

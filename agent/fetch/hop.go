@@ -94,7 +94,7 @@ func (t *trip) blame(p *agent.Problem) *agent.Problem {
 // linkFailed says whether another address of the server may help: this one was silent, or is another server.
 func linkFailed(err error) bool {
 	p, ok := errors.AsType[*agent.Problem](err)
-	if !ok {
+	if _, late := isLate(err); !ok || late {
 		return false
 	}
 	switch p.Reason {

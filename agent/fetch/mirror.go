@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"strings"
@@ -15,7 +16,8 @@ import (
 
 // A source is one mirror. image returns the body, its validator and where it begins.
 type source interface {
-	metadata(ctx context.Context, name string, bytesMax int64) ([]byte, error)
+	// metadata fails with a lateError where it hurries and the file would take long.
+	metadata(ctx context.Context, name string, bytesMax int64, hurry bool) ([]byte, error)
 	image(ctx context.Context, r agent.ImageRequest) (*body, string, int64, error)
 	local() bool
 	String() string
@@ -268,16 +270,17 @@ func (m *mirrors) local() bool {
 	return true
 }
 
-// each asks one mirror of order after the other until one has it. Absence ends the search where it is decisive, else
+// each asks one of these mirrors after the other until one has it. Absence ends the search where it is decisive, else
 // only when every mirror says so.
-func (m *mirrors) each(ctx context.Context, order []*mirror, decisive bool, try func(*mirror) error) error {
+func (m *mirrors) each(ctx context.Context, order iter.Seq[*mirror], decisive bool, try func(*mirror) error) error {
 	var absent error
 	var failures []error
-	for _, s := range order {
+	for s := range order {
 		if ctx.Err() != nil {
 			return &interruption{where: s.String(), err: ctx.Err()}
 		}
 		err := try(s)
+		rate, late := isLate(err)
 		switch {
 		case err == nil:
 			return nil
@@ -289,6 +292,9 @@ func (m *mirrors) each(ctx context.Context, order []*mirror, decisive bool, try 
 				return err
 			}
 			absent = err
+		case late: // it is asked again if no other one is faster
+			m.measured(s, rate)
+			failures = append(failures, err)
 		default:
 			m.failed(s, err)
 			failures = append(failures, err)

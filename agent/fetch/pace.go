@@ -13,6 +13,11 @@ type pace struct {
 	spent  time.Duration // of this window
 	got    int64         // in this window
 	bodies int           // the most that came side by side in this window
+
+	// goal is how many bytes come in all, where another mirror may be faster: then a body that would take longer than
+	// enough is slow, too. 0: there is no other.
+	goal int64
+	all  gauge
 }
 
 // patience is how long the next read may take.
@@ -27,6 +32,11 @@ func (p *pace) patience() time.Duration {
 func (p *pace) note(elapsed time.Duration, bytes int) (slow bool) {
 	p.spent += elapsed
 	p.got += int64(bytes)
+	p.all.spent += elapsed
+	p.all.bytes += int64(bytes)
+	if p.tooLong() {
+		return true
+	}
 	if p.spent < p.window {
 		return false
 	}
@@ -39,3 +49,12 @@ func (p *pace) note(elapsed time.Duration, bytes int) (slow bool) {
 func (p *pace) beside(bodies int) { p.bodies = max(p.bodies, bodies) }
 
 func (p *pace) enough() bool { return p.got*int64(max(1, p.bodies)) >= p.bytesMin }
+
+// tooLong says whether the body would take longer than enough, while another mirror may be faster.
+func (p *pace) tooLong() bool {
+	if p.goal == 0 || p.all.spent < measureTime {
+		return false
+	}
+	c := course{left: p.goal - p.all.bytes, spent: p.all.spent}
+	return !c.goodEnough(p.all.rate())
+}

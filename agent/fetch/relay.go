@@ -11,8 +11,9 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// probeTimeout bounds the opening of another mirror: meanwhile the one that works is not read.
-const probeTimeout = 30 * time.Second
+// probeTimeout bounds the opening of another mirror, one of whose addresses may be dead: meanwhile the one that works is not
+// read.
+const probeTimeout = 65 * time.Second
 
 // A relay is an image's body that may go on from another mirror, at the byte where it is, where that one is faster. Bytes are
 // joined by the rules of resuming, and so only where it is the same file. A mirror that fails ends the body: whoever reads it
@@ -80,6 +81,7 @@ func (r *relay) able() (list []*mirror) {
 
 // change goes on from next, and says whether it could. Where not, all is as it was, and next is out.
 func (r *relay) change(next *mirror) bool {
+	agent.Moved(r.ctx)
 	ctx, cancel := context.WithCancel(r.ctx)
 	timer := time.AfterFunc(probeTimeout, cancel)
 	b, err := r.join(ctx, next)

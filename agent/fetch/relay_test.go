@@ -95,6 +95,7 @@ func (r *race) pour(c net.Conn, host string, body []byte) {
 func run(t *testing.T, size int, change func(*Config), runners []*runner, body func(t *testing.T, s *scene, r *race)) {
 	t.Helper()
 	r := &race{image: fetchtest.Bytes(size), runners: map[string]*runner{}}
+	r.image[0] = '{' // it may be metadata
 	c := Config{Metadata: []string{"http://a.example"}}
 	for i, m := range runners {
 		host := string(rune('a'+i)) + ".example"

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
@@ -100,8 +101,9 @@ func (r *Repository) bad(s *medium) bool {
 func (r *Repository) Metadata(ctx context.Context, name string, bytesMax int64) ([]byte, error) {
 	r.media.refresh(ctx)
 	var b []byte
-	err := r.metadata.each(ctx, r.metadata.order(false), nextRoot(name), func(m *mirror) (err error) {
-		if b, err = m.metadata(ctx, name, max(bytesMax, 0)); err == nil {
+	turns := turns{mirrors: &r.metadata}
+	err := r.metadata.each(ctx, turns.all, nextRoot(name), func(m *mirror) (err error) {
+		if b, err = m.metadata(ctx, name, max(bytesMax, 0), turns.hurry); err == nil {
 			r.metadata.served(m)
 		}
 		return err
@@ -124,7 +126,7 @@ func (r *Repository) Image(ctx context.Context, q agent.ImageRequest) (agent.Ima
 	r.media.refresh(ctx)
 	ctx, end := context.WithCancel(ctx)
 	var opened agent.ImageBody
-	err := r.targets.each(ctx, r.targets.prefer(q.Length-q.From, r.throttle.bandwidth()), false, func(m *mirror) error {
+	err := r.targets.each(ctx, slices.Values(r.targets.prefer(q.Length-q.From, r.throttle.bandwidth())), false, func(m *mirror) error {
 		b, validator, from, err := r.open(ctx, m, q)
 		if err != nil {
 			return err

@@ -84,7 +84,7 @@ func (s *server) tidy(err error) {
 	}
 }
 
-func (s *server) metadata(ctx context.Context, name string, bytesMax int64) ([]byte, error) {
+func (s *server) metadata(ctx context.Context, name string, bytesMax int64, hurry bool) ([]byte, error) {
 	u, err := metadataURL(s.base, name)
 	if err != nil {
 		return nil, err
@@ -92,6 +92,12 @@ func (s *server) metadata(ctx context.Context, name string, bytesMax int64) ([]b
 	var b []byte
 	err = s.visit(ctx, u, http.Header{}, func(a *answer) (err error) {
 		defer a.close()
+		if hurry {
+			a.stream.pace.goal = bytesMax
+			if a.ContentLength >= 0 {
+				a.stream.pace.goal = a.ContentLength
+			}
+		}
 		if b, err = a.readMetadata(bytesMax); err == nil {
 			s.wire.proof.offers(a.trip.hosts()...)
 		}

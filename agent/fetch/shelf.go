@@ -23,7 +23,7 @@ type shelf struct {
 
 func (s *shelf) local() bool { return true }
 
-func (s *shelf) metadata(ctx context.Context, name string, bytesMax int64) ([]byte, error) {
+func (s *shelf) metadata(ctx context.Context, name string, bytesMax int64, hurry bool) ([]byte, error) {
 	if !encoded(name) {
 		return nil, malformedName(name)
 	}
@@ -39,6 +39,9 @@ func (s *shelf) metadata(ctx context.Context, name string, bytesMax int64) ([]by
 	defer f.Close()
 	if size > bytesMax {
 		return nil, problem(agent.ReasonTooLarge, f.where(), "the file has %d bytes, at most %d are allowed", size, bytesMax)
+	}
+	if hurry {
+		f.pace.goal = size
 	}
 	b := make([]byte, size+1)
 	n, err := io.ReadFull(f, b)
@@ -137,6 +140,9 @@ func (f *file) Read(p []byte) (int, error) {
 	f.gauge.spent += elapsed
 	f.gauge.bytes += int64(n)
 	f.at += int64(n)
+	if n > 0 {
+		agent.Moved(f.ctx)
+	}
 	if slow := f.pace.note(elapsed, n); slow && err == nil {
 		err = errHang
 	}
@@ -165,6 +171,8 @@ func (f *file) end(err error, late string) error {
 		return io.ErrClosedPipe
 	case f.interrupted() != nil:
 		return f.interrupted()
+	case f.pace.tooLong():
+		return tooLong(f.where(), f.pace)
 	case errors.Is(err, errHang):
 		return problem(agent.ReasonTooSlow, f.where(), "the medium is too slow: %s", late)
 	case errors.Is(err, errAide):

@@ -1,8 +1,12 @@
 package fetch
 
 import (
+	"cmp"
+	"errors"
 	"slices"
 	"time"
+
+	"github.com/ota-agent/ota-agent/agent"
 )
 
 // measured notes how fast a mirror is now.
@@ -57,4 +61,66 @@ func (m *mirrors) prefer(left, bandwidth int64) []*mirror {
 		list = slices.Insert(slices.Delete(list, i, i+1), 0, best)
 	}
 	return list
+}
+
+// A late error says that a metadata file would take longer than enough, at this rate in bytes per second.
+type lateError struct{ rate float64 }
+
+func (*lateError) Error() string { return "another mirror may be faster" }
+
+func tooLong(where string, p pace) error {
+	return because(problem(agent.ReasonTooSlow, where, "%d of %d bytes came in %v, too few to wait for the rest", p.all.bytes, p.goal,
+		p.all.spent.Round(time.Second)), &lateError{p.all.rate()})
+}
+
+func isLate(err error) (rate float64, ok bool) {
+	late, ok := errors.AsType[*lateError](err)
+	if !ok {
+		return 0, false
+	}
+	return late.rate, true
+}
+
+// Turns are the order in which mirrors are asked for a metadata file. Unlike an image it begins anew at each. So those that
+// are up and not known to be slow are asked in a hurry, then the fastest of those that are slow, and then those that rest.
+type turns struct {
+	mirrors *mirrors
+	// hurry says of the mirror under way that another one may be faster.
+	hurry bool
+}
+
+func (t *turns) all(yield func(*mirror) bool) {
+	order := t.mirrors.order(false)
+	now, up := time.Now(), 0
+	for up < len(order) && !t.mirrors.rests(order[up], now) {
+		up++
+	}
+	for _, s := range order[:up] {
+		if _, known := t.mirrors.sight(s); known {
+			continue
+		}
+		t.hurry = up > 1
+		if !yield(s) {
+			return
+		}
+	}
+	t.hurry = false
+	for _, s := range append(t.slow(order[:up]), order[up:]...) {
+		if !yield(s) {
+			return
+		}
+	}
+}
+
+// slow are those of list that are known to be slow, the fastest first.
+func (t *turns) slow(list []*mirror) (slow []*mirror) {
+	rates := map[*mirror]float64{}
+	for _, s := range list {
+		if rate, known := t.mirrors.sight(s); known {
+			slow = append(slow, s)
+			rates[s] = rate
+		}
+	}
+	slices.SortStableFunc(slow, func(a, b *mirror) int { return cmp.Compare(rates[b], rates[a]) })
+	return slow
 }

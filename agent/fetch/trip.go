@@ -188,6 +188,9 @@ func (t *trip) explainBody(err error, pace pace) error {
 	if errors.Is(context.Cause(t.ctx), errMoved) {
 		return t.movedProblem()
 	}
+	if errors.Is(context.Cause(t.ctx), errStalled) && pace.tooLong() {
+		return tooLong(t.where(), pace)
+	}
 	if errors.Is(context.Cause(t.ctx), errStalled) {
 		return t.blame(problem(agent.ReasonTooSlow, t.where(), "the body stalled: %v without a byte, or fewer than %d bytes in %v",
 			pace.idle, pace.bytesMin, pace.window))
