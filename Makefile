@@ -91,8 +91,8 @@ crash-real: ## kill the real agent at each system call that changes the disk; fa
 crash-disk: ## cut the power at each write of a virtual machine's disk, and start the agent on what is left (root, Debian; ten minutes)
 	@$(GO) -C crash test -count=1 -timeout 60m -v -run 'EachWriteOfTheDisk' .
 
-e2e: ## the real agent on bad links: nginx, toxiproxy, network namespaces (root, Debian)
-	@$(GO) -C e2e test -count=1 -timeout 30m -v ./...
+e2e: ## the real agent on bad links and at a real broker: nginx, toxiproxy, mosquitto, network namespaces (root, Debian)
+	@$(GO) -C e2e test -count=1 -timeout 45m -v ./...
 
 interop: $(TESTSUM) ## against go-tuf, tuf-js and securesystemslib
 	@$(GO) -C interop test -count=1 -json ./... | $(TESTSUM)
