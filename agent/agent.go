@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/ota-agent/ota-agent/verifier"
 )
 
 // An Agent runs the update machine until its context ends. Its methods may be called from any goroutine.
@@ -195,12 +193,6 @@ func (a *Agent) Now() time.Time {
 	clock, synchronised := a.engine.p.System.Clock()
 	now, _, _ := a.engine.effectiveTime()
 	return certificateTime(clock, synchronised, now)
-}
-
-// Document reads a trusted metadata file from the store, byte for byte as it was received. Version is 0 but for root, of
-// which the store keeps the chain above the anchor. ErrAbsent where there is none.
-func (a *Agent) Document(role string, version int64) ([]byte, error) {
-	return a.engine.p.Store.Document(verifier.Key{Role: role, Version: version})
 }
 
 // Beat counts the loop's turns: a watchdog is fed only while it moves or has nothing to do. It does not move while a worker is overdue that

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"runtime"
 	"slices"
 	"time"
 
@@ -42,11 +43,19 @@ func (old *refreshed) answers(now *refreshed) bool {
 		maps.Equal(old.paths, now.paths) && reflect.DeepEqual(old.index, now.index)
 }
 
+// refusedBytesMax is how many bytes of metadata a refresh hears before it asks nobody else at once: three of the longest targets
+// files, which take six seconds of CPU to refuse. The other mirrors come first at the next attempt.
+const refusedBytesMax = 64 << 20
+
+// largeBytes is the length from which on, in bytes, a document has to itself the memory that the one before it took.
+const largeBytes = 4 << 20
+
 // refresh runs the client workflow, and again at once while another mirror may help against what did not verify. It
 // runs in a worker: it touches nothing of the engine but the ledger and the ports.
 func (e *engine) refresh(ctx context.Context, paths map[string]string, old *refreshed, onTrial bool) *refreshed {
 	out := e.refreshOnce(ctx, paths, old, onTrial)
-	for refusals := 1; out.elsewhere && out.fatal == nil && refusals < refusalsMax && ctx.Err() == nil; refusals++ {
+	for refusals := 1; out.elsewhere && out.fatal == nil && refusals < refusalsMax && ctx.Err() == nil &&
+		workerOf(ctx).heard() < refusedBytesMax; refusals++ {
 		again := e.refreshOnce(ctx, paths, old, onTrial)
 		if out.problem == nil && again.problem != nil && again.fatal == nil {
 			break // for one component's sake another mirror was asked, which is of no use: what the others found stands
@@ -228,6 +237,9 @@ func (a *answers) answer(ctx context.Context, q verifier.Request) verifier.Answe
 		return verifier.Failed(errAbandoned)
 	}
 	defer w.moved()
+	if q.BytesMax > largeBytes {
+		runtime.GC() // what was refused or verified before is garbage, and as long as this may be
+	}
 	if q.Source == verifier.Stored {
 		if b, err = e.p.Store.Document(q.Key); err != nil && !errors.Is(err, ErrAbsent) {
 			e.book.unreadable(err, w)
@@ -235,6 +247,7 @@ func (a *answers) answer(ctx context.Context, q verifier.Request) verifier.Answe
 	} else {
 		b, err = metered{e.p.Repository, e.account}.Metadata(ctx, q.Name, q.BytesMax)
 		a.fetched, a.absence = err == nil, err
+		w.hears(len(b))
 	}
 	switch {
 	case errors.Is(err, ErrAbsent):

@@ -44,6 +44,7 @@ type worker struct {
 	began     time.Time
 	movedAt   atomic.Int64 // a Duration after began
 	abandoned atomic.Bool
+	metadata  int64 // bytes that came from the repository; its own goroutine's
 
 	mu   sync.Mutex // held while the partial file is touched
 	part Partial    // that it has open; nil: none
@@ -67,6 +68,20 @@ func (w *worker) context(ctx context.Context) context.Context {
 // Moved notes that the work which runs with ctx got on: bytes came, or another server is asked. Adapters call it. Where that stays out
 // for too long the work is abandoned.
 func Moved(ctx context.Context) { workerOf(ctx).moved() }
+
+// hears notes how much metadata came, and heard says how much that is.
+func (w *worker) hears(bytes int) {
+	if w != nil {
+		w.metadata += int64(bytes)
+	}
+}
+
+func (w *worker) heard() int64 {
+	if w == nil {
+		return 0
+	}
+	return w.metadata
+}
 
 func (w *worker) moved() {
 	if w != nil {

@@ -103,14 +103,46 @@ func decodeDocument(value []byte) ([]byte, *blob, error) {
 // Document reads a document. What is damaged, or was written in a form that only a newer agent knows, is
 // agent.ErrAbsent: the repository has it too. A database that can't be read any more is an error, not absence.
 func (s *Store) Document(k verifier.Key) ([]byte, error) {
+	var got []byte
+	err := s.document(k, func(inline []byte, large *blob) (err error) {
+		if got = inline; large != nil {
+			got, err = s.readBlob(large)
+		}
+		return err
+	})
+	return got, err
+}
+
+// DocumentFile is Document as a stream, with its length: for whoever hands it on and verifies it elsewhere. A large file is not held in
+// memory, and its hash is not looked at.
+func (s *Store) DocumentFile(k verifier.Key) (io.ReadCloser, int64, error) {
+	var r io.ReadCloser
+	var length int64
+	err := s.document(k, func(inline []byte, large *blob) error {
+		r, length = io.NopCloser(bytes.NewReader(inline)), int64(len(inline))
+		if large == nil {
+			return nil
+		}
+		f, err := s.openBlob(large)
+		r, length = f, large.length
+		return err
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return r, length, nil
+}
+
+// document finds a document, and lets read see its bytes or the reference to its file.
+func (s *Store) document(k verifier.Key, read func(inline []byte, large *blob) error) error {
 	bucket, key, err := locate(k)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken != nil {
-		return nil, s.broken
+		return s.broken
 	}
 	act := fmt.Sprintf("read the metadata of role %q", k.Role)
 	var value []byte
@@ -119,42 +151,32 @@ func (s *Store) Document(k verifier.Key) ([]byte, error) {
 		return err
 	})
 	if s.db.dead != nil {
-		return nil, s.failed(act, err)
+		return s.failed(act, err)
 	}
 	if errors.Is(err, errNewer) || errors.Is(err, errDamaged) || err == nil && value == nil {
-		return nil, agent.ErrAbsent
+		return agent.ErrAbsent
 	}
 	if err != nil {
-		return nil, problem(act, err)
+		return problem(act, err)
 	}
 	inline, large, err := decodeDocument(value)
-	if err == nil && large != nil {
-		inline, err = s.readBlob(large)
+	if err == nil {
+		err = read(inline, large)
 	}
 	if errors.Is(err, errDamaged) || isAbsent(err) {
-		return nil, agent.ErrAbsent
+		return agent.ErrAbsent
 	}
-	return inline, problem(act, err)
+	return problem(act, err)
 }
 
 // readBlob reads a large document's file, which is errDamaged when its bytes are not those it is named by.
 func (s *Store) readBlob(b *blob) ([]byte, error) {
-	if s.meta == nil {
-		return nil, os.ErrNotExist
-	}
-	f, err := s.meta.open(b.name(), os.O_RDONLY)
+	f, err := s.openBlob(b)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	size, err := f.size()
-	if err != nil {
-		return nil, err
-	}
-	if size != b.length {
-		return nil, fmt.Errorf("%s has %d bytes, expected %d: %w", f.File.Name(), size, b.length, errDamaged)
-	}
-	got := make([]byte, size)
+	got := make([]byte, b.length)
 	if _, err := io.ReadFull(f, got); err != nil {
 		return nil, damaged(err)
 	}
@@ -164,11 +186,36 @@ func (s *Store) readBlob(b *blob) ([]byte, error) {
 	return got, nil
 }
 
-// holds reports whether b's file is there, whole. Reading it back is cheaper than writing it again, and a
-// damaged one is found.
+// holds reports whether b's file is there, whole. Reading it back is cheaper than writing it again, and a damaged one is found.
+// A second copy of it in memory would be a third of what a large document may cost.
 func (s *Store) holds(b *blob) bool {
-	got, err := s.readBlob(b)
-	return err == nil && bytes.Equal(got, b.bytes)
+	f, err := s.openBlob(b)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	h := sha256.New()
+	n, err := io.CopyBuffer(h, struct{ io.Reader }{f}, make([]byte, 64<<10))
+	return err == nil && n == b.length && [sha256.Size]byte(h.Sum(nil)) == b.sum
+}
+
+// openBlob opens a large document's file, if it has the right length.
+func (s *Store) openBlob(b *blob) (*file, error) {
+	if s.meta == nil {
+		return nil, os.ErrNotExist
+	}
+	f, err := s.meta.open(b.name(), os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	size, err := f.size()
+	if err == nil && size != b.length {
+		err = fmt.Errorf("%s has %d bytes, expected %d: %w", f.File.Name(), size, b.length, errDamaged)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // sweep removes what no document refers to: files of replaced documents, and those that a crash left behind

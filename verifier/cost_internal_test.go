@@ -143,3 +143,25 @@ func TestL2_EachBoundOfADocument(t *testing.T) {
 		}
 	}
 }
+
+// A search that is over keeps neither the keys of roles that it never came to nor those of the one that lists the target: the
+// agent keeps all searches of a refresh until its end.
+func TestL1_AFinishedSearchKeepsNoKeys(t *testing.T) {
+	targets := func(text string) *targetsRole {
+		return &targetsRole{document: &document{role: "d", version: 1}, targets: parsed(t, text)}
+	}
+	s := &Search{refresh: &Refresh{limits: DefaultLimits(), root: &rootRole{}}, path: "x", match: newPathMatch("x"),
+		visited: map[string]bool{}, waiting: make([]step, 30)}
+	entry := `{"x":{"hashes":{"sha256":"` + strings.Repeat("ab", 32) + `"},"length":1}}`
+	by := signers{keys: map[string]publicKey{"k": {hash: KeyHash{1}}}, threshold: 1}
+	if err := s.visit(targets(entry), by, s.refresh.now); err != nil || s.found == nil {
+		t.Fatal(err)
+	}
+	if len(s.waiting) != 0 || !s.Holds(Floor{Version: 1, Signers: []KeyHash{{1}}}) || s.Holds(Floor{Version: 1, Signers: []KeyHash{{2}}}) {
+		t.Errorf("%d roles wait, voters are %v", len(s.waiting), s.voters)
+	}
+	s.waiting, s.then = make([]step, 30), func(Answer) (Change, error) { return Change{}, errors.New("fails") }
+	if _, err := s.Supply(Absent()); err == nil || len(s.waiting) != 0 {
+		t.Errorf("%d roles wait after %v", len(s.waiting), err)
+	}
+}

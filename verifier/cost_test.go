@@ -146,7 +146,7 @@ func TestL3_LongDocumentsAreHashedAFewTimes(t *testing.T) {
 		if w.Name != "vendor, 256 Ed25519 signatures of a long file" {
 			continue
 		}
-		for length, most := range map[int]int{64 << 10: 258, 1 << 20: 50, 8 << 20: 24} {
+		for length, most := range map[int]int{64 << 10: 258, 1 << 20: 50, 3 << 20: 28} {
 			d := newMeteredDevice(t, w.Make(length))
 			checks, err := d.checks()
 			if checks > most || (err == nil) != (length < 100_000) {

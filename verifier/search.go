@@ -22,7 +22,7 @@ type Search struct {
 	near    near     // paths of delegated roles that are like the one that is searched for
 	left    int64    // bytes of delegated roles that the search may still take, below 0 once it took more
 	found   *Found
-	signers signers // of the role that lists the target, as its delegator names them
+	voters  voters // of the role that lists the target, as its delegator names them
 }
 
 // A step leads from a delegator to a role. It keeps nothing of the delegator's file alive.
@@ -70,7 +70,13 @@ func (r *Refresh) Find(path string) *Search {
 func (s *Search) Next() (Request, bool) { return s.next() }
 
 // Supply answers the request; see Refresh.Supply.
-func (s *Search) Supply(a Answer) (Change, error) { return s.supply(a) }
+func (s *Search) Supply(a Answer) (Change, error) {
+	change, err := s.supply(a)
+	if err != nil {
+		s.waiting = nil
+	}
+	return change, err
+}
 
 // Found yields the target, or an error of class NotListed. Call it when Next says false and no error came.
 func (s *Search) Found() (Found, error) {
@@ -95,7 +101,7 @@ func (s *Search) Visited(role string) bool { return s.visited[role] }
 // Holds reports whether a floor's signers still meet the threshold of the role that lists the found target:
 // if not, the floor is void (fast-forward recovery).
 func (s *Search) Holds(f Floor) bool {
-	return s.found != nil && s.signers.met(f.Signers)
+	return s.found != nil && s.voters.met(f.Signers)
 }
 
 // load brings a role in and visits it.
@@ -129,7 +135,7 @@ func (s *Search) visit(t *targetsRole, by signers, expires time.Time) error {
 			return refusal
 		}
 		s.found = &Found{Target: target, Role: t.role, Signers: floorSigners(t.by), Expires: expires}
-		s.signers = by
+		s.voters, s.waiting = by.voters(), nil // who keeps the search shall not keep the keys of roles that it never came to
 		return nil
 	}
 	if t.role != Targets {

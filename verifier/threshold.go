@@ -154,14 +154,30 @@ type signers struct {
 }
 
 // met reports whether documents signed by these keys would meet the threshold.
-func (s signers) met(by []KeyHash) bool {
-	counted := map[KeyHash]bool{}
+func (s signers) met(by []KeyHash) bool { return s.voters().met(by) }
+
+// Voters are signers without their keys: all that is needed to judge what was signed before.
+type voters struct {
+	hashes    map[KeyHash]bool
+	threshold int64
+}
+
+func (s signers) voters() voters {
+	v := voters{hashes: make(map[KeyHash]bool, len(s.keys)), threshold: s.threshold}
 	for _, key := range s.keys {
-		if slices.Contains(by, key.hash) {
-			counted[key.hash] = true
+		v.hashes[key.hash] = true
+	}
+	return v
+}
+
+func (v voters) met(by []KeyHash) bool {
+	counted := int64(0)
+	for hash := range v.hashes {
+		if slices.Contains(by, hash) {
+			counted++
 		}
 	}
-	return int64(len(counted)) >= s.threshold
+	return counted >= v.threshold
 }
 
 // sum identifies who may sign, under which key IDs and schemes, and how many must.

@@ -1,7 +1,6 @@
 package fetch
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -109,10 +108,8 @@ func (s *server) metadata(ctx context.Context, name string, bytesMax int64, hurr
 // pageSniff is how much of a body is looked at to recognise a web page.
 const pageSniff = 512
 
-// growMax bounds what a mere announcement makes us reserve.
-const growMax = 32 << 20
-
-// readMetadata reads at most bytesMax+1 bytes, and none where the header says that there are more.
+// readMetadata reads at most bytesMax+1 bytes, and none where the header says that there are more. It reads into one buffer, as long
+// as the header or else the signed metadata says: a buffer that grows would take three times a long file's length on its way.
 func (a *answer) readMetadata(bytesMax int64) ([]byte, error) {
 	where := a.trip.where()
 	if a.StatusCode != http.StatusOK {
@@ -124,24 +121,33 @@ func (a *answer) readMetadata(bytesMax int64) ([]byte, error) {
 		}
 		return nil, problem(agent.ReasonTooLarge, where, "the file has %d bytes, at most %d are allowed", a.ContentLength, bytesMax)
 	}
-	body := io.LimitReader(a.stream, bytesMax+1)
-	var b bytes.Buffer
-	if a.ContentLength > 0 {
-		b.Grow(int(min(a.ContentLength, growMax)) + bytes.MinRead)
-	}
-	if _, err := io.CopyN(&b, body, pageSniff); err != nil && err != io.EOF {
+	var first [pageSniff]byte
+	sniffed, err := io.ReadFull(a.stream, first[:min(pageSniff, bytesMax+1)])
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return nil, err
 	}
-	if looksLikePage(a.Header, b.Bytes()) {
+	if looksLikePage(a.Header, first[:sniffed]) {
 		return nil, a.page()
 	}
-	if _, err := b.ReadFrom(body); err != nil {
-		return nil, err
+	room := bytesMax + 1
+	if a.ContentLength >= 0 {
+		room = a.ContentLength + 1
 	}
-	if int64(b.Len()) > bytesMax {
+	if err != nil { // all of it is there
+		room = int64(sniffed)
+	}
+	b := make([]byte, max(room, int64(sniffed)))
+	n := copy(b, first[:sniffed])
+	if err == nil {
+		more, err := io.ReadFull(a.stream, b[n:])
+		if n += more; err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+			return nil, err
+		}
+	}
+	if int64(n) > bytesMax {
 		return nil, problem(agent.ReasonTooLarge, where, "the file has more than the %d bytes that are allowed", bytesMax)
 	}
-	return b.Bytes(), nil
+	return b[:n:n], nil
 }
 
 // crossed says whether a redirect led to another host.

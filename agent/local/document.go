@@ -12,17 +12,21 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-const documentPath = "/v1/metadata"
+const (
+	documentPath = "/v1/metadata"
+	// fileChunkBytes is what of a file is in memory at a time.
+	fileChunkBytes = 64 << 10
+)
 
 // Documents hands out the metadata that this device trusts.
 type Documents interface {
 	// Document reads a role's file, byte for byte as it was received. Version is 0 but for root, of which there is a
-	// chain. agent.ErrAbsent where there is none.
-	Document(role string, version int64) ([]byte, error)
+	// chain. agent.ErrAbsent where there is none. The caller closes the file, of which the length comes with it.
+	Document(role string, version int64) (io.ReadCloser, int64, error)
 }
 
-// document hands out one file: /v1/metadata?role=ROLE, and &version=N for a root. A large targets file is held in
-// memory meanwhile, so guests, all together, get one at a time.
+// document hands out one file: /v1/metadata?role=ROLE, and &version=N for a root. It is never held in memory as a whole: a guest who
+// reads slowly would keep a large targets file there. Guests, all together, get one at a time.
 func (h *handler) document(ctx context.Context, x *call) error {
 	if !x.mayCommand {
 		select {
@@ -36,14 +40,15 @@ func (h *handler) document(ctx context.Context, x *call) error {
 	if err != nil {
 		return refuse(http.StatusBadRequest, "want %s?role=ROLE or %s?role=root&version=N: %v", documentPath, documentPath, err)
 	}
-	file, err := h.documents.Document(role, version)
+	file, length, err := h.documents.Document(role, version)
 	switch {
 	case errors.Is(err, agent.ErrAbsent):
 		return refuse(http.StatusNotFound, "the agent trusts no such metadata")
 	case err != nil:
 		return refuse(http.StatusInternalServerError, "%v", err)
 	}
-	return x.file(file)
+	defer file.Close()
+	return x.file(file, length)
 }
 
 // parseDocument is strict: what it does not know is a mistake that the caller should hear of.
@@ -73,12 +78,23 @@ func parseDocument(query string) (role string, version int64, err error) {
 }
 
 // file answers with a file's bytes. Its length goes before it, so that a part is not taken for the whole.
-func (x *call) file(b []byte) error {
-	header := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", len(b))
+func (x *call) file(file io.Reader, length int64) error {
+	header := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", length)
 	if err := x.bounded([]byte(header)); err != nil {
 		return err
 	}
-	return x.bounded(b)
+	chunk := make([]byte, fileChunkBytes)
+	for length > 0 {
+		n, err := file.Read(chunk[:min(length, fileChunkBytes)])
+		if n == 0 && err != nil {
+			return err
+		}
+		if err := x.bounded(chunk[:n]); err != nil {
+			return err
+		}
+		length -= int64(n)
+	}
+	return nil
 }
 
 // Document asks for a role's trusted metadata file of at most bytesMax bytes: see Documents. A longer one is an error.

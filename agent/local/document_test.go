@@ -22,20 +22,20 @@ type fakeDocuments struct {
 	read  func()            // called before each answer; may be nil
 }
 
-func (d fakeDocuments) Document(role string, version int64) ([]byte, error) {
+func (d fakeDocuments) Document(role string, version int64) (io.ReadCloser, int64, error) {
 	if d.read != nil {
 		d.read()
 	}
 	if role == "broken" {
-		return nil, errors.New("the disk fails")
+		return nil, 0, errors.New("the disk fails")
 	}
 	if version > 0 {
 		role += string(rune('0' + version))
 	}
 	if b, ok := d.files[role]; ok {
-		return b, nil
+		return io.NopCloser(bytes.NewReader(b)), int64(len(b)), nil
 	}
-	return nil, agent.ErrAbsent
+	return nil, 0, agent.ErrAbsent
 }
 
 func serveDocuments(t *testing.T, d Documents, may bool) string {

@@ -92,6 +92,7 @@ func (c *checker) agent(file configFile) agent.Config {
 	if cfg.BackoffMax < cfg.BackoffMin {
 		c.wrong("repository.backoff_max", "want at least backoff_min (%s), got %s", cfg.BackoffMin, cfg.BackoffMax)
 	}
+	cfg.Limits.StatedBytes = c.targetsFile(r.TargetsFileMax)
 	cfg.Limits.PlainTargetNames = r.HashPrefix != nil && !*r.HashPrefix
 	cfg.Version, cfg.BuildTime = buildInfo()
 	if n := len(file.Component); n == 0 || n > componentsMax {

@@ -50,6 +50,7 @@ type repositoryTable struct {
 	RateMin         int64    `toml:"rate_min"`
 	BandwidthMax    int64    `toml:"bandwidth_max"`
 	DayBytesMax     int64    `toml:"day_bytes_max"`
+	TargetsFileMax  int64    `toml:"targets_file_max"`
 	HashPrefix      *bool    `toml:"hash_prefix"`
 }
 

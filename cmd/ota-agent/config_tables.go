@@ -11,6 +11,7 @@ import (
 	"github.com/ota-agent/ota-agent/agent/local"
 	"github.com/ota-agent/ota-agent/install"
 	"github.com/ota-agent/ota-agent/mqtt"
+	"github.com/ota-agent/ota-agent/verifier"
 )
 
 // Bounds of the config.
@@ -19,6 +20,10 @@ const (
 	componentsMax = 32
 	// rateMinMax is what fetch accepts, in bytes per second.
 	rateMinMax = 1_000_000_000
+	// targetsFileMin and targetsFileMax bound the longest targets metadata file, in bytes: a small repository's, and what takes the
+	// agent 216 MiB of memory.
+	targetsFileMin = 1 << 20
+	targetsFileMax = 64 << 20
 	// bandwidthFloor is the lowest cap that fetch accepts, in bytes per second.
 	bandwidthFloor = 1_000
 	// mirrorsMax is how many mirrors fetch accepts beside the first.
@@ -62,6 +67,14 @@ func (c *checker) repository(t repositoryTable) fetch.Config {
 		c.wrong("repository.rate_min", "want 1 to %d bytes per second, got %d", rateMinMax, t.RateMin)
 	}
 	return cfg
+}
+
+// targetsFile is the longest targets file, in bytes.
+func (c *checker) targetsFile(n int64) int64 {
+	if c.at["repository.targets_file_max"] == 0 {
+		return verifier.DefaultLimits().StatedBytes
+	}
+	return c.number("repository.targets_file_max", n, targetsFileMin, targetsFileMax, "bytes")
 }
 
 // mirrors is a base URL and those that are asked when it fails, in this order.

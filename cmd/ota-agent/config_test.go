@@ -50,7 +50,7 @@ func TestMinimalConfigTakesTheDefaults(t *testing.T) {
 	if c := a.Components[0]; c.Reboot || c.TrialDeadline != 10*time.Minute || c.TrialSettle != 0 || c.HealthEvery != 5*time.Second {
 		t.Errorf("component: %+v", c)
 	}
-	if s.mqtt != nil || len(s.reboot) != 2 || a.NoRTC || a.Limits.PlainTargetNames {
+	if s.mqtt != nil || len(s.reboot) != 2 || a.NoRTC || a.Limits.StatedBytes != 24<<20 || a.Limits.PlainTargetNames {
 		t.Errorf("settings: %+v", s)
 	}
 }
@@ -146,6 +146,8 @@ func TestConfigRefusals(t *testing.T) {
 		{"a deferral of minutes", change{"", "[gates]\ndefer_max = \"5m\"\n"}, 12, `want 1h0m0s to`, ""},
 		{"a relative gate hook", change{"", "[gates]\nhook = \"gate\"\n"}, 12, `absolute path`, ""},
 		{"a budget of kilobytes", change{`targets = `, "day_bytes_max = 5000\ntargets = "}, 6, `want 1000000 to 1000000000000 bytes a day, or 0`, ""},
+		{"targets files of kilobytes", change{`targets = `, "targets_file_max = 65536\ntargets = "}, 6, `want 1048576 to 67108864 bytes, got 65536`, ""},
+		{"targets files without end", change{`targets = `, "targets_file_max = 67108865\ntargets = "}, 6, `want 1048576 to 67108864 bytes`, ""},
 		{"rtc", change{`hardware = `, "rtc = \"maybe\"\nhardware = "}, 3, `one of auto, none`, ""},
 		{"no reboot command", change{"", "[reboot]\ncommand = []\n"}, 12, `got nothing`, ""},
 		{"broker without scheme", change{"", "[mqtt]\nbroker = \"broker:1883\"\n"}, 12, `tls://HOST:8883`, ""},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"math/rand/v2"
@@ -17,17 +18,18 @@ import (
 	"github.com/ota-agent/ota-agent/install"
 	"github.com/ota-agent/ota-agent/mqtt"
 	"github.com/ota-agent/ota-agent/storage"
+	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// memorySoftLimit makes the garbage collector work harder before the heap gets there. It is no cap: a very large
-// targets file may pass it for a moment. GOMEMLIMIT overrides it.
-const memorySoftLimit = 48 << 20
+// memorySoftLimit makes the garbage collector work harder before the heap gets there, with the default length of targets files;
+// a longer one needs room for itself and its canonical form. It is no cap. GOMEMLIMIT overrides it.
+const memorySoftLimit = 64 << 20
 
 func (c *cli) run([]string) error {
 	ctx, stop := interruptible()
 	defer stop()
 	survivePipes()
-	limitMemory()
+	limitMemory(0)
 	log := openLog(c.ui.err, c.verbose)
 	c.ui.err, c.atEnd = log.text, log.close
 	return runAgent(ctx, c.config, log.Logger)
@@ -39,6 +41,7 @@ func runAgent(ctx context.Context, config string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	limitMemory(s.agent.Limits.StatedBytes)
 	if err := preflight(&s); err != nil {
 		return err
 	}
@@ -88,6 +91,13 @@ func runStore(ctx context.Context, s settings, sys system, log *slog.Logger) err
 	return serve(ctx, s, store, a, repository, clock, hooks.Grace(), log)
 }
 
+// trustedFiles hands out the store's metadata.
+type trustedFiles struct{ store *storage.Store }
+
+func (t trustedFiles) Document(role string, version int64) (io.ReadCloser, int64, error) {
+	return t.store.DocumentFile(verifier.Key{Role: role, Version: version})
+}
+
 // serve runs the agent and all that speaks for it. What ends first ends the rest; what does not end, a hook's grace aside, ends with the
 // process.
 func serve(ctx context.Context, s settings, store *storage.Store, a *agent.Agent, repository *fetch.Repository, clock *effectiveTime,
@@ -109,7 +119,7 @@ func serve(ctx context.Context, s settings, store *storage.Store, a *agent.Agent
 	log.Info(logStarted, "version", s.agent.Version, "device", s.agent.Device.ID, "components", len(s.agent.Components))
 	all.start(a.Run)
 	all.start(func(ctx context.Context) error { return watchState(ctx, store.Astray, log) })
-	all.start(func(ctx context.Context) error { return local.Serve(ctx, socket, a, a, log) })
+	all.start(func(ctx context.Context) error { return local.Serve(ctx, socket, a, trustedFiles{store}, log) })
 	all.start(func(ctx context.Context) error { notify.run(ctx); return nil })
 	if len(s.fetch.Media) > 0 {
 		all.start(func(ctx context.Context) error {
@@ -152,8 +162,10 @@ func counters(store *storage.Store, repository *fetch.Repository) func() agent.C
 	}
 }
 
-func limitMemory() {
-	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
-		debug.SetMemoryLimit(memorySoftLimit)
+// limitMemory sets the soft limit. targets is the longest targets file that the config accepts, in bytes; 0: the default.
+func limitMemory(targets int64) {
+	longer := max(0, targets-verifier.DefaultLimits().StatedBytes)
+	if now := debug.SetMemoryLimit(-1); now == math.MaxInt64 || now == memorySoftLimit {
+		debug.SetMemoryLimit(memorySoftLimit + 5*longer/2)
 	}
 }
