@@ -20,8 +20,9 @@ const logDrain = time.Second
 type daemonLog struct {
 	*slog.Logger
 	// text takes what is written for people beside the log, in the order of the lines.
-	text  *logQueue
-	limit *logLimit
+	text    *logQueue
+	limit   *logLimit
+	restore func() // puts standard error back as it was
 }
 
 // openLog makes the log over w. All that the process writes to w must go through it: a write to a full pipe never
@@ -31,9 +32,10 @@ func openLog(w io.Writer, verbose bool) *daemonLog {
 	if verbose {
 		level = slog.LevelDebug
 	}
-	queue := newLogQueue(w)
+	own, restore := ownStderr(w)
+	queue := newLogQueue(own)
 	limit := newLogLimit(slog.NewTextHandler(queue, &slog.HandlerOptions{Level: level}))
-	d := &daemonLog{Logger: slog.New(limit), text: queue, limit: limit}
+	d := &daemonLog{Logger: slog.New(limit), text: queue, limit: limit, restore: restore}
 	log.SetFlags(0)
 	log.SetOutput(libraryLog{d.Logger})
 	return d
@@ -44,6 +46,7 @@ func (d *daemonLog) close() {
 	log.SetOutput(io.Discard)
 	d.limit.flush()
 	d.text.drain(logDrain)
+	d.restore()
 }
 
 // A libraryLog takes the lines of the standard library's own logger. Their text comes from a server as a rule.

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/agent/local"
 )
 
@@ -157,6 +158,79 @@ func TestAHungLogReaderStopsNothing(t *testing.T) {
 	d.goesOn()
 	if err := d.terminate(); err != nil {
 		t.Errorf("after SIGTERM: %v", err)
+	}
+}
+
+// The reader of the log hangs, and the runtime has words to say: a service manager's watchdog sends SIGABRT, and the process ends.
+func TestAHungLogReaderHoldsNoCrashUp(t *testing.T) {
+	sockets := func(t *testing.T) *os.File {
+		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours := os.NewFile(uintptr(fds[0]), "reader")
+		t.Cleanup(func() { ours.Close() })
+		for {
+			if _, err := unix.SendmsgN(fds[1], []byte("x"), nil, nil, unix.MSG_DONTWAIT); err != nil {
+				break
+			}
+		}
+		w := os.NewFile(uintptr(fds[1]), "full socket")
+		t.Cleanup(func() { w.Close() })
+		return w
+	}
+	for name, stderr := range map[string]func(*testing.T) *os.File{"pipe": fullPipe, "socket": sockets} {
+		d := newRunDevice(t, "")
+		d.start(stderr(t))
+		d.goesOn()
+		if err := d.cmd.Process.Signal(syscall.SIGABRT); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- d.cmd.Wait() }()
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s: it did not end within ten seconds after SIGABRT", name)
+			_ = d.cmd.Process.Kill()
+			<-ended
+		}
+	}
+}
+
+// A flood of requests is a line a minute, with its count, in the log of the real agent.
+func TestAFloodIsFewLinesOfTheRealLog(t *testing.T) {
+	d := newRunDevice(t, "")
+	d.write("log", "", 0o644)
+	log, err := os.OpenFile(d.path("log"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	d.start(log)
+	const commands = 200
+	for range commands {
+		if _, err := d.client.Command(t.Context(), agent.Command{Name: "resume"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.terminate(); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
+	}
+	text, err := os.ReadFile(d.path("log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, told := 0, 0
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, `msg="local command"`) {
+			_, n, _ := strings.Cut(line, repeatedName+"=")
+			more, _ := strconv.Atoi(strings.TrimSpace(n))
+			lines, told = lines+1, told+1+more
+		}
+	}
+	if lines > 3 || told != commands {
+		t.Errorf("%d commands are %d lines, which tell of %d: %s", commands, lines, told, text)
 	}
 }
 

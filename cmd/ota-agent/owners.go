@@ -83,6 +83,7 @@ func (s settings) owned() []owned {
 		{path: config},
 		{key: "anchor", path: s.anchor},
 		{key: "floors", path: s.floors},
+		{key: "state_mount", path: s.stateMount},
 		{key: "state", path: s.state, inside: true},
 		{key: "socket", path: filepath.Dir(s.socket), guard: files.Sticky},
 		{key: "socket", path: s.hookDir(), inside: true},

@@ -22,7 +22,7 @@ func ownedDevice(t *testing.T) *runDevice {
 		}
 	}
 	d.write("bin/sh", "", 0o755)
-	for name, mode := range map[string]os.FileMode{"etc/id": 0o444, "etc/boot_id": 0o444, "etc/ca": 0o644, "etc/cert": 0o644, "etc/key": 0o600,
+	for name, mode := range map[string]os.FileMode{"etc/id": 0o444, "mounted": 0o644, "etc/boot_id": 0o444, "etc/ca": 0o644, "etc/cert": 0o644, "etc/key": 0o600,
 		"etc/mqtt-ca": 0o644, "etc/mqtt-cert": 0o644, "etc/mqtt-key": 0o640, "etc/password": 0o600, "state/agent.db": 0o600, "run/hooks/mark": 0o600} {
 		d.write(name, "board-1", mode)
 	}
@@ -35,6 +35,7 @@ func ownedDevice(t *testing.T) *runDevice {
 		t.Fatal(err)
 	}
 	config := strings.NewReplacer("$DIR", d.dir).Replace(`floors = "$DIR/floors.json"
+state_mount = "$DIR/mounted"
 ` + strings.NewReplacer(`id = "board-1"`, `id = "file:$DIR/etc/id"`, "[[component]]", `ca = "$DIR/etc/ca"
 cert = "$DIR/etc/cert"
 key = "$DIR/etc/key"
@@ -73,7 +74,7 @@ func TestFilesThatOthersMayChangeAreRefused(t *testing.T) {
 	if err := d.owners(); err != nil {
 		t.Fatal(err)
 	}
-	decides := []string{"config.toml", "repo/root.json", "floors.json", "hook", "bin/sh", "gate", "reboot", "checks", "checks/10-a", "state", "state/agent.db",
+	decides := []string{"config.toml", "repo/root.json", "floors.json", "mounted", "hook", "bin/sh", "gate", "reboot", "checks", "checks/10-a", "state", "state/agent.db",
 		"run", "run/hooks", "run/hooks/mark", "etc/id", "etc/boot_id", "etc/ca", "etc/cert", "etc/key", "etc/mqtt-ca", "etc/mqtt-cert", "etc/mqtt-key", "etc/password"}
 	above := []string{"repo", "bin", "etc", ""}
 	refused := func(what, name string) {
