@@ -34,9 +34,9 @@ type ask struct {
 
 // A Command is what an operator asks for.
 type Command struct {
-	// Name is "pause", "resume", "bandwidth", "retry" or "rollback".
+	// Name is "pause", "resume", "bandwidth", "retry", "rollback" or "cancel".
 	Name string `json:"command"`
-	// Component is what retry is about; empty: all of them. It is also what rollback is about; empty: the only one.
+	// Component is what retry and cancel are about; empty: all of them. It is also what rollback is about; empty: the only one.
 	Component string `json:"component,omitempty"`
 	// Bandwidth is the cap in bytes per second; 0: none; nil: the config's.
 	Bandwidth *int64 `json:"bandwidth,omitempty"`
@@ -141,7 +141,11 @@ func (a *Agent) Turn(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	for _, t := range tasks {
-		if err := a.engine.finish(t, t.run(ctx)); err != nil {
+		own, cancel := context.WithCancel(ctx)
+		t.cancel = cancel
+		o := t.run(own)
+		cancel()
+		if err := a.engine.finish(t, o); err != nil {
 			return 0, err
 		}
 	}

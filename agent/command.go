@@ -60,8 +60,10 @@ func (e *engine) command(c Command) error {
 		return e.retry(c.Component)
 	case "rollback":
 		return e.rollback(c.Component)
+	case "cancel":
+		return e.cancel(c.Component)
 	}
-	return fmt.Errorf("unknown command %q: it is one of pause, resume, bandwidth, retry, rollback", c.Name)
+	return fmt.Errorf("unknown command %q: it is one of pause, resume, bandwidth, retry, rollback, cancel", c.Name)
 }
 
 // retry forgets what was remembered against releases, ends all back-offs, and asks for a refresh.
@@ -88,9 +90,7 @@ func (e *engine) retry(name string) error {
 
 func (e *engine) cancelFetches() {
 	for _, c := range e.live {
-		if c.running != nil && c.running.action.Kind == Fetch && c.running.cancel != nil {
-			c.running.cancel()
-		}
+		c.end(Fetch)
 	}
 }
 

@@ -219,6 +219,8 @@ func (h Hold) why(release string) string {
 // unwanted is why a release that was not tried yet is to be dropped, or nil.
 func unwanted(r *Record, f *Facts) *Problem {
 	switch {
+	case r.CancelAsked:
+		return cancelled(f.Now)
 	case r.RollbackAsked:
 		return rolledBack(f.Now)
 	case f.Component == nil:

@@ -64,6 +64,13 @@ func worldOfOrders(r Record, f Facts, visit func(Record, Facts)) {
 		back.Back, back.Offline, back.Confirmed, back.ConfirmedSlot = true, f.HealthIn == 0, releaseV3, "A"
 		visit(back, f)
 	}
+	if r.noCancel() == nil {
+		ended := r
+		ended.CancelAsked = true
+		visit(ended, f)
+		ended.Back = r.Phase == Switched || r.Phase == Trial
+		visit(ended, f)
+	}
 	r.Previous, r.PreviousSlot, r.Confirmed, r.ConfirmedSlot = releaseV2, "B", releaseV3, "A"
 	r.RollbackAsked = true
 	visit(r, f)
@@ -204,11 +211,13 @@ func broken(r Record, f Facts, a Action) string {
 		return "reboots an idle device that has no better slot, or at a gate"
 	case a.Kind == RollBack && !(r.RollbackAsked && f.NoRollback == nil && f.Busy == "" && (f.Fresh || f.Failing && f.Asked <= FreshMax) && a.Offline == !f.Fresh):
 		return "rolls back unasked, beside another component, without having asked the repository, or to what is refused"
+	case r.CancelAsked && (a.Kind == Install || a.Kind == Fetch || a.Kind == Order || a.Kind == Try || a.Kind == Approve):
+		return "a release is worked at that an operator cancelled"
 	case r.RollbackAsked && (a.Kind == TakeUp || a.Kind == Install || a.Kind == Fetch || a.Kind == Approve):
 		return "goes on with an update instead of the rollback that was asked for"
-	case r.Back && (a.Kind == Install || a.Kind == Fetch || a.Kind == Withdraw && f.Failures < RollbackFailuresMax && f.BlindFor < defaultTrialDeadline):
+	case r.Back && (a.Kind == Install || a.Kind == Fetch || a.Kind == Withdraw && !r.CancelAsked && f.Failures < RollbackFailuresMax && f.BlindFor < defaultTrialDeadline):
 		return "fetches or writes in a rollback, or ends it for what the repository offers"
-	case a.Kind == Condemn && !r.RollbackAsked && !(f.TrialAge >= defaultTrialDeadline && r.Phase == Trial || f.Slots != nil && r.LostBoots >= LostBootsMax-1 && r.Acted && r.Reboot):
+	case a.Kind == Condemn && !r.RollbackAsked && !r.CancelAsked && !(f.TrialAge >= defaultTrialDeadline && r.Phase == Trial || f.Slots != nil && r.LostBoots >= LostBootsMax-1 && r.Acted && r.Reboot):
 		return "condemns without a deadline passed or enough lost boots"
 	case a.Kind == Settle && (booted == "" || booted == r.TargetSlot || !r.Acted && (primary == r.TargetSlot || r.Reboot && f.BootID == r.BootID)):
 		return "settles before it is known that the device is back for good"

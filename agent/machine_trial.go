@@ -8,6 +8,9 @@ import (
 // This is the machine from the switch on: what tries a release, judges it, keeps it or goes back.
 
 func nextSwitched(r *Record, f *Facts) Action {
+	if r.CancelAsked {
+		return f.cancelTried(r)
+	}
 	if r.RollbackAsked {
 		return byOperator(f) // asked for in the trial, which a power cut has ended since
 	}
@@ -102,6 +105,9 @@ func afterSwitchBoot(r *Record, f *Facts) Action {
 }
 
 func nextTrial(r *Record, f *Facts) Action {
+	if r.CancelAsked {
+		return f.cancelTried(r)
+	}
 	if r.RollbackAsked {
 		return byOperator(f)
 	}

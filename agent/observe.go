@@ -353,8 +353,8 @@ func (e *engine) refreshEnded(o outcome) error {
 		if out.problem == nil && e.endsWait(c, &r, out) {
 			c.notBefore = 0
 		}
-		if c.running != nil && c.running.action.Kind == Fetch && c.offer.left(&r) && c.running.cancel != nil {
-			c.running.cancel() // what is being fetched is no longer wanted
+		if r.Release != nil && !r.Back && c.offer.left(&r) {
+			c.end(Fetch, Install) // what is being fetched, or written, is no longer wanted
 		}
 	}
 	if out.problem != nil {

@@ -153,7 +153,9 @@ type Record struct {
 	Unlisted string `json:"unlisted,omitempty"`
 	// RollbackAsked and RetryAsked are what the operator asked for, until it is done.
 	RollbackAsked bool `json:"rollback_asked,omitempty"`
-	RetryAsked    bool `json:"retry_asked,omitempty"`
+	// CancelAsked, likewise: it ends with the update that it is about.
+	CancelAsked bool `json:"cancel_asked,omitempty"`
+	RetryAsked  bool `json:"retry_asked,omitempty"`
 	// Rejected and Held remember releases by ID, newest last, at most RememberedMax each.
 	Rejected []Rejection `json:"rejected,omitempty"`
 	Held     []Hold      `json:"held,omitempty"`

@@ -25,9 +25,7 @@ func (e *engine) rollback(name string) error {
 	if p := e.noRollback(c, r); p != nil {
 		return p
 	}
-	if c.running != nil && c.running.action.Kind == Fetch && c.running.cancel != nil {
-		c.running.cancel()
-	}
+	c.end(Fetch)
 	r.RollbackAsked = true
 	return e.book.put(r, false, nil)
 }

@@ -36,7 +36,7 @@ func (r *Record) succeeded(a *Action) {
 		r.enter(Trial, a)
 		r.TargetSlot, r.Local = a.Slot, a.Local
 	case Drop:
-		r.rest()
+		r.drop(a)
 	case Amend:
 		r.Release = a.Release
 	case Fetch:
@@ -83,6 +83,14 @@ func (r *Record) succeeded(a *Action) {
 	case Finish, Settle, Count, Forgive:
 		r.end(a)
 	} // observed, confirmed, examined, asked for: the facts say what came of it
+}
+
+// drop gives up a release that was never tried. One that an operator cancelled is put aside.
+func (r *Record) drop(a *Action) {
+	release, put := r.Release, r.CancelAsked && a.Problem != nil
+	if r.rest(); put && release != nil {
+		r.Rejected = reject(r.Rejected, release.ID(), release.Info().Version, *a.Problem)
+	}
 }
 
 // reboot notes a reboot that was ordered for want of a hook that answers: the first one in a boot counts, which bounds how often a hook
@@ -136,7 +144,7 @@ func (r *Record) goBack(a *Action) {
 		r.Cuts = Cuts{} // this trial came to an end, or that row did
 	}
 	r.enter(Rejecting, a)
-	r.LostBoots, r.RollbackAsked = 0, false
+	r.LostBoots, r.RollbackAsked, r.CancelAsked = 0, false, false
 	switch a.Kind {
 	case GiveUp:
 		r.Unreachable = r.Release.ID()

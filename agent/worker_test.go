@@ -20,6 +20,7 @@ type hanging struct {
 	*vendored
 	begun time.Time
 	image []byte
+	deaf  bool // the hook of the next install never ends by itself
 
 	mu    sync.Mutex
 	hangs map[string]chan struct{} // by what hangs; closed: it goes on
@@ -98,8 +99,13 @@ func (d *hanging) Do(_ context.Context, verb Verb, _ Job) error {
 	return nil
 }
 
-func (d *hanging) Install(_ context.Context, _ Job, _ verifier.Verified, image Image) error {
+func (d *hanging) Install(ctx context.Context, _ Job, _ verifier.Verified, image Image) error {
 	d.at("install")
+	if d.deaf {
+		<-ctx.Done()
+		time.Sleep(10 * time.Second) // the hook's grace
+		return &Problem{Reason: ReasonHookFailed, Err: ctx.Err(), Text: "the hook was stopped"}
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.slots = &Slots{Booted: "A", Primary: "A", Slots: map[string]Slot{"A": {Good: true}, "B": {}}}

@@ -49,8 +49,9 @@ func (w *World) checkRecord(r agent.Record) {
 	}
 	for _, x := range r.Rejected {
 		early := x.Last.Reason == agent.ReasonNeverBooted && w.earlyCuts >= agent.LostBootsMax
+		byOperator := x.Last.Reason == agent.ReasonOperator || x.Last.Reason == agent.ReasonCancelled && w.cancelled
 		how := w.repo.behaviour(x.ID)
-		if strings.HasPrefix(how, fine) && how != fineOnce && !early && x.Last.Reason != agent.ReasonOperator {
+		if strings.HasPrefix(how, fine) && how != fineOnce && !early && !byOperator {
 			w.breach("%s: the good release %.8s is rejected: %s", r.Component, x.ID, x.Last.Text)
 		}
 	}

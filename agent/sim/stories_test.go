@@ -158,6 +158,7 @@ var updates = []story{
 	{"a release that can not be confirmed", canNotBeConfirmed},
 	{"a reject that fails for ever", rejectsInVain},
 	{"a reboot that does not come", rebootDoesNotCome},
+	{"a hook that hangs in install and is cancelled", cancelsAHungInstall},
 	{"a status that is too early", saysTooEarly("one slot")},
 	{"a booted slot that is marked good later", saysTooEarly("not good")},
 	{"a provisioned slot that is marked good later", adoptsLate},

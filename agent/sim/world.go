@@ -56,6 +56,7 @@ type World struct {
 	ordered                    int            // reboots that the agent ordered
 	rejects                    map[string]int // how often each component's reject ran on this way back
 	noted                      int            // what a story counts for itself
+	cancelled                  bool           // an operator cancelled an update
 }
 
 // NewWorld is a device that was provisioned with each component's first release in slot A.

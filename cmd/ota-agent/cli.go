@@ -73,6 +73,8 @@ func (c *cli) commands() []command {
 		{name: "export", args: " DIR", short: "write the metadata that this device trusts to an empty directory", argsMin: 1, argsMax: 1, run: c.export},
 		{name: "rollback", args: " [COMPONENT]", short: "leave what runs for the release before, which the other slot holds", argsMax: 1,
 			run: c.operate("rollback", "asked to roll back; ota-agent watch shows how it goes")},
+		{name: "cancel", args: " [COMPONENT]", short: "end an update that is under way, a hung hook too, and put its release aside", argsMax: 1,
+			run: c.operate("cancel", "cancelled; ota-agent watch shows how it goes, ota-agent retry takes it up again")},
 		{name: "config check", short: "check the config, the trust anchor and the hooks; change nothing", run: c.checkConfig},
 		{name: aideCommand, short: "look at media for the agent that started this", run: c.serveMedia, hidden: true},
 		{name: "version", short: "show the agent's version", run: c.showVersion},

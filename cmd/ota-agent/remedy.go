@@ -60,6 +60,8 @@ var remedies = map[agent.Reason]string{
 	agent.ReasonHeld:            "a mended release, or ota-agent retry",
 	agent.ReasonNoImage:         "time: it is fetched again; if it comes again, the disk: look at dmesg",
 	agent.ReasonNoRollback:      "the older software, published as a new release",
+	agent.ReasonCancelled:       "a new release, or ota-agent retry",
+	agent.ReasonNoUpdate:        "nothing: no update is under way, or it is past that point",
 	agent.ReasonOperator:        "a new release, or ota-agent retry",
 	agent.ReasonBackoff:         "time, or ota-agent retry",
 	agent.ReasonBusy:            "the end of the other update",
