@@ -80,8 +80,8 @@ type media struct {
 	log    *slog.Logger
 	aides  *aides
 	shelf  shelf // what those on media have in common
-	// bad says whether a medium is known to hold what was refused.
-	bad func(*medium) bool
+	// refused says whether the metadata of a medium, and its images, rest since they did not verify.
+	refused func(memory) (metadata, images bool)
 
 	mu      sync.Mutex
 	looking chan struct{} // closed at the end of the look under way; nil: there is none
@@ -158,8 +158,8 @@ func (m *media) known(s *medium) *medium {
 		}
 	}
 	m.remember(s)
-	if m.bad(s) {
-		m.log.Info("medium found again whose files were refused", "path", s.path)
+	if m.bad(s.memory()) {
+		m.log.Info("medium found that rests, since its files, or those of others, were refused", "path", s.path)
 		return s
 	}
 	m.arrived = true

@@ -306,3 +306,47 @@ func TestABadStickStaysBad(t *testing.T) {
 		}
 	})
 }
+
+// TestAStickThatIsAlwaysAnother: who shows other metadata each time, with an image that does not verify, has few images
+// written, however often that is; a good stick is heard within the hour.
+func TestAStickThatIsAlwaysAnother(t *testing.T) {
+	mounts := t.TempDir()
+	tell := func(c net.Conn, _ *http.Request) {
+		say(c, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 8\r\n\r\nan image")
+	}
+	c := Config{Metadata: []string{"http://net.example"}, Targets: []string{"http://net.example"}, Media: []string{mounts + "/*"}}
+	playWith(t, c, tell, func(t *testing.T, s *scene) {
+		stick := filepath.Join(mounts, "stick")
+		plug(t, stick)
+		fromStick := func() bool {
+			t.Helper()
+			before := s.asked.Load()
+			body, err := s.repo.Image(t.Context(), agent.ImageRequest{Name: "app.img", Length: 8})
+			if err != nil {
+				t.Fatal(err)
+			}
+			body.Close()
+			return s.asked.Load() == before
+		}
+		lies := 0
+		for i := range 6 * 60 { // one a minute for six hours
+			write(t, filepath.Join(stick, "metadata", "timestamp.json"), fmt.Append(nil, i))
+			if fromStick() {
+				lies++
+				s.repo.ImageRefused("app.img")
+			}
+			time.Sleep(time.Minute)
+		}
+		if lies != liesMax {
+			t.Errorf("%d images were taken from it in six hours, want %d", lies, liesMax)
+		}
+		write(t, filepath.Join(stick, "metadata", "timestamp.json"), []byte("good"))
+		if s.repo.media.news(t.Context()); fromStick() {
+			t.Error("an unknown stick is asked at once after so many bad ones")
+		}
+		time.Sleep(restMax)
+		if !fromStick() {
+			t.Error("a good stick is not asked an hour later")
+		}
+	})
+}

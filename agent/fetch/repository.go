@@ -43,7 +43,7 @@ func build(c Config, o outside) (*Repository, error) {
 	}
 	r := &Repository{throttle: newThrottle(c.BandwidthMax), log: c.Log}
 	r.aides = &aides{start: c.Aide, log: c.Log}
-	r.media = &media{log: c.Log, aides: r.aides, shelf: r.shelf(c), bad: r.bad, shies: map[string]shyness{}}
+	r.media = &media{log: c.Log, aides: r.aides, shelf: r.shelf(c), refused: r.refused, shies: map[string]shyness{}}
 	if r.media.places, err = parsePlaces(c.Media); err != nil {
 		return nil, fmt.Errorf("repository: media: %w", err)
 	}
@@ -92,9 +92,9 @@ func (r *Repository) shelf(c Config) shelf {
 	return shelf{aides: r.aides, pace: c.pace(), open: c.HeaderTimeout}
 }
 
-// bad says whether what a medium gave was refused, so that it rests.
-func (r *Repository) bad(s *medium) bool {
-	return r.metadata.bad(s.metadata) || r.targets.bad(s.targets)
+// refused says whether the metadata of a medium, and its images, rest since they did not verify.
+func (r *Repository) refused(m memory) (metadata, images bool) {
+	return r.metadata.bad(m.metadata), r.targets.bad(m.targets)
 }
 
 // Metadata reads one metadata file. See agent.Repository and the package comment on mirrors.

@@ -39,11 +39,11 @@ func (m *mirrors) rests(s *mirror, now time.Time) bool {
 	return now.Before(s.until)
 }
 
-// bad says whether s rests since what it served was refused.
-func (m *mirrors) bad(s *mirror) bool {
+// bad says whether who has this health rests since what it served was refused.
+func (m *mirrors) bad(h *health) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return s.refused && time.Now().Before(s.until)
+	return h.refused && time.Now().Before(h.until)
 }
 
 // prefer is the order for an image of which left bytes are missing: as order, but of those that don't rest the one that is
