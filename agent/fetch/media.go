@@ -82,6 +82,8 @@ type media struct {
 	shelf  shelf // what those on media have in common
 	// refused says whether the metadata of a medium, and its images, rest since they did not verify.
 	refused func(memory) (metadata, images bool)
+	// restsUntil is when the rest of images ends.
+	restsUntil func(*health) time.Time
 
 	mu      sync.Mutex
 	looking chan struct{} // closed at the end of the look under way; nil: there is none

@@ -328,6 +328,25 @@ func TestAStickThatIsAlwaysAnother(t *testing.T) {
 			body.Close()
 			return s.asked.Load() == before
 		}
+		show := func(what string) {
+			write(t, filepath.Join(stick, "metadata", "timestamp.json"), []byte(what))
+			s.repo.media.news(t.Context())
+		}
+		for i := range liesMax {
+			show(fmt.Sprint("bad ", i))
+			if !fromStick() {
+				t.Errorf("stick %d was not asked", i)
+			}
+			s.repo.ImageRefused("app.img")
+		}
+		for i := range 2 * rememberedMax { // so that the bad ones are forgotten
+			show(fmt.Sprint("other ", i))
+		}
+		time.Sleep(restMax)
+		if show("new"); fromStick() {
+			t.Error("bad sticks are forgotten for others that were here since")
+		}
+		time.Sleep(restRefused)
 		lies := 0
 		for i := range 6 * 60 { // one a minute for six hours
 			write(t, filepath.Join(stick, "metadata", "timestamp.json"), fmt.Append(nil, i))

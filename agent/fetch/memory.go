@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// rememberedMax is how many media are remembered. Beyond that the one that was here the longest ago is forgotten, a bad one
-	// last.
+	// rememberedMax is how many media are remembered. Beyond that the one whose rest ends first is forgotten; of those that don't
+	// rest, the one that was here the longest ago.
 	rememberedMax = 16
 	// liesMax bounds how many media in a row are believed to be something else than the bad ones before: one that shows other
 	// metadata each time would have its image written each time. After so many an unknown one begins with a rest of restMax.
@@ -41,11 +41,11 @@ func (m *media) remember(s *medium) {
 		r.targets.until, r.targets.refused = time.Now().Add(restMax), true
 	}
 	s.metadata.health, s.targets.health = r.metadata, r.targets
-	m.memory = append(m.memory, r)
-	if len(m.memory) > rememberedMax {
-		i := max(0, slices.IndexFunc(m.memory, func(r memory) bool { return !m.bad(r) }))
-		m.memory = slices.Delete(m.memory, i, i+1)
+	if len(m.memory) == rememberedMax {
+		first := slices.MinFunc(m.memory, func(a, b memory) int { return m.restsUntil(a.targets).Compare(m.restsUntil(b.targets)) })
+		m.memory = slices.DeleteFunc(m.memory, func(r memory) bool { return r.key == first.key })
 	}
+	m.memory = append(m.memory, r)
 }
 
 // recall takes out what is remembered under key, or makes it anew.

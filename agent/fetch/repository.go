@@ -43,7 +43,7 @@ func build(c Config, o outside) (*Repository, error) {
 	}
 	r := &Repository{throttle: newThrottle(c.BandwidthMax), log: c.Log}
 	r.aides = &aides{start: c.Aide, log: c.Log}
-	r.media = &media{log: c.Log, aides: r.aides, shelf: r.shelf(c), refused: r.refused, shies: map[string]shyness{}}
+	r.media = &media{log: c.Log, aides: r.aides, shelf: r.shelf(c), refused: r.refused, restsUntil: r.targets.restsUntil, shies: map[string]shyness{}}
 	if r.media.places, err = parsePlaces(c.Media); err != nil {
 		return nil, fmt.Errorf("repository: media: %w", err)
 	}

@@ -46,6 +46,13 @@ func (m *mirrors) bad(h *health) bool {
 	return h.refused && time.Now().Before(h.until)
 }
 
+// restsUntil is when the rest of who has this health ends; it may be over.
+func (m *mirrors) restsUntil(h *health) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return h.until
+}
+
 // prefer is the order for an image of which left bytes are missing: as order, but of those that don't rest the one that is
 // best by what was measured comes first.
 func (m *mirrors) prefer(left, bandwidth int64) []*mirror {
