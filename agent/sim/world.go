@@ -202,6 +202,7 @@ func (w *World) turn(a *agent.Agent) bool {
 			continue
 		}
 		w.said = a.Status()
+		w.checkConditions(w.said)
 		w.checkEffectiveTime(w.said.Time.Effective, w.said.Time.Floor)
 		if w.calm() && w.end(w, w.said) && w.broker.settled(a) {
 			return true
