@@ -128,6 +128,9 @@ func (s *standing) atRest() Condition {
 // atWork says what is being done, since when, and how far it is.
 func (s *standing) atWork() Condition {
 	c := working(cmp.Or(doing[s.running], string(s.running), doing[Observe]))
+	if s.running == Examine && s.waiting != nil {
+		c = s.waiting.stands() // one check after the other is no news
+	}
 	if s.running == "" {
 		return c
 	}

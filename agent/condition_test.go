@@ -60,6 +60,8 @@ func TestConditions(t *testing.T) {
 		{"writing", standing{phase: Writing, running: Install}, ConditionWorking, ""},
 		{"rebooting", standing{phase: Switched, waiting: wait(ReasonRebooting)}, ConditionWorking, ReasonRebooting},
 		{"on trial", standing{phase: Trial, waiting: wait(ReasonTrial)}, ConditionWorking, ReasonTrial},
+		{"on trial, while its health is checked", standing{phase: Trial, running: Examine, waiting: wait(ReasonTrial)}, ConditionWorking, ReasonTrial},
+		{"the first check of a trial", standing{phase: Trial, running: Examine}, ConditionWorking, ""},
 		{"between two steps", standing{phase: Confirming}, ConditionWorking, ""},
 		{"a phase of a newer agent", standing{phase: "from-the-future", running: "dance"}, ConditionWorking, ""},
 	} {

@@ -237,6 +237,9 @@ func (e *engine) advanceOne(c *live) (*task, error) {
 		if c.unfound != nil && (a.Kind == Wait && a.Waiting == nil || a.Waiting != nil && a.Waiting.Reason == ReasonRefreshFirst) {
 			a.Waiting = &Waiting{Reason: c.unfound.Reason, Text: c.unfound.Text} // rather than for a release that nobody names
 		}
+		if a.Kind == Examine && c.waiting.soaks() {
+			a.Waiting = c.waiting // a trial goes on while its health is checked
+		}
 		e.stepped = e.stepped || a.Waiting.busy() && !c.waiting.busy() // the busy one may make room
 		c.waitFor(a.Waiting)
 		switch {

@@ -44,7 +44,7 @@ func sameNews(a, b Status) bool {
 			s.Components[i].Gates = StillGates(s.Components[i].Gates)
 			if c := s.Components[i].Condition; c != nil {
 				still := *c
-				still.Left, still.Elapsed = 0, 0
+				still.Left, still.Elapsed, still.Limit = 0, 0, 0
 				s.Components[i].Condition = &still
 			}
 			if w := s.Components[i].Waiting; w != nil {

@@ -112,6 +112,9 @@ type Waiting struct {
 // looks reports whether a gate is only being asked.
 func (w *Waiting) looks() bool { return w != nil && w.Reason == ReasonLooking }
 
+// soaks reports whether a release is on trial.
+func (w *Waiting) soaks() bool { return w != nil && w.Reason == ReasonTrial }
+
 // An Outcome is how an update ended.
 type Outcome struct {
 	Verdict string        `json:"verdict"`
