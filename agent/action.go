@@ -38,9 +38,12 @@ const (
 	Restage ActionKind = "restage"
 	// Source notes, right before try, whether the trial has to reach the repository, and over the network.
 	Source ActionKind = "source"
+	// Begin notes that the try, or the reject, of a component that needs no reboot is about to run: it may end the agent itself.
+	Begin ActionKind = "begin"
 	// Rearm goes back to switched, to try again in this boot.
 	Rearm ActionKind = "rearm"
-	// CountLost is Rearm after a trial boot in which the agent never recorded its start.
+	// CountLost is Rearm after a trial boot in which the agent never recorded its start, or a try that ended the agent and led nowhere. In
+	// rejecting it counts a reject that did.
 	CountLost ActionKind = "count_lost"
 	// Enter begins a trial in this boot.
 	Enter ActionKind = "enter"
@@ -107,7 +110,7 @@ type Action struct {
 	Uptime time.Duration
 	// Local, of Source and Prove: the last refresh needed no network.
 	Local bool
-	// Lived, of Try: the release that runs has lived for longer than a trial may take.
+	// Lived, of Begin and Try: the release that runs has lived for longer than a trial may take.
 	Lived bool
 	// Offline, of RollBack and of a rollback's Source: the release that is left does not reach the repository.
 	Offline bool
@@ -126,6 +129,11 @@ type Action struct {
 // shows reports whether a success of the action shows in what is seen then: if the machine orders the same once more, it
 // had no effect.
 func (k ActionKind) shows() bool { return k == Confirm || k == Reject || k == Restart }
+
+// leavesAnew reports whether a step leaves what this process found in the record: the trial, or the verb that another one had begun.
+func (a *Action) leavesAnew(from, to *Record) bool {
+	return a.Kind != CountStart && to.Phase == from.Phase && to.Begun == from.Begun
+}
 
 // Pure reports whether the action touches nothing but the record.
 func (a Action) Pure() bool {

@@ -104,7 +104,7 @@ type live struct {
 	healthAt    time.Duration
 	reached     bool
 	reachedFrom time.Duration // uptime at which the refresh began that did
-	anew        bool          // the trial was found in the record, and this process is not counted in it yet
+	anew        bool          // the trial, or a verb that was begun, was found in the record, and this process is not counted in it yet
 
 	metered  Counters // when its record was stored last
 	running  *task
@@ -183,7 +183,7 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 		if r.Phase == Trial && r.TrialFrom > 0 && r.BootID == p.System.BootID() {
 			c.trialFrom = min(up, r.TrialFrom) // the trial's deadline does not begin anew with each process
 		}
-		c.anew = r.Phase == Trial && r.BootID == p.System.BootID()
+		c.anew = r.Phase == Trial && r.BootID == p.System.BootID() || r.Begun == p.System.BootID()
 		if r.Phase != Idle {
 			// A release in the trial or beyond asks by itself, once it is known what booted.
 			e.plan.now = e.plan.now || r.Phase == Fetching || r.Phase == Staged || r.Phase == Writing
@@ -330,7 +330,7 @@ func (e *engine) step(c *live, r Record, a Action, p *Problem) error {
 		p = a.Problem
 	}
 	e.stepped = true
-	c.anew = c.anew && a.Kind != CountStart && next.Phase == Trial
+	c.anew = c.anew && a.leavesAnew(&r, &next)
 	if err := e.book.put(next, a.Kind == Finish && !r.Back || a.Kind == Adopt, p); err != nil {
 		return err
 	}
@@ -344,7 +344,7 @@ func (e *engine) step(c *live, r Record, a Action, p *Problem) error {
 	if a.Kind == Unlist {
 		e.log.Warn("nothing named", "component", c.name, "reason", a.Problem.Reason, "err", a.Problem.Text)
 	}
-	if next.Phase != r.Phase || next.BootID != r.BootID || next.Acted != r.Acted {
+	if next.Phase != r.Phase || next.BootID != r.BootID || next.Acted != r.Acted || a.Kind == CountLost {
 		e.transition(c, r, next, a, p)
 	}
 	if next.Phase != r.Phase && (next.Phase == Idle || next.Phase == Fetching) {

@@ -54,7 +54,7 @@ type Facts struct {
 	Uptime time.Duration
 	// TrialAge is the uptime since the trial began in this boot.
 	TrialAge time.Duration
-	// Anew: this process found the trial in its record, and Starts does not count it yet.
+	// Anew: this process found the trial in its record, and Starts does not count it yet; or a verb that another process began in this boot.
 	Anew bool
 	// Healthy and HealthyFor tell of the health checks of this trial: the last one passed, and for how long they
 	// have passed without a break, none of them missed.

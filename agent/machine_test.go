@@ -34,11 +34,18 @@ func world(visit func(Record, Facts)) {
 				for _, boot := range []string{"boot-1", "boot-2"} {
 					for _, lost := range []int{0, LostBootsMax - 1} {
 						r := Record{Schema: RecordSchema, Component: "rootfs", Phase: phase, Acted: acted, Reboot: reboot, BootID: boot, LostBoots: lost}
+						if !reboot && (phase == Switched || phase == Rejecting) {
+							r.Begun = map[int]string{0: "", LostBootsMax - 1: "boot-1"}[lost]
+						}
 						if phase != Idle {
 							r.Release, r.TargetSlot = releaseV2, "B"
 						}
 						worldOfFacts(func(f Facts) {
 							visit(r, f)
+							if f.Anew = r.Begun != ""; f.Anew { // another process began the verb
+								visit(r, f)
+								f.Anew = false
+							}
 							if phase == Idle && lost == 0 && reboot {
 								worldOfNewStates(r, f, visit)
 							}
@@ -209,6 +216,10 @@ func broken(r Record, f Facts, a Action) string {
 		return "goes on in a slot that boots only for its trial and found an empty state"
 	case a.Kind == Restart && r.Phase == Idle && !(r.Doubted && booted != primary && f.Slots.Slots[primary].Good && f.InstallGate == nil):
 		return "reboots an idle device that has no better slot, or at a gate"
+	case (a.Kind == Try || a.Kind == Reject && !r.Acted) && !r.Reboot && r.Begun != f.BootID:
+		return "runs a verb that may end the agent, and no record says so"
+	case a.Kind == Try && f.Slots.Booted == r.TargetSlot && !r.Reboot:
+		return "tries what runs already"
 	case a.Kind == RollBack && !(r.RollbackAsked && f.NoRollback == nil && f.Busy == "" && (f.Fresh || f.Failing && f.Asked <= FreshMax) && a.Offline == !f.Fresh):
 		return "rolls back unasked, beside another component, without having asked the repository, or to what is refused"
 	case r.CancelAsked && (a.Kind == Install || a.Kind == Fetch || a.Kind == Order || a.Kind == Try || a.Kind == Approve):
@@ -217,7 +228,7 @@ func broken(r Record, f Facts, a Action) string {
 		return "goes on with an update instead of the rollback that was asked for"
 	case r.Back && (a.Kind == Install || a.Kind == Fetch || a.Kind == Withdraw && !r.CancelAsked && f.Failures < RollbackFailuresMax && f.BlindFor < defaultTrialDeadline):
 		return "fetches or writes in a rollback, or ends it for what the repository offers"
-	case a.Kind == Condemn && !r.RollbackAsked && !r.CancelAsked && !(f.TrialAge >= defaultTrialDeadline && r.Phase == Trial || f.Slots != nil && r.LostBoots >= LostBootsMax-1 && r.Acted && r.Reboot):
+	case a.Kind == Condemn && !r.RollbackAsked && !r.CancelAsked && !(f.TrialAge >= defaultTrialDeadline && r.Phase == Trial || f.Slots != nil && r.LostBoots >= LostBootsMax-1 && (r.Acted && r.Reboot || r.Begun == f.BootID && f.Anew && !r.Reboot)):
 		return "condemns without a deadline passed or enough lost boots"
 	case a.Kind == Settle && (booted == "" || booted == r.TargetSlot || !r.Acted && (primary == r.TargetSlot || r.Reboot && f.BootID == r.BootID)):
 		return "settles before it is known that the device is back for good"
@@ -288,7 +299,9 @@ func TestPureStepsComeToRest(t *testing.T) {
 			if !a.Pure() {
 				return
 			}
-			r = Step(r, a, nil)
+			next := Step(r, a, nil)
+			f.Anew = f.Anew && a.leavesAnew(&r, &next)
+			r = next
 			path = append(path, string(a.Kind)+" "+string(r.Phase))
 		}
 		t.Fatalf("no rest: %s", strings.Join(path, " → "))

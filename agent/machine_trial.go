@@ -26,8 +26,13 @@ func nextSwitched(r *Record, f *Facts) Action {
 	if f.BootID != r.BootID {
 		return afterSwitchBoot(r, f)
 	}
-	if r.Acted && !r.Reboot {
-		return Action{Kind: Enter}
+	if !r.Reboot {
+		switch {
+		case r.Acted, f.Slots.Booted == r.TargetSlot: // whoever started it, it has been tried: where it is the agent itself, try ended the process
+			return Action{Kind: Enter}
+		case f.ended(r):
+			return lost(r, f)
+		}
 	}
 	switch { // what holds before try holds before the reboot, too: it may be long after, where the machine can't be rebooted at once
 	case !r.Back && f.Offer.left(r):
@@ -83,8 +88,15 @@ func sourceOrTry(r *Record, f *Facts) Action {
 	if r.Local != f.Local || r.Offline != offline {
 		return Action{Kind: Source, Local: f.Local, Offline: offline}
 	}
+	if !r.Reboot && r.Begun != f.BootID {
+		return Action{Kind: Begin, Lived: f.lived(r)}
+	}
 	return Action{Kind: Try, Lived: f.lived(r)}
 }
+
+// ended reports whether a process of this boot began the verb of this phase and ended before it knew what came of it, as where the verb
+// restarts the agent itself.
+func (f *Facts) ended(r *Record) bool { return f.Anew && !r.Reboot && r.Begun == f.BootID }
 
 // afterSwitchBoot judges the first observation after a boot in switched.
 func afterSwitchBoot(r *Record, f *Facts) Action {
@@ -96,6 +108,11 @@ func afterSwitchBoot(r *Record, f *Facts) Action {
 	if !r.Acted || !r.Reboot {
 		return Action{Kind: Rearm}
 	}
+	return lost(r, f)
+}
+
+// lost is what follows a try of which nothing was recorded, once the old release runs again.
+func lost(r *Record, f *Facts) Action {
 	if r.LostBoots+1 >= LostBootsMax {
 		return Action{Kind: Condemn, Problem: &Problem{Reason: ReasonNeverBooted, At: f.Now,
 			Text: fmt.Sprintf("slot %s was tried %d times, and nothing was recorded in it: the bootloader ignored try or could not boot it, no agent started there, "+
@@ -240,7 +257,7 @@ func nextRejecting(r *Record, f *Facts) Action {
 		}
 	}
 	if !r.Acted {
-		return f.waitOr(Reject) // also where the status can't be had: going back needs no leave
+		return rejectOrBack(r, f)
 	}
 	if f.Slots == nil {
 		return f.waitOr(Observe)
@@ -252,6 +269,22 @@ func nextRejecting(r *Record, f *Facts) Action {
 		return f.waitOr(Restart)
 	}
 	return f.waitOr(Reject) // it was done and yet the slot is booted, or booted again and again: do it again, and report it
+}
+
+// rejectOrBack goes back, also where the status can't be had: that needs no leave. A reject that ended the agent itself is not said again where
+// it has done its work, and counts as one that failed where it has not.
+func rejectOrBack(r *Record, f *Facts) Action {
+	switch {
+	case f.ended(r) && f.Slots == nil && f.Blind == nil:
+		return f.waitOr(Observe)
+	case f.ended(r) && f.isBack(r):
+		return Action{Kind: Settle}
+	case f.ended(r):
+		return Action{Kind: CountLost}
+	case f.Backoff <= 0 && !r.Reboot && r.Begun != f.BootID:
+		return Action{Kind: Begin}
+	}
+	return f.waitOr(Reject)
 }
 
 // stuck reports whether nothing is left but to repeat a reject that fails, ever more seldom: no other component waits for that, since

@@ -103,6 +103,9 @@ type Record struct {
 	Starts int `json:"starts,omitempty"`
 	// Acted: the hook's verb of this phase has succeeded in boot BootID: try in switched, reject in rejecting.
 	Acted bool `json:"acted,omitempty"`
+	// Begun is the boot in which the hook's try, or reject, was begun of a component that needs no reboot, until it is known what came of it: where
+	// the component is the agent itself, the verb ends the process.
+	Begun string `json:"begun,omitempty"`
 	// Local: the refresh before try needed no network, so the trial need not reach it either.
 	Local bool `json:"local,omitempty"`
 	// Attempts counts failed hook runs and trials since the release was taken up, for back-off only.

@@ -126,6 +126,9 @@ func TestRollbackThatCanNotBeTried(t *testing.T) {
 		t.Fatalf("%+v", began)
 	}
 	f := Facts{Component: &Component{}, BootID: "boot-1", Slots: bothGood(), Failing: true}
+	if began = Step(began, Next(began, f), nil); began.Begun != f.BootID { // it needs no reboot, so its try may end the agent
+		t.Fatalf("%+v", began)
+	}
 	torn := Step(began, Next(began, f), &Problem{Reason: ReasonHashMismatch})
 	f.Failures = RollbackFailuresMax
 	failing := Step(began, Next(began, f), nil)

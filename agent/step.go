@@ -57,14 +57,19 @@ func (r *Record) succeeded(a *Action) {
 		r.Acted, r.BootID, r.Cuts.Lived = true, a.BootID, a.Lived
 	case Reject:
 		r.rejected(a.BootID)
+	case Begin:
+		r.Begun, r.Cuts.Lived = a.BootID, a.Lived || r.Cuts.Lived && r.Phase == Rejecting
 	case Source:
 		r.Local, r.Offline = a.Local, a.Offline
 	case Rearm:
 		r.rearm(a)
 	case CountLost:
+		if r.Attempts++; r.Phase == Rejecting {
+			r.Begun = ""
+			break
+		}
 		r.enter(Switched, a)
 		r.LostBoots++
-		r.Attempts++
 	case Enter:
 		if r.BootID != a.BootID {
 			r.Cuts = r.cutsAfter(a.Now) // the bootloader tries it for some boots, and one of them has ended
@@ -112,7 +117,7 @@ func (r *Record) reboot(bootID string) {
 // takeUp begins an update.
 func (r *Record) takeUp(release *Release, a *Action) {
 	r.Phase, r.Release, r.Hook, r.Reboot, r.Carried = Fetching, release, a.Hook, a.Reboot, a.Carried
-	r.TargetSlot, r.BootID, r.Acted, r.Attempts, r.LostBoots, r.Verdict = "", "", false, 0, 0, nil
+	r.TargetSlot, r.BootID, r.Begun, r.Acted, r.Attempts, r.LostBoots, r.Verdict = "", "", "", false, 0, 0, nil
 }
 
 // rearm begins another attempt. A boot that went by without a try was none.
@@ -120,7 +125,7 @@ func (r *Record) rearm(a *Action) {
 	if r.Phase == Trial && r.Back && r.RebootedIn == r.BootID {
 		r.Unreached++ // it was left by an ordered reboot
 	}
-	if r.Phase != Switched || r.Acted {
+	if r.Phase != Switched || r.Acted || r.Begun != "" {
 		r.Attempts++
 	}
 	r.Cuts = r.cutsAfter(a.Now)
@@ -135,7 +140,7 @@ func (r *Record) rejected(bootID string) {
 	case r.BootID != bootID && r.LostBoots < LostBootsMax:
 		r.LostBoots++
 	}
-	r.Acted, r.BootID = true, bootID
+	r.Acted, r.BootID, r.Begun = true, bootID, ""
 }
 
 // goBack begins the way back.
@@ -204,6 +209,9 @@ func (r *Record) setBack(id string) {
 // failed handles an action that failed. Only a bad health verdict, and a hook that refuses the release, count
 // against the release; a network failure changes nothing.
 func (r *Record) failed(a *Action, p *Problem) {
+	if a.Kind == Try || a.Kind == Reject {
+		r.Begun = "" // the process lives and knows what came of it
+	}
 	switch {
 	case a.Kind == Examine && p.Reason.isVerdict(),
 		a.Kind == Try && p.Reason == ReasonHookRefused:
@@ -248,7 +256,7 @@ func (x Reason) fromHook() bool {
 
 // enter moves to a phase that belongs to a boot.
 func (r *Record) enter(p Phase, a *Action) {
-	r.Phase, r.BootID, r.Acted, r.BlindBoots, r.TrialFrom, r.Starts = p, a.BootID, false, 0, 0, 0
+	r.Phase, r.BootID, r.Acted, r.Begun, r.BlindBoots, r.TrialFrom, r.Starts = p, a.BootID, false, "", 0, 0, 0
 	if p == Trial {
 		r.TrialFrom = max(1, a.Uptime)
 	}

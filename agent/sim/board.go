@@ -48,6 +48,7 @@ type board struct {
 	provenIn  int // the boot in which a health check of what is booted last passed
 	confirmed bool
 	outdone   bool // a release was confirmed that is no fineOnce
+	starts    int  // of a release on trial, as a launcher counts them
 }
 
 type slot struct {
@@ -220,6 +221,7 @@ func (b *board) effect(verb agent.Verb, j agent.Job) func() error {
 			if !b.reboots() {
 				b.booted = j.Slot
 			}
+			b.restartsAgent(j.Component, "try")
 			return nil
 		}
 	case agent.VerbConfirm:
@@ -236,6 +238,7 @@ func (b *board) effect(verb agent.Verb, j agent.Job) func() error {
 			if !b.reboots() {
 				b.booted = b.primary
 			}
+			b.restartsAgent(j.Component, "reject")
 			return nil
 		}
 	}

@@ -71,7 +71,7 @@ func (m mirror) attack() string {
 }
 
 func (m mirror) unreachable() bool {
-	if m.w.down(m.w) || m.w.boards[rootfs].behaves(breaksUplink) || m.attack() == stallsAll {
+	if m.w.down(m.w) || m.w.boards[rootfs].behaves(breaksUplink) || m.w.ownApp && m.w.boards[app].behaves(breaksUplink) || m.attack() == stallsAll {
 		return true
 	}
 	return !m.w.calm() && slices.ContainsFunc(m.w.chaos.outages, func(s span) bool { return s.holds(m.w.ran) })

@@ -95,6 +95,18 @@ var bugs = []bug{
 		new:  "	if %s {\n		return r.Cuts\n	}\n	return r.Cuts.and(",
 	},
 	{
+		name: "a try that ended the agent done again",
+		file: "machine_trial.go",
+		old:  "		case r.Acted, f.Slots.Booted == r.TargetSlot: //",
+		new:  "		case r.Acted, !(%s) && f.Slots.Booted == r.TargetSlot: //",
+	},
+	{
+		name: "a reject that ended the agent done again",
+		file: "machine_trial.go",
+		old:  "	case f.ended(r) && f.isBack(r):\n",
+		new:  "	case !(%s) && f.ended(r) && f.isBack(r):\n",
+	},
+	{
 		name: "a back-off that ends when the status is had",
 		file: "observe.go",
 		old:  "	c.blind = o.problem\n",

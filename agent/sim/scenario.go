@@ -99,6 +99,8 @@ type Scenario struct {
 	// tune changes the device's config, and equip what it is made of; nil: as they are.
 	tune  func(*World, *agent.Config)
 	equip func(*World, *agent.Ports)
+	// ownApp: the application is the agent, so what starts another one of its releases ends the process.
+	ownApp bool
 	// unchecked is for the contract tests: nothing in such a world is the agent's doing.
 	unchecked bool
 	// end says that the device is where it should come to.

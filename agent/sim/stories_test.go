@@ -54,7 +54,7 @@ func keeps(version int, reason agent.Reason) func(*World, agent.Status) bool {
 }
 
 // stories are all of them; each is also hit at every step by every fault.
-var stories = slices.Concat(updates, trials, neighbours, removals, times)
+var stories = slices.Concat(updates, trials, neighbours, removals, ownApps, times)
 
 // updates are the stories of updates that go well, and of those that don't.
 var updates = []story{

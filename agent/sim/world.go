@@ -44,7 +44,7 @@ type World struct {
 	agent                      *agent.Agent // the life that is, for its effective time
 	floor                      time.Time    // of the life that is, as it said last
 	highest                    verifier.Floors
-	earlyCuts                  int            // power cuts in a boot of a try before the agent recorded that it started
+	earlyCuts                  int            // power cuts in a boot of a try before the agent recorded that it started, and ends of the process in one
 	happened                   int            // of the scenario's events
 	plant                      string         // a bug of the world's, planted on purpose
 	lostRecord                 bool           // by a mishap
@@ -57,6 +57,7 @@ type World struct {
 	rejects                    map[string]int // how often each component's reject ran on this way back
 	noted                      int            // what a story counts for itself
 	cancelled                  bool           // an operator cancelled an update
+	launches                   int            // of an agent that is an application
 }
 
 // NewWorld is a device that was provisioned with each component's first release in slot A.
@@ -113,6 +114,11 @@ func (w *World) die(power bool) {
 	if r := w.disk.state.Records[rootfs]; power && b.booted != b.primary && r.Phase == agent.Switched {
 		w.earlyCuts++
 	}
+	for _, r := range w.disk.state.Records { // what ended in the try of an application can't be told from what that try ended
+		if !power && r.Phase == agent.Switched && r.Begun != "" {
+			w.earlyCuts++
+		}
+	}
 }
 
 func (w *World) note(format string, args ...any) {
@@ -156,6 +162,9 @@ func (w *World) live() bool {
 		w.note("slot %s never starts the agent; the watchdog resets the board", b.booted)
 		w.ran += time.Minute
 		w.reboot()
+		return false
+	}
+	if w.ownApp && !w.launch() {
 		return false
 	}
 	w.mount()
