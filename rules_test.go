@@ -40,6 +40,7 @@ var arrows = map[string][]string{
 	"agent/fetch/fetchtest": {"agent"},
 	"install/hooktest":      {"agent", "install", "verifier", "release"},
 	"mqtt/mqtttest":         {},
+	"mqtt/schematest":       {},
 }
 
 // everything may import all of the module: the simulators.

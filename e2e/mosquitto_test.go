@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/mqtt/schematest"
 )
 
 // A mosquitto is Debian's broker with mutual TLS: the common name of a client's certificate is its user name, and the rules are by user.
@@ -154,6 +155,8 @@ func (m *mosquitto) listen() *listener {
 	must(m.t, err)
 	must(m.t, cmd.Start())
 	l := &listener{t: m.t}
+	schemas, err := schematest.ReadSchemas("../docs") // of what it publishes
+	must(m.t, err)
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		lines := bufio.NewScanner(out)
@@ -163,6 +166,11 @@ func (m *mosquitto) listen() *listener {
 			payload, err := hex.DecodeString(fields[2])
 			if err != nil {
 				continue
+			}
+			if strings.Contains(fields[0], "/device/") && !strings.HasSuffix(fields[0], "/wake") {
+				if err := schemas.Published(fields[0], payload); err != nil {
+					m.t.Errorf("%s: %v: %s", fields[0], err, payload)
+				}
 			}
 			l.mu.Lock()
 			l.all = append(l.all, said{fields[0], fields[1] == "1", string(payload)})

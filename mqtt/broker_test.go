@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/mqtt/mqtttest"
+	"github.com/ota-agent/ota-agent/mqtt/schematest"
 )
 
 // patience is how long a test waits for something that must happen; nothing is measured against it.
@@ -103,7 +105,18 @@ func serveBroker(t *testing.T, socket *os.File, config *tls.Config) *testBroker 
 	if err := b.Serve(); err != nil {
 		t.Fatal(err)
 	}
-	err = b.Subscribe("ota/#", 1, func(_ *mochi.Client, _ packets.Subscription, p packets.Packet) { b.messages <- p })
+	schemas, err := schematest.ReadSchemas("../docs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = b.Subscribe("ota/#", 1, func(_ *mochi.Client, _ packets.Subscription, p packets.Packet) {
+		if strings.Contains(p.TopicName, "/device/") && !strings.HasSuffix(p.TopicName, "/wake") && p.Origin != mochi.InlineClientId {
+			if err := schemas.Published(p.TopicName, p.Payload); err != nil {
+				t.Errorf("%s: %v", p.TopicName, err)
+			}
+		}
+		b.messages <- p
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +164,7 @@ type fakeAgent struct {
 
 func newFakeAgent() *fakeAgent {
 	return &fakeAgent{wakes: make(chan agent.Wake, 1000), changed: make(chan struct{}),
-		status: agent.Status{Schema: agent.StatusSchema, Seq: 1}}
+		status: agent.Status{Schema: agent.StatusSchema, Seq: 1, Components: []agent.ComponentStatus{{Name: "app", Phase: agent.Idle}}}}
 }
 
 func (a *fakeAgent) Status() agent.Status {

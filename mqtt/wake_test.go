@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/mqtt/schematest"
 )
 
 // TestParseWake: what can't be read of a wake costs only the field that it stands in, and a spread that can't be read is
@@ -53,6 +54,35 @@ func TestParseWake(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
 		})
+	}
+}
+
+// TestAWakeOfTheSchemaIsReadAsItStands: whoever follows docs/schemas/wake.schema.json gets what the payload says.
+func TestAWakeOfTheSchemaIsReadAsItStands(t *testing.T) {
+	schema, err := schematest.ReadSchema("../docs", "wake")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for payload, want := range map[string]agent.Wake{
+		`{}`:                          {Spread: time.Minute},
+		`{"nonce":"release-8"}`:       {Nonce: "release-8", Spread: time.Minute},
+		`{"spread":0}`:                {},
+		`{"nonce":"é","spread":90.5}`: {Nonce: "é", Spread: 90500 * time.Millisecond},
+		`{"nonce":"` + strings.Repeat("n", nonceBytesMax) + `","spread":3600}`: {Nonce: strings.Repeat("n", nonceBytesMax), Spread: time.Hour},
+	} {
+		if err := schema.Validate([]byte(payload)); err != nil {
+			t.Errorf("%s: %v", payload, err)
+		}
+		want.Source = "mqtt"
+		if got := ParseWake([]byte(payload), time.Minute); got != want {
+			t.Errorf("%s: got %+v, want %+v", payload, got, want)
+		}
+	}
+	for _, payload := range []string{``, `[]`, `{"nonce":7}`, `{"spread":"3600"}`, `{"spread":-1}`, `{"spread":null}`,
+		`{"nonce":"` + strings.Repeat("n", nonceBytesMax+1) + `"}`, `{"nonce":"a"`} {
+		if schema.Validate([]byte(payload)) == nil {
+			t.Errorf("%s is valid by the schema", payload)
+		}
 	}
 }
 

@@ -70,6 +70,7 @@ func (b *broker) receive(e agent.Event) {
 	if _, again := b.got[id]; !again && e.Seq < b.newest[e.Journal] {
 		b.w.breach("event %d (%s) is told after event %d", e.Seq, e.Kind, b.newest[e.Journal])
 	}
+	b.w.checkDocument("event", e)
 	b.got[id] = e
 	b.newest[e.Journal] = max(b.newest[e.Journal], e.Seq)
 }

@@ -212,6 +212,9 @@ func (w *World) turn(a *agent.Agent) bool {
 		}
 		w.said = a.Status()
 		w.checkConditions(w.said)
+		if w.said.Seq%statusPart == 0 {
+			w.checkDocument("status", w.said)
+		}
 		w.checkEffectiveTime(w.said.Time.Effective, w.said.Time.Floor)
 		if w.calm() && w.end(w, w.said) && w.broker.settled(a) {
 			return true
