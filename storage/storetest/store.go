@@ -212,7 +212,7 @@ func Record(component string, phase agent.Phase) agent.Record {
 		Back: true, Offline: true, Unreached: 1, Verdict: &problem, Cause: &problem, Unreachable: "u", UnreachableBoot: "boot",
 		Spent: agent.Counters{Requests: 1}, Setback: agent.Setback{ID: "s", Count: 1}, Cuts: agent.Cuts{ID: "c", Count: 3, Against: 2, Lived: true, At: at},
 		Confirmed: &rel, ConfirmedSlot: "A", Degraded: true, Doubted: true, Unlisted: "p", Previous: &rel, PreviousSlot: "B",
-		RollbackAsked: true, RetryAsked: true,
+		RollbackAsked: true, RetryAsked: true, CancelAsked: true, Begun: "boot",
 		Rejected: []agent.Rejection{{ID: "r", Version: "1", First: problem, Last: problem, Count: 3}},
 		Held:     []agent.Hold{{ID: "h", Count: 1, Until: at, Reason: agent.ReasonTrialCut}},
 		Deferral: agent.Deferral{Accrued: 3, BootID: "b", At: 5},
