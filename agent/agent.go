@@ -74,7 +74,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer stop()
 	var waiting []ask
 	answer := false // a refresh ended: whoever asked hears of it once the document shows what follows from it
-	ended := func(t *task) { answer = t.lost != nil && !a.engine.plan.now }
+	ended := func(t *task) { answer = answer || t.lost != nil && !a.engine.plan.now }
 	for {
 		for _, t := range workers.overdue() {
 			if err := workers.abandon(t); err != nil {

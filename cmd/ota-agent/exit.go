@@ -69,7 +69,8 @@ func reasonCode(r agent.Reason) int {
 		agent.ReasonUnsupported, agent.ReasonNotListed, agent.ReasonLimit, agent.ReasonTooLarge:
 		return exitRefused
 	case agent.ReasonUnreachable, agent.ReasonTLS, agent.ReasonHTTP, agent.ReasonServerBusy, agent.ReasonTooSlow,
-		agent.ReasonBadAnswer, agent.ReasonCut, agent.ReasonNoMedium, agent.ReasonCaptivePortal, agent.ReasonHung:
+		agent.ReasonBadAnswer, agent.ReasonCut, agent.ReasonNoMedium, agent.ReasonCaptivePortal, agent.ReasonHung,
+		agent.ReasonProxy, agent.ReasonPayment, agent.ReasonCredentials:
 		return exitUnreachable
 	case agent.ReasonDiskFull, agent.ReasonReadOnly, agent.ReasonStore:
 		return exitStore

@@ -164,6 +164,21 @@ func TestACheckEndsAsTheDeviceStands(t *testing.T) {
 	}
 }
 
+// A reason for which another mirror is asked is the repository's, or the way's to it: check says which, and never a mere 1.
+func TestACheckNamesTheRepositoryOrTheWayToIt(t *testing.T) {
+	for _, r := range constants(t, "../../agent/problem.go", "Reason") {
+		code := reasonCode(agent.Reason(r))
+		if agent.NextMirror(agent.Reason(r)) && code != exitRefused && code != exitUnreachable {
+			t.Errorf("%s ends a check with %d", r, code)
+		}
+	}
+	for _, r := range []agent.Reason{agent.ReasonProxy, agent.ReasonPayment, agent.ReasonCredentials} {
+		if code := reasonCode(r); code != exitUnreachable {
+			t.Errorf("%s ends a check with %d", r, code)
+		}
+	}
+}
+
 // What must be put right by somebody comes before what only takes time.
 func TestTheWorstConditionEndsACheck(t *testing.T) {
 	s := stands(agent.ConditionWaiting, agent.ReasonPaused)
