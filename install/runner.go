@@ -214,8 +214,11 @@ func (o outcome) problem(what string, p *process) error {
 	return problem(reason, cause, "%s (%s %s; before that it said: %s)", last, what, o.ending(), before)
 }
 
+// LogRun is the log's message for a hook's run, at level debug. Runs are as many as the agent orders; nobody else can repeat them.
+const LogRun = "hook"
+
 func (r *Runner) logRun(what string, p *process, o outcome) {
-	r.log.Debug("hook", slog.String("run", what), slog.String("ending", o.ending()),
+	r.log.Debug(LogRun, slog.String("run", what), slog.String("ending", o.ending()),
 		slog.Duration("took", o.elapsed), slog.String("stdout", p.stdout.text()), slog.String("stderr", p.stderr.text()))
 }
 

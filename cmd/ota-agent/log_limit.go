@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/install"
 )
 
 const (
@@ -29,8 +30,9 @@ const (
 // each line, and whoever chooses them could get around the limit.
 var stableAttributes = []string{"component", "action", "reason", "source", "mirror", "topic", "path", "uid", "for", "role"}
 
-// unlimited are the messages of which each is told: changes of an update's phase with their verdicts, and the process's own.
-var unlimited = []string{agent.LogStep, agent.LogGoingOn, logStarted, logStopped}
+// unlimited are the messages of which each is told: changes of an update's phase with their verdicts, the runs of hooks where somebody
+// asked to see them, and the process's own.
+var unlimited = []string{agent.LogStep, agent.LogGoingOn, install.LogRun, logStarted, logStopped}
 
 // The process's own messages.
 const (
@@ -40,7 +42,7 @@ const (
 
 // A logLimit is a slog.Handler before another one. Of the lines that say the same it lets one a minute pass: the first at once,
 // and the last of a minute, with the count of those between, at its end. So a flood of wakes, requests or answers costs a line a
-// minute, and says how large it was. Lines of level debug pass, since somebody asked for all of them.
+// minute, and says how large it was.
 type logLimit struct {
 	next   slog.Handler
 	prefix string // of the key: the stable attributes that With gave
@@ -83,10 +85,7 @@ func (l *logLimit) WithGroup(name string) slog.Handler {
 
 // Handle lets a record pass, or keeps it as the last of its series.
 func (l *logLimit) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level < slog.LevelInfo || slices.Contains(unlimited, r.Message) {
-		return l.next.Handle(ctx, r)
-	}
-	if l.hold(r) {
+	if !slices.Contains(unlimited, r.Message) && l.hold(r) {
 		return nil
 	}
 	return l.next.Handle(ctx, r)

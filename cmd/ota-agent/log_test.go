@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/install"
 )
 
 // A reader takes lines, when it is let.
@@ -196,15 +197,17 @@ func TestWhatCountsAsTheSame(t *testing.T) {
 // Each change of an update is told, however many there are, and so is what somebody asked to see.
 func TestTransitionsAreNeverHeldBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log, _, r := limited()
+		log, limit, r := limited()
 		const n = 200
 		for range n {
 			log.Info(agent.LogStep, "component", "a", "from", "switched", "to", "rejecting", "reason", "unhealthy")
-			log.Debug("hook", "run", "status")
+			log.Debug(install.LogRun, "run", "status")
+			log.Debug("local API", "err", "a guest's nonsense")
 		}
-		if got := r.lines(); len(got) != 2*n {
-			t.Errorf("%d lines of %d", len(got), 2*n)
+		if got := r.lines(); len(got) != 2*n+1 {
+			t.Errorf("%d lines of %d", len(got), 2*n+1)
 		}
+		limit.flush()
 	})
 }
 
