@@ -268,6 +268,7 @@ func TestAnIDThatIsNoneIsRefused(t *testing.T) {
 	for text, ok := range map[string]bool{
 		"uninitialized\n": false, "uninitialized": false, "": false, "\n": false, strings.Repeat("0", 32) + "\n": false,
 		"0123456789abcdef0123456789abcdef\n": true, "00000000000000000000000000000001\n": true, "board-1\x00": true,
+		"root:$6$hash:19000\n": false,
 	} {
 		file := filepath.Join(t.TempDir(), "machine-id")
 		if err := os.WriteFile(file, []byte(text), 0o444); err != nil {
@@ -276,6 +277,9 @@ func TestAnIDThatIsNoneIsRefused(t *testing.T) {
 		s, err := loadSettings(writeConfig(t, strings.Replace(minimal, `"board-1"`, fmt.Sprintf("%q", filePrefix+file), 1)))
 		if ok != (err == nil) || !ok && exitCode(err) != exitConfig {
 			t.Errorf("%q: got %q, %v", text, s.agent.Device.ID, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "$6$") {
+			t.Errorf("the error shows what the file holds: %v", err)
 		}
 	}
 }

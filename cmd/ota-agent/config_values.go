@@ -68,14 +68,18 @@ func (c *checker) optional(key, value string, check func(key, value string) stri
 
 // name is 1–64 of A–Z a–z 0–9 . _ -, and no file name with a meaning.
 func (c *checker) name(key, value string) string {
+	if !isName(value) {
+		c.missing(key, "want 1 to %d of A-Z a-z 0-9 . _ -, got %s", nameBytesMax, quoted(value))
+	}
+	return value
+}
+
+func isName(value string) bool {
 	ok := value != "" && len(value) <= nameBytesMax && value != "." && value != ".."
 	for _, r := range value {
 		ok = ok && (r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r)) || strings.ContainsRune("._-", r))
 	}
-	if !ok {
-		c.missing(key, "want 1 to %d of A-Z a-z 0-9 . _ -, got %s", nameBytesMax, quoted(value))
-	}
-	return value
+	return ok
 }
 
 // text is anything printable on one line.
@@ -176,6 +180,11 @@ func (c *checker) fromFile(key, value string) string {
 		c.wrong(key, "%s says %s, which is no ID: all devices say so that have none yet", path, quoted(id))
 		c.wrongs[len(c.wrongs)-1].hint = "let the file get its ID first: systemd writes /etc/machine-id early in the first boot; " +
 			"where it does not, run systemd-machine-id-setup"
+	}
+	if !isName(id) {
+		// What it holds is not shown: it may be a link to what whoever reads the error may not read.
+		c.wrong(key, "%s holds no ID: want 1 to %d of A-Z a-z 0-9 . _ -; it has %d bytes", path, nameBytesMax, len(b))
+		return "unknown"
 	}
 	return id
 }

@@ -52,7 +52,7 @@ func readBoot(text string) (id string, born time.Duration, err error) {
 	}
 	if simulated {
 		if born, err = time.ParseDuration(seconds + "s"); err != nil || born < 0 {
-			return "", 0, fmt.Errorf("its second line is %.40q, expected seconds of CLOCK_BOOTTIME, or no such line", seconds)
+			return "", 0, errors.New("its second line is no number of seconds of CLOCK_BOOTTIME; expected that, or no such line") // what it is may be secret
 		}
 	}
 	return id, born, nil
