@@ -216,6 +216,7 @@ func (e *engine) advance() ([]*task, error) {
 			}
 		}
 	}
+	e.planJoin()
 	for _, t := range []*task{e.refreshTask(), e.surveyTask()} {
 		if t != nil {
 			tasks = append(tasks, t)

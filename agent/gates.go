@@ -20,13 +20,60 @@ func place(deviceID, releaseID string) float64 {
 	return float64(binary.BigEndian.Uint64(sum[:8])>>11) / (1 << 53)
 }
 
+// turnOf is when a device joins a rollout.
+func turnOf(r *release.Rollout, deviceID, releaseID string) time.Time {
+	return r.Start.Add(time.Duration(float64(r.Duration) * place(deviceID, releaseID)))
+}
+
+// joinEvery is the shortest time between two refreshes that a rollout asks for.
+const joinEvery = time.Minute
+
+// joinWait is how long after the last refresh a device whose turn has come asks again for a timestamp that lets it join: at first as often as a
+// timestamp must be signed in a rollout, then ever more seldom, since the publisher may have stopped it.
+func joinWait(r *release.Rollout, since time.Duration) time.Duration {
+	return max(joinEvery, r.Duration/rolloutSlack, since/2)
+}
+
+// joinAt is the uptime of the refresh that lets a component join the rollout that it waits for, as soon as its turn has come; 0: none. A device
+// whose poll comes hours later would not join at its place: joining needs a timestamp that was signed a short while ago. After a refresh that
+// failed its own back-off counts.
+func (e *engine) joinAt(c *live) time.Duration {
+	if c.running != nil || c.waiting == nil || c.waiting.gate != gateRollout || e.lastProblem != nil || c.offer.Release == nil {
+		return 0
+	}
+	r := c.offer.Release.Info().Rollout
+	now, _, _ := e.effectiveTime()
+	up := e.p.System.Uptime()
+	if r == nil {
+		return 0
+	}
+	since := now.Sub(turnOf(r, e.cfg.Device.ID, c.offer.Release.ID()))
+	switch {
+	case since < 0:
+		return 0
+	case up-e.askedFrom > since: // it has not been asked since its turn
+		return max(1, up)
+	}
+	return max(1, e.askedAt+joinWait(r, since))
+}
+
+// planJoin plans the refresh for the first component that may join a rollout.
+func (e *engine) planJoin() {
+	e.plan.join = 0
+	for _, c := range e.live {
+		if at := e.joinAt(c); at > 0 && (e.plan.join == 0 || at < e.plan.join) {
+			e.plan.join = at
+		}
+	}
+}
+
 // rolloutGate closes until the device's turn has come, by the effective time and by a timestamp that was signed
 // recently enough. A zero signedAt: no timestamp is known to be in force.
 func rolloutGate(r *release.Rollout, deviceID, releaseID string, now, signedAt time.Time) *Waiting {
 	if r == nil {
 		return nil
 	}
-	turn := r.Start.Add(time.Duration(float64(r.Duration) * place(deviceID, releaseID)))
+	turn := turnOf(r, deviceID, releaseID)
 	if now.Before(turn) {
 		return &Waiting{Reason: ReasonRollout, Left: SecondsOf(turn.Sub(now)),
 			Text: "this device joins the rollout at " + turn.UTC().Format(time.RFC3339)}

@@ -25,6 +25,7 @@ type schedule struct {
 	spreadMax time.Duration
 
 	due      time.Duration // of the scheduled poll, or of the retry after a failure
+	join     time.Duration // of a refresh that may let the device join a rollout; 0: none
 	wake     time.Duration // of a wake that is followed; 0: none
 	now      bool          // someone asked for a refresh at once
 	failures int
@@ -43,15 +44,18 @@ func newSchedule(c Config, uptime time.Duration, random float64) schedule {
 // want asks for a refresh at once, unless one is planned already: as the retry of one that failed, say.
 func (s *schedule) want(planned bool) { s.now = s.now || !planned }
 
-// next is the uptime of the next refresh: the earlier of poll and wake.
+// next is the uptime of the next refresh: the earliest of poll, wake and rollout.
 func (s *schedule) next() time.Duration {
 	if s.now {
 		return 0
 	}
-	if s.wake > 0 && s.wake < s.due {
-		return s.wake
+	next := s.due
+	for _, at := range [...]time.Duration{s.wake, s.join} {
+		if at > 0 {
+			next = min(next, at)
+		}
 	}
-	return s.due
+	return next
 }
 
 // hint notes a wake. It never delays a scheduled poll, and several come to one. A wake that finds no token waits until

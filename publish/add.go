@@ -63,6 +63,9 @@ func (r *Repo) checkAddition(a Addition) (custom []byte, err error) {
 			return nil, fmt.Errorf("%s: %w", a.Path, err)
 		}
 	}
+	if err := r.settings.checkRollout(a.Info.Rollout); err != nil {
+		return nil, fmt.Errorf("%s: %w", a.Path, err)
+	}
 	if !a.NewHardware {
 		if err := r.settings.checkHardware(a.Info.Hardware); err != nil {
 			return nil, fmt.Errorf("%s: %w", a.Path, err)

@@ -20,6 +20,8 @@ var (
 	ErrHardware = errors.New("unknown hardware")
 	// ErrCycle: releases require each other, so that no device could begin.
 	ErrCycle = errors.New("releases require each other")
+	// ErrRollout: the rollout is over sooner than a timestamp expires.
+	ErrRollout = errors.New("rollout too short")
 )
 
 // validText reports whether every client and file system reads s alike.
@@ -98,6 +100,17 @@ func (r *Repo) rememberIndexes(targets map[string]targetFile) error {
 func Component(targetPath string) string {
 	base, _, _ := strings.Cut(path.Base(targetPath), ".")
 	return base
+}
+
+// checkRollout refuses a rollout that is shorter than a timestamp may be old. A device joins by a timestamp that was signed shortly before, so a
+// fleet that is shown older ones joins after the end, all together. And an order to stop reaches nobody in time.
+func (s settings) checkRollout(r *release.Rollout) error {
+	if age := s.expiry().Timestamp; r != nil && r.Duration > 0 && r.Duration < age {
+		return fmt.Errorf("%w: it lasts %s, and a timestamp of this repository may be %s old before it expires: devices could neither "+
+			"join at their places nor hear in time that it was stopped; let it last %s or longer, or let timestamps expire sooner",
+			ErrRollout, r.Duration, age, age)
+	}
+	return nil
 }
 
 // checkRequires refuses a release that requires itself (an earlier release of its own component it may require: a

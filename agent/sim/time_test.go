@@ -55,7 +55,7 @@ var times = []story{
 	}},
 	{"a rollout under a replay of its beginning", func(t testing.TB) Scenario {
 		// For all that the device knows it was stopped. It joins once it hears that it was not.
-		return Scenario{repo: publishEach(t, publication{component: rootfs, how: fine}, publication{component: rootfs, how: fine, rollout: 10 * day},
+		return Scenario{repo: publishFor(t, 10*day, publication{component: rootfs, how: fine}, publication{component: rootfs, how: fine, rollout: 10 * day},
 			publication{day: 13}), at: func(w *World) int { return 1 + min(1, int(w.ran/(13*day))) },
 			end: func(w *World, s agent.Status) bool {
 				if w.ran < 13*day && w.boards[rootfs].booted == "B" {

@@ -46,7 +46,7 @@ func (a *app) addCommand() *cobra.Command {
 	p.Int64Var(&f.index, "rollback-index", 0, "devices never go below the highest one they have confirmed")
 	p.StringSliceVar(&f.info.Hardware, "hardware", nil, "hardware names that may install it (otherwise any)")
 	p.StringVar(&f.rolloutStart, "rollout-start", "", "YYYY-MM-DDTHH:MM:SSZ when the first devices join (otherwise now, with --rollout-duration)")
-	p.StringVar(&f.rolloutDuration, "rollout-duration", "", "time over which devices join: 6h, 3d")
+	p.StringVar(&f.rolloutDuration, "rollout-duration", "", "time over which devices join: 3d; not shorter than timestamps are good for")
 	p.BoolVar(&f.info.Urgent, "urgent", false, "skip the maintenance window where the device's config allows it")
 	p.StringSliceVar(&f.requires, "requires", nil, "COMPONENT=INDEX that must be confirmed first")
 	p.StringVar(&f.info.Notes, "notes", "", "notes for people, at most 4096 bytes")

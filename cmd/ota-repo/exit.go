@@ -49,7 +49,7 @@ func exitCode(err error) int {
 	}{
 		{exitBusy, []error{publish.ErrLocked}},
 		{exitRefused, []error{
-			publish.ErrIndex, publish.ErrHardware, publish.ErrCycle, publish.ErrTargetPath, publish.ErrNotListed,
+			publish.ErrIndex, publish.ErrHardware, publish.ErrCycle, publish.ErrRollout, publish.ErrTargetPath, publish.ErrNotListed,
 			publish.ErrGap, publish.ErrClock, publish.ErrExpired,
 		}},
 		{exitKeys, []error{publish.ErrPassphrase, publish.ErrKeyFile, publish.ErrThreshold, errNoPassphrase}},

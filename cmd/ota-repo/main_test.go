@@ -137,6 +137,7 @@ func TestExitCodes(t *testing.T) {
 		{exitFailed, "is empty", []string{"add", "a", os.DevNull}},
 		{exitRefused, "not a target path", []string{"add", "../a", image}},
 		{exitRefused, "--new-hardware", []string{"add", "a", image, "--hardware", "board-b"}},
+		{exitRefused, "24h0m0s", []string{"add", "a", image, "--rollout-duration", "1h"}},
 		{exitRefused, "not listed", []string{"remove", "a"}},
 		{exitRefused, "first only add", []string{"rotate", "timestamp", "--add", filepath.Join(s.dir, "keys/root.key"), "--threshold", "2"}},
 		{exitKeys, "not a whole key file", []string{"key", "public", s.file("x.key", "ota-repo private key v1\n")}},
