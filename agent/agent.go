@@ -199,6 +199,15 @@ func (a *Agent) Now() time.Time {
 	return certificateTime(clock, synchronised, now)
 }
 
+// NowIsFloor reports that no clock vouches for Now, or only one that is below the floor: all that is certain is that this time has
+// passed. A certificate that begins later may be valid, and must not be refused for that: one that was renewed would lock a device
+// without a clock out for good.
+func (a *Agent) NowIsFloor() bool {
+	clock, synchronised := a.engine.p.System.Clock()
+	_, _, floor := a.engine.effectiveTime()
+	return !clockCounts(clock, synchronised, a.engine.cfg.NoRTC, floor)
+}
+
 // Beat counts the loop's turns: a watchdog is fed only while it moves or has nothing to do. It does not move while a worker is overdue that
 // can't be abandoned.
 func (a *Agent) Beat() int64 { return a.beat.Load() }

@@ -158,9 +158,16 @@ func effective(clock time.Time, synchronised, noRTC bool, floor time.Time) (time
 	return floor, sourceFloor
 }
 
+// clockCounts reports whether a clock may say that something has not begun yet: it may count at all, and does not stand below the
+// floor, which is a lower bound of the time.
+func clockCounts(clock time.Time, synchronised, noRTC bool, floor time.Time) bool {
+	return (synchronised || !noRTC) && !clock.Before(floor)
+}
+
 // certificateTime is the effective time but for one case: a synchronised clock counts also where it is below the floor.
 // What a stolen timestamp key made of the floor is void once the root that revokes the key is here; that comes over
-// TLS, which must not find all certificates expired. What comes over TLS is verified all the same.
+// TLS, which must not find all certificates expired. What comes over TLS is verified all the same. It judges when a certificate
+// ends; when one begins is judged only by a clock that counts (clockCounts).
 func certificateTime(clock time.Time, synchronised bool, effective time.Time) time.Time {
 	if synchronised {
 		return clock

@@ -93,3 +93,26 @@ func TestCertificatesAreJudgedByASynchronisedClock(t *testing.T) {
 		t.Errorf("%s by a clock that nobody vouches for, expected the floor's %s", got, floor)
 	}
 }
+
+// When a certificate begins is judged by a clock that stands at or above the floor, and by nothing else.
+func TestNothingButAClockSaysNotYet(t *testing.T) {
+	floor := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		name                string
+		clock               time.Time
+		synchronised, noRTC bool
+		counts              bool
+	}{
+		{"a synchronised clock", floor.Add(time.Hour), true, false, true},
+		{"at the floor", floor, true, false, true},
+		{"a synchronised clock below the floor", floor.Add(-time.Hour), true, false, false},
+		{"a battery's clock", floor.Add(time.Hour), false, false, true},
+		{"a battery's clock that has stopped", floor.Add(-time.Hour), false, false, false},
+		{"no battery", floor.Add(time.Hour), false, true, false},
+		{"no battery, and synchronised", floor.Add(time.Hour), true, true, true},
+	} {
+		if got := clockCounts(tt.clock, tt.synchronised, tt.noRTC, floor); got != tt.counts {
+			t.Errorf("%s: counts %v, want %v", tt.name, got, tt.counts)
+		}
+	}
+}

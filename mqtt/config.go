@@ -34,6 +34,9 @@ type Config struct {
 	Device     agent.Device
 	// Now is the time that certificates are judged by: the agent's effective time.
 	Now func() time.Time
+	// NowIsFloor reports that nobody knows the time but that Now has passed: a certificate is not refused then for beginning later.
+	// Nil: it is known.
+	NowIsFloor func() bool
 	// Random draws from [0,1), for jitter.
 	Random func() float64
 }

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ota-agent/ota-agent/certs"
 	"github.com/ota-agent/ota-agent/files"
 )
 
@@ -51,6 +52,9 @@ func (c *Client) dial(ctx context.Context) (net.Conn, *x509.Certificate, error) 
 	var shown *x509.Certificate
 	if len(config.Certificates) > 0 {
 		shown = config.Certificates[0].Leaf
+	}
+	if c.cfg.NowIsFloor != nil && c.cfg.NowIsFloor() {
+		config = certs.FromFloor(config, c.cfg.Now, c.broker.host)
 	}
 	secured := tls.Client(conn, config)
 	if err := secured.HandshakeContext(ctx); err != nil {

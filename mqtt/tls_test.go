@@ -150,3 +150,26 @@ func TestTLSRefusals(t *testing.T) {
 		})
 	}
 }
+
+// A device that knows only a floor of the time reaches a broker whose certificate begins later. One with a clock refuses it.
+func TestRenewedBrokerCertificateWithoutAClock(t *testing.T) {
+	a := newAuthority(t)
+	b := startBroker(t, &tls.Config{Certificates: []tls.Certificate{a.leaf("broker")}})
+	for _, floor := range []bool{true, false} {
+		cfg := testConfig("tls://" + b.address)
+		cfg.CA = filepath.Join(t.TempDir(), "ca.pem")
+		a.put(cfg.CA, a.pem)
+		cfg.Now, cfg.NowIsFloor = func() time.Time { return certBegins.AddDate(-1, 0, 0) }, func() bool { return floor }
+		c, err := New(cfg, newFakeAgent(), silent())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, _, err := c.dial(t.Context())
+		if (err == nil) != floor {
+			t.Errorf("floor %v: %v", floor, err)
+		}
+		if err == nil {
+			conn.Close()
+		}
+	}
+}

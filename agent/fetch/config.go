@@ -29,6 +29,9 @@ type Config struct {
 	Proxy string
 	// Now is the effective time, by which certificates are judged. Required.
 	Now func() time.Time
+	// NowIsFloor reports that nobody knows the time but that Now has passed: a certificate is not refused then for beginning later.
+	// Nil: it is known.
+	NowIsFloor func() bool
 
 	// DialTimeout bounds name resolution and connecting, all addresses of a name together; 1 s to 2 min, default 30 s.
 	DialTimeout time.Duration

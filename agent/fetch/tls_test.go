@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -229,4 +231,55 @@ func TestHandshakeHangs(t *testing.T) {
 			t.Errorf("after %v: %v", time.Since(begun), err)
 		}
 	})
+}
+
+// TestRenewedCertificateWithoutAClock: a device that knows only a floor of the time reaches a server whose certificate begins later, by name,
+// by address and through a proxy; a device with a clock still refuses it. All else is judged as ever.
+func TestRenewedCertificateWithoutAClock(t *testing.T) {
+	a, other := newAuthority(t), newAuthority(t)
+	dir := t.TempDir()
+	ca, foreign := write(t, filepath.Join(dir, "ca.pem"), a.pem), write(t, filepath.Join(dir, "other.pem"), other.pem)
+	s := a.server(t, yes, nil)
+	named := strings.Replace(s.URL, "127.0.0.1", "repo.example", 1)
+	wrong := strings.Replace(s.URL, "127.0.0.1", "other.example", 1)
+	byLoopback := strings.Replace(s.URL, "127.0.0.1", "127.0.0.2", 1)
+	before := in2030.AddDate(-1, 0, 0)
+	for _, tt := range []struct {
+		name, base, ca string
+		now            time.Time
+		floor, proxied bool
+		reason         agent.Reason
+	}{
+		{"a floor, by address", s.URL, ca, before, true, false, ""},
+		{"a floor, by name", named, ca, before, true, false, ""},
+		{"a floor, through a proxy", s.URL, ca, before, true, true, ""},
+		{"a clock", s.URL, ca, before, false, false, agent.ReasonTLS},
+		{"a clock, by name", named, ca, before, false, false, agent.ReasonTLS},
+		{"a floor beyond its end", s.URL, ca, in2030.AddDate(1, 0, 0), true, false, agent.ReasonTLS},
+		{"a floor, another authority", named, foreign, before, true, false, agent.ReasonTLS},
+		{"a floor, the system's authorities", named, "", before, true, false, agent.ReasonTLS},
+		{"a floor, another name", wrong, ca, before, true, false, agent.ReasonTLS},
+		{"a floor, another address", byLoopback, ca, before, true, false, agent.ReasonTLS},
+	} {
+		c := Config{Metadata: []string{tt.base}, Targets: []string{tt.base}, CA: tt.ca, Now: at(tt.now), NowIsFloor: func() bool { return tt.floor }, Proxy: "direct"}
+		if tt.proxied {
+			w := openWay(t, httpWay)
+			c.Proxy = "http://" + w.listener.Addr().String()
+		}
+		r, err := build(c, outside{lookup: func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+		}, dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, strings.Replace(address, "127.0.0.2", "127.0.0.1", 1))
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // a session may be taken up again
+			if _, err = r.Metadata(t.Context(), "timestamp.json", 100); reasonOf(err) != tt.reason || tt.reason == "" && err != nil {
+				t.Errorf("%s: %v, want reason %q", tt.name, err, tt.reason)
+			}
+			r.wire.CloseIdleConnections()
+		}
+		r.Close()
+	}
 }

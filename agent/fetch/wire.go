@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
+	"github.com/ota-agent/ota-agent/certs"
 )
 
 // A wire holds the connections: a transport for the configured hosts, and others without our certificate, or with less reach,
@@ -47,7 +48,12 @@ type wire struct {
 type manner struct {
 	anonymous bool // without our certificate
 	reach     nearness
+	floor     bool   // the time is not known
+	ip        string // and the server is asked for by its address
 }
+
+// mannersMax bounds the transports: a redirect may name any address.
+const mannersMax = 32
 
 // outside is what tests put in place of the operating system; nil fields stand for it. A dial without a lookup resolves names
 // itself.
@@ -143,14 +149,14 @@ func (w courier) RoundTrip(r *http.Request) (*http.Response, error) {
 // choose finds the transport for a request. A redirect to another host than the mirror's own reaches no nearer than the
 // mirror: by the address that is dialled or, where a proxy will dial, by what the URL says.
 func (w courier) choose(r *http.Request) (*http.Transport, error) {
-	proxy := ""
+	proxy, proxyIP := "", ""
 	if w.proxy != nil {
 		u, err := w.proxy(r)
 		if err != nil {
 			return nil, err
 		}
 		if u != nil {
-			proxy = u.Host
+			proxy, proxyIP = u.Host, addressOf(u)
 		}
 	}
 	home, proxied := w.trip.leaves(r.URL, proxy), proxy != ""
@@ -165,7 +171,20 @@ func (w courier) choose(r *http.Request) (*http.Transport, error) {
 		}
 		by.reach = anywhere // of the proxy, which the config names
 	}
+	if by.floor = w.cfg.NowIsFloor != nil && w.cfg.NowIsFloor(); by.floor {
+		if by.ip = addressOf(r.URL); by.ip == "" {
+			by.ip = proxyIP
+		}
+	}
 	return w.transportOf(by, w.trip), nil
+}
+
+// addressOf is the host of a URL where TLS is spoken to an address and not to a name.
+func addressOf(u *url.URL) string {
+	if _, err := netip.ParseAddr(u.Hostname()); err != nil || u.Scheme != "https" {
+		return ""
+	}
+	return u.Hostname()
 }
 
 // transportOf reads changed key files first. Where they don't fit together (a rotation half done), the old ones
@@ -187,12 +206,19 @@ func (w *wire) transportOf(by manner, t *trip) *http.Transport {
 		all = t.transports
 	}
 	by.anonymous = by.anonymous && len(w.tls.Certificates) > 0
+	if all[by] == nil && len(all) >= mannersMax {
+		go closeIdle(slices.Collect(maps.Values(all)))
+		clear(all)
+	}
 	if all[by] == nil {
 		c := w.tls
 		if by.anonymous {
 			c = c.Clone()
 			c.Certificates = nil
 			c.ClientSessionCache = newSessionCache()
+		}
+		if by.floor {
+			c = certs.FromFloor(c, w.cfg.Now, by.ip)
 		}
 		all[by] = w.transport(c, w.connect(by.reach, t.pin))
 		all[by].DisableKeepAlives = t.pin != nil

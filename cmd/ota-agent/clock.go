@@ -15,6 +15,12 @@ type effectiveTime struct {
 	agent atomic.Pointer[agent.Agent]
 }
 
+// isFloor reports that nobody knows the time, but that now has passed.
+func (e *effectiveTime) isFloor() bool {
+	a := e.agent.Load()
+	return a != nil && a.NowIsFloor()
+}
+
 // now is the agent's effective time.
 func (e *effectiveTime) now() time.Time {
 	if a := e.agent.Load(); a != nil {

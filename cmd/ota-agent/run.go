@@ -69,7 +69,7 @@ func runStore(ctx context.Context, s settings, sys system, log *slog.Logger) err
 	}()
 
 	clock := &effectiveTime{system: sys}
-	s.fetch.Now, s.fetch.Log, s.fetch.Aide = clock.now, log, startAide
+	s.fetch.Now, s.fetch.NowIsFloor, s.fetch.Log, s.fetch.Aide = clock.now, clock.isFloor, log, startAide
 	repository, err := fetch.New(s.fetch)
 	if err != nil {
 		return s.wrong(exitConfig, "repository", err, "")
@@ -145,7 +145,7 @@ func newBroker(s settings, a *agent.Agent, clock *effectiveTime, log *slog.Logge
 	if s.mqtt == nil {
 		return nil, nil
 	}
-	s.mqtt.Now, s.mqtt.Random = clock.now, rand.Float64
+	s.mqtt.Now, s.mqtt.NowIsFloor, s.mqtt.Random = clock.now, clock.isFloor, rand.Float64
 	client, err := mqtt.New(*s.mqtt, a, log)
 	if err != nil {
 		return nil, s.wrong(exitConfig, "mqtt", err, "")
