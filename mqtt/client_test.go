@@ -224,3 +224,44 @@ func (s *syncBuffer) String() string {
 	defer s.mu.Unlock()
 	return s.b.String()
 }
+
+// TestTheFirstConnectionWaitsForItsTurn: when the power comes back in a town, its devices don't connect at once.
+func TestTheFirstConnectionWaitsForItsTurn(t *testing.T) {
+	b := startBroker(t, nil)
+	for random, want := range map[float64]time.Duration{0.25: 15 * time.Minute, 0.999: time.Duration(0.999 * float64(time.Hour))} {
+		cfg := testConfig("tcp://" + b.address)
+		cfg.StartJitter, cfg.Random = time.Hour, func() float64 { return random }
+		r := start(t, cfg, silent())
+		if got := <-r.pauses; got != want {
+			t.Errorf("the first connection waits %s, want %s", got, want)
+		}
+		s := r.agent.state(t, "starting", func(agent.BrokerStatus) bool { return true })
+		if s.State != agent.BrokerStarting || s.RetryAt.IsZero() {
+			t.Errorf("the first state is %+v", s)
+		}
+		r.stop()
+	}
+}
+
+// TestDefaultsHoldForAMillionDevices: no second sees more of them than a large broker takes.
+func TestDefaultsHoldForAMillionDevices(t *testing.T) {
+	const devices, perSecondMax = 1_000_000, 3500
+	for name, spread := range map[string]time.Duration{"start_jitter": StartJitterDefault, "reconnect_spread": ReconnectSpreadDefault, "wake_spread": WakeSpreadDefault} {
+		if n := devices / int(spread.Seconds()); n > perSecondMax {
+			t.Errorf("%s: %d devices come in a second", name, n)
+		}
+	}
+	// The first wait after a broker's restart is even over the whole of it.
+	var perMinute [ReconnectSpreadDefault / time.Minute]int
+	const draws = 10_000
+	for i := range draws {
+		b := backoff{spread: ReconnectSpreadDefault}
+		wait, _ := b.after(outcome{lived: time.Hour, closed: true}, float64(i)/draws)
+		perMinute[wait/time.Minute]++
+	}
+	for minute, n := range perMinute {
+		if mean := draws / len(perMinute); n < mean*9/10 || n > mean*11/10 {
+			t.Errorf("%d of %d come in minute %d", n, draws, minute)
+		}
+	}
+}

@@ -2,7 +2,7 @@
 // wake is a hint that never chooses what is installed, what the broker sends is bounded before it is parsed, and
 // an agent without a broker keeps itself up to date by polling.
 //
-// Topics, below a prefix that the config names:
+// Topics, below a prefix that the config names (docs/mqtt.md shows how to set a broker up and wake devices):
 //
 //	PREFIX/wake                subscribed   for the whole fleet
 //	PREFIX/group/GROUP/wake    subscribed   for a group

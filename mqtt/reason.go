@@ -32,7 +32,7 @@ func (c *Client) ownExpired(shown *x509.Certificate, err error) error {
 	switch {
 	case now.After(shown.NotAfter):
 		what = "has expired: it was valid until " + shown.NotAfter.UTC().Format(time.RFC3339)
-	case now.Before(shown.NotBefore):
+	case now.Before(shown.NotBefore) && (c.cfg.NowIsFloor == nil || !c.cfg.NowIsFloor()):
 		what = "is not valid before " + shown.NotBefore.UTC().Format(time.RFC3339)
 	default:
 		return err

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ota-agent/ota-agent/agent"
 )
 
 // An authority issues certificates that are valid in 2020 only, so that the machine's own clock can't help.
@@ -171,5 +173,52 @@ func TestRenewedBrokerCertificateWithoutAClock(t *testing.T) {
 		if err == nil {
 			conn.Close()
 		}
+	}
+}
+
+// TestOwnCredentialsAreNamed: what is wrong with this device's own files is not the network's fault, and ends nothing but the session. A broker that refuses
+// an expired certificate says no more than "bad certificate".
+func TestOwnCredentialsAreNamed(t *testing.T) {
+	a, dir := newAuthority(t), t.TempDir()
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	in2020 := func() time.Time { return certBegins.AddDate(0, 6, 0) }
+	b := startBroker(t, &tls.Config{Certificates: []tls.Certificate{a.leaf("broker")}, ClientCAs: pool,
+		ClientAuth: tls.RequireAndVerifyClientCert, Time: in2020})
+	ca := filepath.Join(dir, "ca.pem")
+	a.put(ca, a.pem)
+	put := func(name string, c tls.Certificate) string {
+		at := filepath.Join(dir, name)
+		if err := os.MkdirAll(at, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		a.write(at, c)
+		return at
+	}
+	good := put("good", a.leaf("good"))
+	other := put("other", a.leaf("other"))
+	old := put("old", a.issue(&x509.Certificate{SerialNumber: big.NewInt(3), NotBefore: certBegins, NotAfter: certBegins.AddDate(0, 1, 0),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}))
+	stranger := put("stranger", newAuthority(t).leaf("stranger"))
+	for _, c := range []struct {
+		name, cert, key, ca string
+		reason              agent.Reason
+		text                string
+	}{
+		{"no certificate", filepath.Join(dir, "none"), good, ca, agent.ReasonCredentials, "none"},
+		{"another's key", good, other, ca, agent.ReasonCredentials, "pairing"},
+		{"expired", old, old, ca, agent.ReasonCredentials, "has expired: it was valid until 2020-02-01"},
+		{"of another authority", stranger, stranger, ca, agent.ReasonTLS, ""},
+		{"no ca", good, good, filepath.Join(dir, "none.pem"), agent.ReasonCredentials, "none.pem"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := testConfig("tls://" + b.address)
+			cfg.Now, cfg.CA, cfg.Cert, cfg.Key = in2020, c.ca, filepath.Join(c.cert, "cert.pem"), filepath.Join(c.key, "key.pem")
+			r := start(t, cfg, silent())
+			s := r.agent.state(t, "waiting", inState(agent.BrokerWaiting))
+			if s.Reason != c.reason || !strings.Contains(s.Text, c.text) {
+				t.Errorf("got %s: %s; want %s, and %q in the text", s.Reason, s.Text, c.reason, c.text)
+			}
+		})
 	}
 }
