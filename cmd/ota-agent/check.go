@@ -23,6 +23,10 @@ func (c *cli) check([]string) error {
 	ctx, stop := interruptible()
 	defer stop()
 	s, err := client.Check(ctx)
+	if ctx.Err() != nil {
+		return &failure{exitFailed, errors.New("interrupted before the repository answered"),
+			"the check goes on; ota-agent status says what came of it"}
+	}
 	if err != nil {
 		return err
 	}
@@ -76,6 +80,8 @@ func (c *cli) awaitRest(ctx context.Context, client *local.Client, before agent.
 		if err := rejectedSince(before, latest); err != nil {
 			return err
 		}
+		return restsAs(latest)
+	case ctx.Err() != nil: // the user has seen enough; the agent goes on
 		return restsAs(latest)
 	case errors.Is(err, local.ErrNotRunning):
 		return &failure{exitNotRunning, errors.New("the agent went away, perhaps to reboot into the new release"),
