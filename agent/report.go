@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -96,8 +95,10 @@ func (e *engine) componentStatus(c *live) ComponentStatus {
 		s.Problem, s.Attempts = c.blind, c.observed
 	case s.Problem != nil:
 		s.Attempts = c.attempt
+	case c.unfound != nil:
+		s.Problem, s.Attempts = c.unfound, c.misses
 	default:
-		s.Problem = cmp.Or(c.unfound, r.Cuts.problem())
+		s.Problem = r.Cuts.problem()
 	}
 	if g := c.progress.Load(); g != nil {
 		s.Progress = g.progress(e.p.System.Uptime())

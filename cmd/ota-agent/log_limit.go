@@ -88,6 +88,9 @@ func (l *logLimit) Handle(ctx context.Context, r slog.Record) error {
 	if !slices.Contains(unlimited, r.Message) && l.hold(r) {
 		return nil
 	}
+	if r.Message == logStopped {
+		l.flush() // it is the last line
+	}
 	return l.next.Handle(ctx, r)
 }
 

@@ -221,6 +221,9 @@ func TestAFloodIsFewLinesOfTheRealLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !strings.HasSuffix(strings.TrimSpace(string(text)), "msg="+logStopped) {
+		t.Errorf("the end is not the last line: %s", text)
+	}
 	lines, told := 0, 0
 	for line := range strings.Lines(string(text)) {
 		if strings.Contains(line, `msg="local command"`) {

@@ -171,7 +171,7 @@ func componentRows(c agent.ComponentStatus) []row {
 		add("  waiting", "%s (%s%s)", w.Text, w.Reason, left)
 	}
 	if c.Problem != nil {
-		add("  problem", "%s (%s), attempt %d", c.Problem.Text, c.Problem.Reason, c.Attempts)
+		add("  problem", "%s (%s)%s", c.Problem.Text, c.Problem.Reason, attemptWords(c.Attempts))
 	}
 	if c.Last != nil {
 		why := ""
@@ -195,6 +195,14 @@ func rollbackWords(c agent.ComponentStatus) string {
 		return c.NoRollback.Text + " (" + string(c.NoRollback.Reason) + ")"
 	}
 	return "ota-agent rollback goes back to it"
+}
+
+// attemptWords count an attempt; a problem without one is no attempt's.
+func attemptWords(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", attempt %d", n)
 }
 
 func progressWords(p agent.Progress) string {
