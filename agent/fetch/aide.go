@@ -152,11 +152,8 @@ func (s *aides) borrow(path string) (*aide, error) {
 	if s.hanging() >= leftMax {
 		return nil, problem(agent.ReasonNoMedium, "file://"+clip(path, 200), "not looked at: %d processes hang at other directories, which are as many as may", leftMax)
 	}
-	if a := s.idle; a != nil {
-		s.idle = nil
-		if a.idle.Stop() {
-			return a, nil
-		}
+	if a := s.takeIdle(); a != nil {
+		return a, nil
 	}
 	start := s.start
 	if start == nil {
@@ -167,6 +164,22 @@ func (s *aides) borrow(path string) (*aide, error) {
 		return nil, because(problem(agent.ReasonNoMedium, "file://"+clip(path, 200), "the process that looks at it can't be started"), err)
 	}
 	return &aide{proc: p, replies: bufio.NewReaderSize(p, replyBytesMax)}, nil
+}
+
+// takeIdle returns the aide that waits for work, if it is alive. It is called with the lock held.
+func (s *aides) takeIdle() *aide {
+	a := s.idle
+	s.idle = nil
+	if a == nil || !a.idle.Stop() {
+		return nil
+	}
+	select {
+	case <-a.proc.Ended():
+		a.proc.Close()
+		return nil
+	default:
+		return a
+	}
 }
 
 // hangs says whether an aide hangs at path. One that was just killed gets its time to end.

@@ -209,6 +209,31 @@ func TestSlowDirectoryRests(t *testing.T) {
 	})
 }
 
+// TestAideThatDied: one that was killed while it waited for work, by a device that is short of memory, is not held against the medium.
+func TestAideThatDied(t *testing.T) {
+	withKernel(t, nil, honest, func(t *testing.T, s *scene, k *kernel, mounts string) {
+		plug(t, filepath.Join(mounts, "stick"))
+		for range 3 {
+			body, err := s.repo.Image(t.Context(), agent.ImageRequest{Name: "app.img", Length: 8})
+			if err != nil || s.asked.Load() > 0 {
+				t.Fatalf("%d requests, %v; want the stick", s.asked.Load(), err)
+			}
+			if b, err := io.ReadAll(body); err != nil || string(b) != "an image" {
+				t.Errorf("%q, %v", b, err)
+			}
+			body.Close()
+			s.repo.aides.mu.Lock()
+			idle := s.repo.aides.idle
+			s.repo.aides.mu.Unlock()
+			if idle == nil {
+				t.Fatal("no aide is kept for the next ask")
+			}
+			idle.proc.Close()
+			<-idle.proc.Ended()
+		}
+	})
+}
+
 // TestManyHungMedia: however many mounts hang, so many processes do at most, and the network is asked as ever.
 func TestManyHungMedia(t *testing.T) {
 	withKernel(t, nil, honest, func(t *testing.T, s *scene, k *kernel, mounts string) {
