@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/ota-agent/ota-agent/verifier"
 )
@@ -21,6 +22,8 @@ type keeper struct {
 	nothing bool
 	// anchor, where not nil, is to be kept as well: an older image's chain of roots then leads through it.
 	anchor *verifier.Document
+	// name is the file that the repository answered last, until its document is accepted.
+	name string
 }
 
 // keeper decides at the beginning of a refresh, by the root that its anchor holds and the floors that it began with.
@@ -43,6 +46,9 @@ func (e *engine) keeper(ctx context.Context, r *verifier.Refresh, began verifier
 
 // commit commits what the refresh accepted, or lets it go.
 func (k *keeper) commit(c verifier.Change) error {
+	if k.nothing {
+		k.hold(c)
+	}
 	if c.Empty() || k.nothing {
 		return nil
 	}
@@ -63,9 +69,8 @@ func (e *engine) unproven() bool {
 		r := e.book.record(c.name)
 		switch r.Phase {
 		case Idle:
-			reboots := c.component != nil && c.component.Reboot
-			lost := c.slots == nil && c.blind == nil || c.slots != nil && c.slots.Booted != c.slots.Primary
-			if reboots && r.Confirmed == nil && lost {
+			lost := c.unseen() || c.slots != nil && c.slots.Booted != c.slots.Primary
+			if c.reboots() && r.Confirmed == nil && lost {
 				return true
 			}
 		case Fetching, Staged, Writing:
@@ -76,4 +81,28 @@ func (e *engine) unproven() bool {
 		}
 	}
 	return false
+}
+
+func (c *live) reboots() bool { return c.component != nil && c.component.Reboot }
+
+// unseen reports whether the hook has not said yet which slot is booted, nor failed to.
+func (c *live) unseen() bool { return c.slots == nil && c.blind == nil }
+
+// firstLookMax is for how long after the start a refresh waits for the first status of the hooks: as long as the default time-out of status
+// and what it takes to end a hook.
+const firstLookMax = time.Minute
+
+// awaitsLook reports whether a refresh would keep nothing for the only reason that a hook has not answered yet: a fresh device would fetch all
+// metadata once more right after it. left is for how long it waits at most.
+func (e *engine) awaitsLook() (left time.Duration, waits bool) {
+	left = e.began + firstLookMax - e.p.System.Uptime()
+	if left <= 0 {
+		return 0, false
+	}
+	for _, c := range e.live {
+		if r := e.book.record(c.name); r.Phase == Idle && r.Confirmed == nil && c.reboots() && c.unseen() {
+			return left, true
+		}
+	}
+	return 0, false
 }

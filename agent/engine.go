@@ -67,6 +67,8 @@ type engine struct {
 	hookBusy, refreshing bool
 	fetches              int           // that run
 	abandoned            uint64        // workers, since the start
+	began                time.Duration // uptime
+	provisional          *provisional
 	stepped              bool          // a component's record may have changed since all were asked
 	freedAt              time.Duration // uptime at which the last hook ended
 
@@ -152,7 +154,7 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{cfg: cfg.withDefaults(), p: p, log: log, book: book, bandwidth: cfg.BandwidthMax, last: &refreshed{}, lastBegan: -1, askedFrom: longAgo, askedAt: longAgo}
+	e := &engine{cfg: cfg.withDefaults(), p: p, log: log, book: book, bandwidth: cfg.BandwidthMax, last: &refreshed{}, provisional: &provisional{}, lastBegan: -1, askedFrom: longAgo, askedAt: longAgo}
 	book.outbox.random = p.Random
 	book.outbox.now = func() (time.Time, string) {
 		now, _, _ := e.effectiveTime()
@@ -166,7 +168,7 @@ func newEngine(cfg Config, p Ports, log *slog.Logger) (*engine, error) {
 	up := p.System.Uptime()
 	e.started = up
 	book.state.Time = book.state.Time.from(e.cfg.BuildTime, p.System.BootID(), up) // durable when the floor is next
-	e.plan = newSchedule(e.cfg, up, p.Random())
+	e.plan, e.began = newSchedule(e.cfg, up, p.Random()), up
 	for i := range e.cfg.Components {
 		e.live = append(e.live, &live{name: e.cfg.Components[i].Name, component: &e.cfg.Components[i]})
 	}

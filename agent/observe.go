@@ -250,6 +250,9 @@ func (e *engine) refreshTask() *task {
 	if e.refreshing || e.p.System.Uptime() < e.plan.next() && !e.clockWasSet() {
 		return nil
 	}
+	if _, waits := e.awaitsLook(); waits {
+		return nil
+	}
 	e.refreshing = true
 	if e.p.Counters != nil {
 		e.checkFrom = e.p.Counters()
@@ -319,6 +322,9 @@ func (e *engine) refreshEnded(o outcome) error {
 		e.lastCheck = &spent
 	}
 	e.lastProblem = out.problem
+	if !out.provisional || out.refused() {
+		e.provisional.clear() // it is kept now, or of no use
+	}
 	e.survey.age(e.p.System.Uptime())
 	if len(out.roles) > 0 {
 		e.roles = withOlder(out.roles, e.roles)
@@ -413,7 +419,9 @@ func (e *engine) deadline() time.Duration {
 	up := e.p.System.Uptime()
 	boot, floor := e.p.System.BootID(), e.book.timeFloor()
 	wait := left(floor.accrueAfter(boot, up), floor.passed(boot, up))
-	if !e.refreshing {
+	if left, waits := e.awaitsLook(); !e.refreshing && waits {
+		wait = min(wait, max(left, e.plan.next()-up))
+	} else if !e.refreshing {
 		wait = min(wait, e.plan.next()-up)
 	}
 	if look := e.tooLate(); look > 0 {

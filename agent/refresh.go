@@ -81,7 +81,7 @@ func (e *engine) refreshOnce(ctx context.Context, paths map[string]string, old *
 	}
 	keep := e.keeper(ctx, r, began, onTrial)
 	out.provisional = keep.nothing
-	err = e.drive(ctx, r, keep.commit)
+	err = e.drive(ctx, r, keep)
 	out.roles, out.signedAt, out.local = r.Trusted(), r.SignedAt(), e.p.Repository.Local()
 	if err != nil {
 		out.fatal, out.elsewhere = e.book.failure(), e.voided(err, t) || refused(err) && e.p.Repository.MetadataRefused()
@@ -111,7 +111,7 @@ func (e *engine) findAll(ctx context.Context, out *refreshed, r *verifier.Refres
 	for component, path := range out.paths {
 		search := r.Find(path)
 		searches = append(searches, search)
-		offer, topmost, err := e.find(ctx, search, path, component, out.index, keep.commit)
+		offer, topmost, err := e.find(ctx, search, path, component, out.index, keep)
 		out.topmost = out.topmost && topmost
 		if err == nil {
 			out.offers[component] = offer
@@ -177,8 +177,8 @@ func refused(err error) bool {
 // find searches for one target path. "Not listed" is an answer: nothing is offered. topmost: the top-level targets role
 // lists it, or alone says that nobody does.
 func (e *engine) find(ctx context.Context, search *verifier.Search, path, component string, index map[string]verifier.Floor,
-	commit func(verifier.Change) error) (o Offer, topmost bool, err error) {
-	err = e.drive(ctx, search, commit)
+	keep *keeper) (o Offer, topmost bool, err error) {
+	err = e.drive(ctx, search, keep)
 	var found verifier.Found
 	if err == nil {
 		found, err = search.Found()
@@ -196,12 +196,15 @@ func (e *engine) find(ctx context.Context, search *verifier.Search, path, compon
 
 // drive runs a conversation with the verifier. It tells the repository of each file that verified, and names the mirror whose file
 // did not, or the absence that it could not do without.
-func (e *engine) drive(ctx context.Context, c verifier.Conversation, commit func(verifier.Change) error) error {
+func (e *engine) drive(ctx context.Context, c verifier.Conversation, keep *keeper) error {
 	a := &answers{e: e}
 	err := verifier.Drive(c, func(q verifier.Request) verifier.Answer {
 		a.accepted() // or it would not ask on
+		if b, ok := keep.held(q); ok {
+			return verifier.Bytes(b)
+		}
 		return a.answer(ctx, q)
-	}, commit)
+	}, keep.commit)
 	switch source := e.p.Repository.MetadataSource(); {
 	case err == nil:
 		a.accepted()
