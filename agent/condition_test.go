@@ -181,6 +181,9 @@ func TestAPathThatIsNotListedIsToldOnce(t *testing.T) {
 		if !strings.Contains(got.Text, "rootfz") {
 			t.Errorf("the text %q does not say what is listed", got.Text)
 		}
+		if s := e.status(); s.Journal == "" || s.LastEvent == 0 {
+			t.Errorf("the document names event %d of journal %q", s.LastEvent, s.Journal)
+		}
 		if w := e.status().Components[0].Waiting; w == nil || w.Reason != ReasonNotListed {
 			t.Errorf("it waits for %+v", w)
 		}

@@ -68,6 +68,13 @@ func (l *ledger) lastEvent() uint64 {
 	return l.outbox.mark.Last
 }
 
+// journalID is the journal's name; empty: there was no event.
+func (l *ledger) journalID() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.outbox.mark.ID
+}
+
 // NextEvent is the oldest durable event that the broker has not acknowledged; false: there is none.
 func (a *Agent) NextEvent() (Event, bool) {
 	l := a.engine.book

@@ -66,6 +66,7 @@ func (e *engine) status() Status {
 			LastCheck: e.lastCheck, Bandwidth: e.bandwidth, NextIn: SecondsOf(max(0, e.plan.next()-e.p.System.Uptime())),
 		},
 	}
+	s.Journal = e.book.journalID()
 	if !e.book.committed() {
 		s.LastFailure = e.cfg.LastFailure
 	}

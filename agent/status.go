@@ -24,7 +24,8 @@ type Status struct {
 	Counters   Counters          `json:"counters"`
 	// Abandoned counts the workers that the agent left behind since it started, because they hung.
 	Abandoned uint64 `json:"abandoned,omitempty"`
-	// LastEvent is the Seq of the newest event.
+	// Journal and LastEvent are the journal's name and the Seq of its newest event: of two boots' documents the later one has the higher.
+	Journal   string `json:"journal,omitempty"`
 	LastEvent uint64 `json:"last_event,omitempty"`
 	// LastFailure is why the process before this one ended, until this one has committed something.
 	LastFailure *Problem `json:"last_failure,omitempty"`

@@ -17,7 +17,7 @@ func storedStatus(s settings) (agent.Status, error) {
 	status := agent.Status{
 		Schema: agent.StatusSchema, Agent: s.agent.Version, Device: s.agent.Device, Paused: state.Device.Paused,
 		Repository: agent.RepositoryStatus{URL: s.agent.RepositoryURL}, Recovered: state.Recovered,
-		LastEvent: state.Journal.Last, LastFailure: readLastFailure(s),
+		Journal: state.Journal.ID, LastEvent: state.Journal.Last, LastFailure: readLastFailure(s),
 	}
 	if before := state.Device.ID; before != s.agent.Device.ID {
 		status.IDBefore = before
