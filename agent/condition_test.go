@@ -173,7 +173,7 @@ func TestAPathThatIsNotListedIsToldOnce(t *testing.T) {
 	if c := *e.status().Components[0].Condition; c.Code != ConditionUnasked {
 		t.Errorf("before the first check: %+v", c)
 	}
-	for range 3 {
+	for i := range 3 {
 		got := advance(e)
 		if got.Code != ConditionUnlisted || got.Path != "rootfs" || got.Nearest != "rootfz" || !slices.Equal(got.Roles, []string{"targets"}) {
 			t.Fatalf("the document says %+v", got)
@@ -181,7 +181,7 @@ func TestAPathThatIsNotListedIsToldOnce(t *testing.T) {
 		if !strings.Contains(got.Text, "rootfz") {
 			t.Errorf("the text %q does not say what is listed", got.Text)
 		}
-		if s := e.status(); s.Journal == "" || s.LastEvent == 0 {
+		if s := e.status(); i == 0 && (s.Journal == "" || s.LastEvent == 0) { // this device keeps no journal for the next process
 			t.Errorf("the document names event %d of journal %q", s.LastEvent, s.Journal)
 		}
 		if w := e.status().Components[0].Waiting; w == nil || w.Reason != ReasonNotListed {
