@@ -92,3 +92,20 @@ func flipMiddle(t *testing.T, path string) {
 	b[len(b)/2] ^= 1
 	must(t, os.WriteFile(path, b, 0o644))
 }
+
+// The first mirror drips a little above the lowest rate that is allowed, and the second is honest: after a minute the image goes on from
+// there, at the byte where it is.
+func TestDrippingFirstMirror(t *testing.T) {
+	t.Parallel()
+	const length = 3 << 20
+	r := newRepository(t, length)
+	first, second := startNginx(t, r.dir, "", ""), startNginx(t, r.dir, "", "")
+	link := newToxicLink(t, first.address)
+	link.add("bandwidth", `{"rate":1}`) // KB/s
+	d := newDevice(t, r, link.url()+"/metadata", link.url()+"/targets", "targets_mirrors = [\"http://"+second.address+"/targets\"]\n")
+	d.start()
+	d.awaitImage(r, 4*time.Minute) // an hour at the first alone
+	if n := second.requests("GET"); n != 1 {
+		t.Errorf("%d requests to the second mirror, want 1", n)
+	}
+}
