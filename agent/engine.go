@@ -22,6 +22,8 @@ type Ports struct {
 	System     System
 	// Throttle caps the bandwidth; nil: it can't be changed.
 	Throttle Throttle
+	// Credentials says which own key file of the repository can't be used, for the status document; nil, or a nil answer: none.
+	Credentials func() *Problem
 	// Counters reads the adapters' counters for the status document; nil: none.
 	Counters func() Counters
 	// Lookout looks at the surroundings for the gates that need it; nil: none does.

@@ -62,7 +62,7 @@ func (e *engine) status() Status {
 		Time:   TimeStatus{Effective: now, Source: source, Floor: floor},
 		Paused: e.book.paused(), Recovered: e.book.recovered(), Abandoned: e.abandoned, LastEvent: e.book.lastEvent(),
 		Repository: RepositoryStatus{
-			URL: e.cfg.RepositoryURL, Checks: e.checks, LastSuccess: e.lastSuccess, LastProblem: e.lastRefusal(),
+			URL: e.cfg.RepositoryURL, Credentials: e.credentials(), Checks: e.checks, LastSuccess: e.lastSuccess, LastProblem: e.lastRefusal(),
 			LastCheck: e.lastCheck, Bandwidth: e.bandwidth, NextIn: SecondsOf(max(0, e.plan.next()-e.p.System.Uptime())),
 		},
 	}
@@ -153,4 +153,12 @@ func rolesText(roles []verifier.RoleInfo) string {
 		parts = append(parts, fmt.Sprintf("%s %d", r.Role, r.Version))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// credentials is what is wrong with the repository's key files, if anything is.
+func (e *engine) credentials() *Problem {
+	if e.p.Credentials == nil {
+		return nil
+	}
+	return e.p.Credentials()
 }

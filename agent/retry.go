@@ -51,7 +51,7 @@ func ruleOf(r Reason) retryRule {
 		return retryRule{retrySoon, true}
 	case ReasonHTTP:
 		return retryRule{retryPermanent, true}
-	case ReasonTLS, ReasonTooLarge, ReasonBadAnswer,
+	case ReasonTLS, ReasonCredentials, ReasonTooLarge, ReasonBadAnswer,
 		ReasonUnsigned, ReasonRollback, ReasonExpired, ReasonHashMismatch, ReasonLengthMismatch,
 		ReasonVersionMismatch, ReasonMalformed, ReasonUnsupported, ReasonLimit:
 		return retryRule{retrySlow, true}

@@ -58,6 +58,8 @@ type RepositoryStatus struct {
 	LastSuccess time.Time `json:"last_success,omitzero"`
 	LastProblem *Problem  `json:"last_problem,omitempty"` // of the last refresh; nil when it succeeded
 	NextIn      Seconds   `json:"next_in"`
+	// Credentials: an own key file can't be used, or is out of its time. What works without it goes on.
+	Credentials *Problem `json:"credentials,omitempty"`
 	// LastCheck is what was counted from the beginning of the last refresh to its end, with what ran beside it; nil: none ended yet.
 	LastCheck *Counters `json:"last_check,omitempty"`
 	// Bandwidth is the cap on downloads, bytes per second; 0: none.

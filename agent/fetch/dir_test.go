@@ -209,10 +209,6 @@ func TestConfig(t *testing.T) {
 		"negative cap":      func(c *Config) { c.BandwidthMax = -1 },
 		"cert without key":  func(c *Config) { c.Cert = junk },
 		"key without cert":  func(c *Config) { c.Key = junk },
-		"missing ca":        func(c *Config) { c.CA = filepath.Join(dir, "none") },
-		"ca without PEM":    func(c *Config) { c.CA = junk },
-		"endless ca":        func(c *Config) { c.CA = large },
-		"cert without PEM":  func(c *Config) { c.Cert, c.Key = junk, junk },
 		"proxy without URL": func(c *Config) { c.Proxy = "secret" },
 	} {
 		c := good()
@@ -220,6 +216,20 @@ func TestConfig(t *testing.T) {
 		r, err := New(c)
 		if err == nil || r != nil || strings.Contains(err.Error(), "secret") || strings.ContainsAny(err.Error(), "\n") {
 			t.Errorf("%s: %v, %v", name, r, err)
+		}
+	}
+	// A key file that can't be used stops nobody from starting: it is told.
+	for name, change := range map[string]func(*Config){
+		"missing ca":       func(c *Config) { c.CA = filepath.Join(dir, "none") },
+		"ca without PEM":   func(c *Config) { c.CA = junk },
+		"endless ca":       func(c *Config) { c.CA = large },
+		"cert without PEM": func(c *Config) { c.Cert, c.Key = junk, junk },
+	} {
+		c := good()
+		c.Log = nil
+		change(&c)
+		if r, err := New(c); err != nil || r.Credentials() == nil || CheckKeys(c) == nil {
+			t.Errorf("%s: %v, %v", name, err, CheckKeys(c))
 		}
 	}
 }

@@ -58,7 +58,7 @@ func (t *trip) dials(a netip.AddrPort) {
 func (t *trip) leaves(u *url.URL, proxy string) (home bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.proxy, t.asked = proxy, append(t.asked, u.Host)
+	t.proxy, t.asked, t.secure = proxy, append(t.asked, u.Host), u.Scheme == "https"
 	if len(t.hops) == 1 {
 		t.direct = proxy == ""
 		if !t.direct {

@@ -92,6 +92,10 @@ func (a *answer) refuses(body []byte) error {
 		return wantsPassword("proxy " + proxy)
 	case a.StatusCode == http.StatusProxyAuthRequired:
 		return problem(agent.ReasonProxy, where, "status 407, which only a proxy sends; none is configured here, so one stands on the way")
+	case wantsCertificate(a.StatusCode) && a.trip.blamesUs() != nil:
+		ours := a.trip.blamesUs()
+		ours.Text = scrub(fmt.Sprintf("%s (status %d)", ours.Text, a.StatusCode))
+		return ours
 	case p != nil && p.Reason == agent.ReasonPayment, a.trip.wire.proof.holds(a.Request.URL.Host):
 		return err
 	case isPage(a.Header) || a.Header.Get("Content-Type") == "" && beginsPage(body):

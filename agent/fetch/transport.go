@@ -57,39 +57,50 @@ func (k keyFiles) stamp() string {
 	return b.String()
 }
 
-// config reads the files. now is the effective time: a device without a clock still judges certificates.
-func (k keyFiles) config(now func() time.Time) (*tls.Config, error) {
-	c := &tls.Config{
+// config reads the files. now is the effective time: a device without a clock still judges certificates. What can't be used is a loss,
+// and no reason to stop: without its CA no server is believed, and never the system's authorities instead; without its certificate the
+// device is nobody, which some servers allow.
+func (k keyFiles) config(now func() time.Time) (c *tls.Config, lost losses) {
+	c = &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		Time:               now,
 		ClientSessionCache: newSessionCache(),
 	}
 	if k.ca != "" {
-		pem, err := readPEM(k.ca)
-		if err != nil {
-			return nil, fmt.Errorf("ca: %w", err)
-		}
 		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("ca: %s holds no certificate in PEM", k.ca)
+		pem, err := readPEM(k.ca)
+		if err == nil && !c.RootCAs.AppendCertsFromPEM(pem) {
+			err = fmt.Errorf("%s holds no certificate in PEM", k.ca)
+		}
+		if err != nil {
+			lost.ca = fmt.Errorf("ca: %w", err)
 		}
 	}
 	if k.cert != "" {
-		cert, err := readPEM(k.cert)
+		pair, err := k.pair()
 		if err != nil {
-			return nil, fmt.Errorf("cert: %w", err)
+			lost.cert = err
+		} else {
+			c.Certificates = []tls.Certificate{pair}
 		}
-		key, err := readPEM(k.key)
-		if err != nil {
-			return nil, fmt.Errorf("key: %w", err)
-		}
-		pair, err := tls.X509KeyPair(cert, key)
-		if err != nil {
-			return nil, fmt.Errorf("cert %s, key %s: %w", k.cert, k.key, err)
-		}
-		c.Certificates = []tls.Certificate{pair}
 	}
-	return c, nil
+	return c, lost
+}
+
+func (k keyFiles) pair() (tls.Certificate, error) {
+	cert, err := readPEM(k.cert)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("cert: %w", err)
+	}
+	key, err := readPEM(k.key)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("key: %w", err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("cert %s, key %s: %w", k.cert, k.key, err)
+	}
+	return pair, nil
 }
 
 // newSessionCache lets sessions be resumed, which spares a cellular link the certificates.

@@ -59,6 +59,8 @@ type trip struct {
 	// proxy is the host that the last hop went through, or empty; asked are the hosts of all hops.
 	proxy string
 	asked []string
+	// secure: the last hop is asked over TLS.
+	secure bool
 }
 
 func newTrip(parent context.Context, w *wire, u *url.URL, p *pin) *trip {
@@ -173,6 +175,11 @@ func (t *trip) explainHead(err error) error {
 	t.mu.Unlock()
 	switch {
 	case isTLS(err) || handshake != nil && !isNetwork(handshake):
+		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
+			if p := t.blamesUs(); p != nil {
+				return because(p, err)
+			}
+		}
 		return t.blame(because(problem(agent.ReasonTLS, t.where(), "no trusted connection (check ca, cert and the clock)"), err))
 	case isNetwork(err) || mute:
 		return t.blame(because(problem(agent.ReasonUnreachable, t.where(), "not reached"), err))

@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -40,6 +41,9 @@ type wire struct {
 	stamp      string // of the key files
 	moved      string // the device's addresses and routes at the last request
 	tls        *tls.Config
+	lost       losses // of the key files as they are now
+	noCA       error  // tls has no authority to believe, and why
+	noCert     error  // tls has no certificate to show, and why
 	transports map[manner]*http.Transport
 }
 
@@ -64,7 +68,7 @@ type outside struct {
 	routes    func() string
 }
 
-// newWire fails where a key file can't be used.
+// newWire touches no network. Where a key file can't be used, it says so in the log, and in Credentials.
 func newWire(c Config, hosts map[string]bool, o outside) (*wire, error) {
 	proxy, err := proxyFor(c.Proxy)
 	if err != nil {
@@ -87,7 +91,8 @@ func newWire(c Config, hosts map[string]bool, o outside) (*wire, error) {
 		}
 	}
 	w.stamp = w.files.stamp()
-	return w, w.renew()
+	w.renew()
+	return w, nil
 }
 
 // proxyFor never puts the proxy's password into its error.
@@ -109,14 +114,19 @@ func proxyFor(s string) (func(*http.Request) (*url.URL, error), error) {
 	return nil, fmt.Errorf("proxy: scheme %q, want http, https, socks5 or socks5h", u.Scheme)
 }
 
-// renew reads the key files as they are now. It is called with the lock held, or before anybody else knows w.
-func (w *wire) renew() error {
-	c, err := w.files.config(w.cfg.Now)
-	if err != nil {
-		return err
+// renew reads the key files as they are now, and says whether it took them. What can't be used is not taken while there is something
+// older that can: a rotation may be half done. It is called with the lock held, or before anybody else knows w.
+func (w *wire) renew() bool {
+	c, lost := w.files.config(w.cfg.Now)
+	w.lost = lost
+	if lost.any() {
+		w.cfg.Log.Warn("key files of the repository can't be used", slog.Any("err", errors.Join(lost.ca, lost.cert)))
 	}
-	w.tls, w.transports = c, map[manner]*http.Transport{}
-	return nil
+	if w.tls != nil && (lost.ca != nil && w.noCA == nil || lost.cert != nil && w.noCert == nil) {
+		return false
+	}
+	w.tls, w.noCA, w.noCert, w.transports = c, lost.ca, lost.cert, map[manner]*http.Transport{}
+	return true
 }
 
 // A courier sends the requests of one trip: it counts them, and chooses each one's way by its host.
@@ -176,7 +186,11 @@ func (w courier) choose(r *http.Request) (*http.Transport, error) {
 			by.ip = proxyIP
 		}
 	}
-	return w.transportOf(by, w.trip), nil
+	t := w.transportOf(by, w.trip)
+	if err := w.trusts(r.URL); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // addressOf is the host of a URL where TLS is spoken to an address and not to a name.
@@ -195,9 +209,7 @@ func (w *wire) transportOf(by manner, t *trip) *http.Transport {
 	if stamp := w.files.stamp(); stamp != w.stamp {
 		w.stamp = stamp
 		old := w.transports
-		if err := w.renew(); err != nil {
-			w.cfg.Log.Warn("changed key files not taken", slog.Any("err", err))
-		} else {
+		if w.renew() {
 			go closeIdle(slices.Collect(maps.Values(old)))
 		}
 	}

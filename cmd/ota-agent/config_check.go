@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ota-agent/ota-agent/agent/fetch"
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
@@ -16,6 +17,9 @@ func (c *cli) checkConfig([]string) error {
 	}
 	if err := preflight(&s); err != nil {
 		return err
+	}
+	if err := fetch.CheckKeys(s.fetch); err != nil { // the agent runs on what works, and says so
+		return s.wrong(exitConfig, "repository", err, "")
 	}
 	root, err := verifier.Begin(s.agent.Anchor, verifier.Floors{}, time.Time{}, s.agent.Limits)
 	if err != nil {

@@ -152,6 +152,7 @@ func (t *table) device(s agent.Status) {
 	}
 	t.add("next check", "in "+durationWords(s.Repository.NextIn)+"; a wake or ota-agent check comes first")
 	t.problem("last check failed", s.Repository.LastProblem)
+	t.problem("key files", s.Repository.Credentials)
 	if s.MQTT != nil {
 		t.add("broker", brokerWords(*s.MQTT))
 		if s.MQTT.Reason != "" {

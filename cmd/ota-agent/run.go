@@ -80,9 +80,9 @@ func runStore(ctx context.Context, s settings, sys system, log *slog.Logger) err
 	a, err := agent.New(s.agent, agent.Ports{
 		Store: store, Images: store.Images(), Repository: repository, System: sys, Throttle: repository,
 		Installer: hooks, HookLimit: hooks.Limit, HookGrace: hooks.Grace(),
-		Counters: counters(store, repository),
-		Lookout:  &s.lookout,
-		Random:   rand.Float64,
+		Counters: counters(store, repository), Credentials: repository.Credentials,
+		Lookout: &s.lookout,
+		Random:  rand.Float64,
 	}, log)
 	if err != nil {
 		return err

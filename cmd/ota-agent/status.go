@@ -86,6 +86,9 @@ func statusTable(s agent.Status) string {
 	if p := s.Repository.LastProblem; p != nil {
 		add("  problem", "%s (%s)", p.Text, p.Reason)
 	}
+	if p := s.Repository.Credentials; p != nil {
+		add("  key files", "%s (%s)", p.Text, p.Reason)
+	}
 	if s.MQTT != nil {
 		add("broker", "%s", brokerWords(*s.MQTT))
 	}
