@@ -19,6 +19,9 @@ type Config struct {
 	BootID string
 	// Environ is the agent's environment as "NAME=value". Only the proxy variables are handed on to hooks.
 	Environ []string
+	// Trusted refuses a program that somebody else could change. It is asked before each run: a check may be new, and a mode may have
+	// changed since the start. Nil: whoever made the runner knows its programs.
+	Trusted func(path string) error
 	// Log takes one debug line per run; nil is silent.
 	Log *slog.Logger
 }
@@ -97,6 +100,7 @@ type Runner struct {
 	runDir     string
 	bootID     string
 	base       []string
+	trusted    func(path string) error
 	log        *slog.Logger
 
 	mu      sync.Mutex
@@ -118,6 +122,7 @@ func New(c Config) *Runner {
 		components: c.Components,
 		runDir:     c.RunDir,
 		bootID:     c.BootID,
+		trusted:    c.Trusted,
 		base:       baseEnviron(c.Environ),
 		log:        log,
 		turns:      make(map[string]chan struct{}),

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/ota-agent/ota-agent/agent"
-	"github.com/ota-agent/ota-agent/files"
 	"github.com/ota-agent/ota-agent/install/health"
 )
 
@@ -80,6 +79,9 @@ func (r *Runner) runChecks(ctx context.Context, dir string, j agent.Job) error {
 
 func (r *Runner) runCheck(ctx context.Context, path string, j agent.Job) error {
 	what := fmt.Sprintf("component %s: check %s", j.Component, path)
+	if err := r.checkTrusted(what, path); err != nil {
+		return err
+	}
 	m, err := r.mark(j.Component)
 	if err != nil {
 		return err
@@ -120,10 +122,6 @@ func listChecks(dir string) ([]string, error) {
 		}
 		path := filepath.Join(dir, e.Name())
 		if err := checkExecutable(path); err != nil {
-			return nil, fmt.Errorf("directory of checks: %w", err)
-		}
-		// A check may be put there after the start, at which all programs are looked at in this way.
-		if err := files.CheckOwners(path, files.Unchanged); err != nil {
 			return nil, fmt.Errorf("directory of checks: %w", err)
 		}
 		paths = append(paths, path)

@@ -116,6 +116,9 @@ func (r *Runner) hook(ctx context.Context, verb agent.Verb, j agent.Job, extra .
 func (r *Runner) startHook(ctx context.Context, verb agent.Verb, j agent.Job, stdin *os.File, extra ...string) (
 	p *process, cleanup func(), err error,
 ) {
+	if err := r.checkTrusted(describeHook(verb, j), j.Hook); err != nil {
+		return nil, nil, err
+	}
 	m, err := r.mark(j.Component)
 	if err != nil {
 		return nil, nil, err
@@ -150,6 +153,22 @@ func (r *Runner) startHook(ctx context.Context, verb agent.Verb, j agent.Job, st
 	}
 	ended = r.follow(j.Component, verb, p)
 	return p, cleanup, nil
+}
+
+// checkTrusted refuses a program, and a script's interpreter, that somebody else could change.
+func (r *Runner) checkTrusted(what, path string) error {
+	if r.trusted == nil {
+		return nil
+	}
+	for _, program := range []string{path, Interpreter(path)} {
+		if program == "" {
+			continue
+		}
+		if err := r.trusted(program); err != nil {
+			return problem(agent.ReasonHookMissing, err, "%s is not run: %v", what, err)
+		}
+	}
+	return nil
 }
 
 // verify compares what the hook says a slot holds with what it must hold.

@@ -3,12 +3,14 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/files"
 )
 
@@ -169,5 +171,47 @@ func TestOwnersAreLookedAtByCheckAndRun(t *testing.T) {
 	}
 	if _, err := os.Stat(d.path("state")); err == nil {
 		t.Error("a refused start made a state directory")
+	}
+}
+
+// A hook that others may change since the start is not run, and the status says how to mend it.
+func TestAHookThatIsOpenedUpLaterIsNotRun(t *testing.T) {
+	d := newRunDevice(t, "")
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	d.start(null)
+	problem := func() agent.Reason {
+		s, err := d.client.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := s.Components[0].Problem; p != nil {
+			return p.Reason
+		}
+		return ""
+	}
+	again := func(mode os.FileMode, refused bool) {
+		t.Helper()
+		if err := os.Chmod(d.path("hook"), mode); err != nil {
+			t.Fatal(err)
+		}
+		d.await(fmt.Sprintf("refusal (%t) of a hook with mode %v", refused, mode), func() bool {
+			if _, err := d.client.Command(t.Context(), agent.Command{Name: "retry"}); err != nil {
+				t.Fatal(err)
+			}
+			return (problem() == agent.ReasonHookMissing) == refused
+		})
+	}
+	d.await("first status of the hook", func() bool {
+		s, err := d.client.Status(t.Context())
+		return err == nil && s.Components[0].Booted == "A"
+	})
+	again(0o777, true)
+	again(0o755, false)
+	if err := d.terminate(); err != nil {
+		t.Error(err)
 	}
 }

@@ -42,7 +42,7 @@ var remedies = map[agent.Reason]string{
 	agent.ReasonStore:           "the state directory: look at dmesg, and at owner and mode",
 	agent.ReasonLocked:          "the end of the second agent, or of the command that reads",
 	agent.ReasonInternal:        "a report of it: the text says what is known",
-	agent.ReasonHookMissing:     "the hook, installed and executable, or its path in the config",
+	agent.ReasonHookMissing:     "the hook, installed, executable and for nobody else to change, or its path in the config",
 	agent.ReasonHookFailed:      "the hook: the text has what it printed; it is tried again by itself, and at once by ota-agent retry",
 	agent.ReasonHookBusy:        "time; if it lasts, as for hook_failed",
 	agent.ReasonHookRefused:     "a release that fits the device",

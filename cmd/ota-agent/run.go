@@ -15,6 +15,7 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/agent/fetch"
 	"github.com/ota-agent/ota-agent/agent/local"
+	"github.com/ota-agent/ota-agent/files"
 	"github.com/ota-agent/ota-agent/install"
 	"github.com/ota-agent/ota-agent/mqtt"
 	"github.com/ota-agent/ota-agent/storage"
@@ -76,7 +77,8 @@ func runStore(ctx context.Context, s settings, sys system, log *slog.Logger) err
 	}
 	defer inTime(func() { repository.Close() })
 
-	hooks := install.New(install.Config{Components: s.hooks, RunDir: s.hookDir(), BootID: sys.BootID(), Environ: os.Environ(), Log: log})
+	hooks := install.New(install.Config{Components: s.hooks, RunDir: s.hookDir(), BootID: sys.BootID(), Environ: os.Environ(), Log: log,
+		Trusted: func(path string) error { return files.CheckOwners(path, files.Unchanged) }})
 	a, err := agent.New(s.agent, agent.Ports{
 		Store: store, Images: store.Images(), Repository: repository, System: sys, Throttle: repository,
 		Installer: hooks, HookLimit: hooks.Limit, HookGrace: hooks.Grace(),
