@@ -52,9 +52,10 @@ func (p *pace) enough() bool { return p.got*int64(max(1, p.bodies)) >= p.bytesMi
 
 // tooLong says whether the body would take longer than enough, while another mirror may be faster.
 func (p *pace) tooLong() bool {
-	if p.goal == 0 || p.all.spent < measureTime {
+	left := p.goal - p.all.bytes
+	if p.goal == 0 || left <= 0 || p.all.spent < measureTime {
 		return false
 	}
-	c := course{left: p.goal - p.all.bytes, spent: p.all.spent}
+	c := course{left: left, spent: p.all.spent}
 	return !c.goodEnough(p.all.rate())
 }

@@ -171,7 +171,7 @@ func (f *file) end(err error, late string) error {
 		return io.ErrClosedPipe
 	case f.interrupted() != nil:
 		return f.interrupted()
-	case f.pace.tooLong():
+	case errors.Is(err, errHang) && f.pace.tooLong():
 		return tooLong(f.where(), f.pace)
 	case errors.Is(err, errHang):
 		return problem(agent.ReasonTooSlow, f.where(), "the medium is too slow: %s", late)
