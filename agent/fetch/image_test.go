@@ -49,7 +49,7 @@ func wholeUnless(tell story) story {
 // law holds in all: what is yielded are the image's bytes from body.From on, or there is a Problem.
 func TestImageAnswers(t *testing.T) {
 	img := fetchtest.Bytes(imageBytes)
-	const from = 4000
+	const from, longAgo = 4000, "Sun, 01 Mar 2026 10:00:00 GMT"
 	costs := figures{what: "a server that answers for an image"}
 	for _, tt := range []struct {
 		name      string
@@ -74,6 +74,20 @@ func TestImageAnswers(t *testing.T) {
 		{name: "no length, total unknown", validator: `"v1"`, tell: func(c net.Conn, r *http.Request) {
 			respond(c, "206 Partial Content", fmt.Sprintf("Content-Range: bytes %d-%d/*\r\n", from, imageBytes-1), -1, img[from:])
 		}, from: from, asked: 1, kept: `"v1"`},
+		{name: "the range by a date", validator: longAgo, tell: func(c net.Conn, r *http.Request) {
+			if r.Header.Get("If-Range") != longAgo || r.Header.Get("Range") != "bytes=4000-" {
+				respond(c, "200 OK", "ETag: \"v1\"\r\n", imageBytes, img)
+				return
+			}
+			respond(c, "206 Partial Content", ranged(from, imageBytes-1, imageBytes), imageBytes-from, img[from:])
+		}, from: from, asked: 1, kept: longAgo},
+		{name: "another file by its date: whole", validator: longAgo, tell: func(c net.Conn, r *http.Request) {
+			if r.Header.Get("If-Range") != longAgo {
+				respond(c, "206 Partial Content", ranged(from, imageBytes-1, imageBytes), imageBytes-from, img[from:])
+				return
+			}
+			respond(c, "200 OK", "ETag: \"v1\"\r\n", imageBytes, img)
+		}, asked: 1, kept: `"v1"`},
 		{name: "no validator and a name that may change: whole", tell: wholeUnless(nil), asked: 1, kept: `"v1"`},
 		{name: "a validator damaged on disk: whole", validator: "\"a\nb\"", tell: wholeUnless(nil), asked: 1, kept: `"v1"`},
 		{name: "a weak validator proves nothing: whole", validator: `W/"v1"`, tell: wholeUnless(nil), asked: 1, kept: `"v1"`},

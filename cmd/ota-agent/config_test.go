@@ -283,3 +283,19 @@ func TestAnIDThatIsNoneIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestGatesWithoutAZoneAreInUTC: whatever zone the machine has: it may be another one in the next slot.
+func TestGatesWithoutAZoneAreInUTC(t *testing.T) {
+	local := time.Local
+	time.Local = time.FixedZone("here", 5*60*60)
+	defer func() { time.Local = local }()
+	for name, text := range map[string]string{"no gates": minimal, "windows without a zone": minimal + "[gates]\ninstall_windows = [\"01:00-05:00\"]\n"} {
+		s, err := loadSettings(writeConfig(t, text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, offset := time.Now().In(s.agent.Gates.Zone).Zone(); offset != 0 {
+			t.Errorf("%s: the zone is %s, %d s off", name, s.agent.Gates.Zone, offset)
+		}
+	}
+}
