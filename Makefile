@@ -26,7 +26,7 @@ SIMTEST := GOGC=800 $(GO) test -overlay $(SIM)/overlay.json -count=1 -v -json
 NESTED  := interop e2e crash mqtt/nowebsocket
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check build fmt vet static race tidy cross fuzz clean interop bench bench-verifier bench-fetch e2e crash crash-long crash-real crash-disk
+.PHONY: help demo test check build fmt vet static race tidy cross fuzz clean interop bench bench-verifier bench-worst bench-fetch e2e crash crash-long crash-real crash-disk
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
@@ -97,10 +97,14 @@ e2e: ## the real agent on bad links and at a real broker: nginx, toxiproxy, mosq
 interop: $(TESTSUM) ## against go-tuf, tuf-js and securesystemslib
 	@$(GO) -C interop test -count=1 -json ./... | $(TESTSUM)
 
-bench: bench-verifier bench-fetch ## everything with a budget, beside its peers
+bench: bench-verifier bench-worst bench-fetch ## everything with a budget, beside its peers
 
 bench-verifier: ## the verifier beside go-tuf, in one table
 	@$(GO) -C interop run ./bench
+
+bench-worst: ## memory and CPU of the decoder, and of the whole agent, for the worst metadata that was found
+	@$(GO) test -run '^$$' -bench Worst -benchtime 1x ./verifier/strict
+	@$(GO) -C e2e test -run '^$$' -bench Worst -benchtime 1x -timeout 60m .
 
 bench-fetch: ## download, verify and stage beside curl with sha256sum, and go-tuf (Debian's nginx)
 	@$(GO) -C e2e test -run '^$$' -bench Fetch -benchtime 1x -timeout 60m .

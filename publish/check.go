@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ota-agent/ota-agent/release"
+	"github.com/ota-agent/ota-agent/verifier"
 )
 
 // What a release can be refused for, apart from a malformed field.
@@ -18,6 +19,8 @@ var (
 	ErrIndex = errors.New("rollback_index would go backwards")
 	// ErrHardware: the release is for hardware that the publisher's settings don't list.
 	ErrHardware = errors.New("unknown hardware")
+	// ErrTooLong: the targets file is longer than devices accept.
+	ErrTooLong = errors.New("longer than devices accept")
 	// ErrCycle: releases require each other, so that no device could begin.
 	ErrCycle = errors.New("releases require each other")
 	// ErrRollout: the rollout is over sooner than a timestamp expires.
@@ -29,6 +32,23 @@ func validText(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(c rune) bool {
 		return unicode.IsControl(c) || c == '\\' || c == '\u2028' || c == '\u2029'
 	})
+}
+
+// checkLength refuses a targets file that every device would refuse.
+func (s settings) checkLength(d document[targetsSigned]) error {
+	most := s.TargetsFileMax
+	if most == 0 {
+		most = verifier.DefaultLimits().StatedBytes
+	}
+	b, err := encode(d)
+	if err != nil {
+		return err
+	}
+	if int64(len(b)) <= most {
+		return nil
+	}
+	return fmt.Errorf("targets %d has %d bytes with its %d releases, which is %w: at most %d; remove old releases, or raise targets_file_max in "+
+		"each device's config first and then in %s", d.Signed.Version, len(b), len(d.Signed.Targets), ErrTooLong, most, settingsName)
 }
 
 func checkHardwareNames(names []string) error {

@@ -247,3 +247,19 @@ func TestOptionsAreChecked(t *testing.T) {
 		})
 	}
 }
+
+// A targets file that every device would refuse is not published: nothing of it is written, and what is staged stays.
+func TestATargetsFileLongerThanDevicesAcceptIsRefused(t *testing.T) {
+	r := newRepo(t, cheap())
+	mustAdd(t, r, addition("a", 1))
+	mustAdd(t, r, addition("b", 1))
+	r.settings.TargetsFileMax = 100
+	if uploads, err := r.Publish(start); !errors.Is(err, ErrTooLong) || len(uploads) != 0 {
+		t.Fatalf("published %v, %v; want ErrTooLong", uploads, err)
+	}
+	if _, err := os.Stat(r.path(roleTargets, 2)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the long file is there: %v", err)
+	}
+	r.settings.TargetsFileMax = 0
+	mustPublish(t, r, start)
+}

@@ -100,6 +100,9 @@ func (r *Repo) publishTargets(now time.Time) (images []string, path string, err 
 	if err := r.checkUnexpired(roleTargets, d.Signed.Expires, now); err != nil {
 		return nil, "", err
 	}
+	if err := r.settings.checkLength(d); err != nil {
+		return nil, "", err
+	}
 	if err := r.rememberIndexes(d.Signed.Targets); err != nil {
 		return nil, "", err
 	}

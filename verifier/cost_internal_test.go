@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"os"
 	"strings"
 	"testing"
 
@@ -68,7 +69,7 @@ func TestL3_PatternsAreMatchedInBoundedSteps(t *testing.T) {
 		return `{"keys":{},"roles":[{"keyids":[],"name":"r","paths":[` + strings.Repeat(pattern, count) + `"*/a*"],"threshold":1}]}`
 	}
 	for count, class := range map[int]error{100: nil, 50_000: ErrLimitExceeded} {
-		d, err := readDelegations(parsed(t, roles(count)), DefaultLimits())
+		d, err := readDelegations(parsed(t, roles(count)), DefaultLimits(), false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +83,7 @@ func TestL3_PatternsAreMatchedInBoundedSteps(t *testing.T) {
 		}
 	}
 	classes := `{"keys":{},"roles":[{"keyids":[],"name":"r","paths":[` + strings.Repeat(`"*/*[`+strings.Repeat("b", 1000)+`]",`, 2000) + `""],"threshold":1}]}`
-	d, err := readDelegations(parsed(t, classes), DefaultLimits())
+	d, err := readDelegations(parsed(t, classes), DefaultLimits(), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,10 +136,10 @@ func TestL2_EachBoundOfADocument(t *testing.T) {
 			delegations("", `{"keyids":["`+strings.Repeat("k", KeyIDBytesMax)+`"],"name":"r","threshold":1}`),
 			delegations("", `{"keyids":["`+strings.Repeat("k", 6*KeyIDBytesMax+1)+`"],"name":"r","threshold":1}`)},
 	} {
-		if _, err := readDelegations(parsed(t, c.within), limits); err != nil {
+		if _, err := readDelegations(parsed(t, c.within), limits, false); err != nil {
 			t.Errorf("%s, within: %v", name, err)
 		}
-		if _, err := readDelegations(parsed(t, c.beyond), limits); !errors.Is(err, ErrLimitExceeded) {
+		if _, err := readDelegations(parsed(t, c.beyond), limits, false); !errors.Is(err, ErrLimitExceeded) {
 			t.Errorf("%s, beyond: %v", name, err)
 		}
 	}
@@ -163,5 +164,68 @@ func TestL1_AFinishedSearchKeepsNoKeys(t *testing.T) {
 	s.waiting, s.then = make([]step, 30), func(Answer) (Change, error) { return Change{}, errors.New("fails") }
 	if _, err := s.Supply(Absent()); err == nil || len(s.waiting) != 0 {
 		t.Errorf("%d roles wait after %v", len(s.waiting), err)
+	}
+}
+
+// Each bound stands in the manual, with its reason.
+func TestL2_BoundsAreDocumented(t *testing.T) {
+	manual, err := os.ReadFile("../docs/publishing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(manual), "## What devices accept")
+	section, _, _ = strings.Cut(section, "\n## ")
+	d := DefaultLimits()
+	for name, text := range map[string]string{
+		"RootRotations": fmt.Sprint(d.RootRotations), "RootBytes": grouped(d.RootBytes), "TimestampBytes": grouped(d.TimestampBytes),
+		"SnapshotBytes": grouped(d.SnapshotBytes), "TargetsBytes": grouped(d.TargetsBytes),
+		"StatedSnapshotBytes": fmt.Sprintf("%d MiB", d.StatedSnapshotBytes>>20), "StatedBytes": fmt.Sprintf("%d MiB", d.StatedBytes>>20),
+		"Signatures": fmt.Sprint(d.Signatures), "Keys": grouped(int64(d.Keys)), "SearchRoles": fmt.Sprintf("| %d,", d.SearchRoles),
+		"SearchBytes": fmt.Sprintf("%d MiB", d.SearchBytes>>20), "CheckedBytes": fmt.Sprintf("%d MiB", d.CheckedBytes>>20), "Checks": grouped(int64(d.Checks)),
+		"RoleNameBytesMax": grouped(RoleNameBytesMax), "KeyIDBytesMax": grouped(KeyIDBytesMax), "KeyBytesMax": fmt.Sprintf("%d KiB", KeyBytesMax>>10),
+		"PatternBytesMax": grouped(PatternBytesMax), "PatternsMax": grouped(PatternsMax), "DelegatedRolesMax": grouped(DelegatedRolesMax),
+		"MatchStepsMax": grouped(MatchStepsMax), "KeysParsedMax": grouped(KeysParsedMax), "CustomBytesMax": fmt.Sprintf("%d MiB", CustomBytesMax>>20), "rsaBitsMax": fmt.Sprint(rsaBitsMax),
+		"rsaExponentMax": fmt.Sprint(rsaExponentMax), "DepthMax": fmt.Sprintf("| %d |", strict.DepthMax),
+		"signatureBytesMax": fmt.Sprintf("%d KiB", signatureBytesMax>>10), "hashedTimes": fmt.Sprintf("%d at any length", hashedTimes),
+		"hashedFree": fmt.Sprintf("%d up to %d KiB", d.Signatures, hashedFree/d.Signatures>>10),
+	} {
+		if !strings.Contains(section, text) {
+			t.Errorf("docs/publishing.md does not show %s as %q", name, text)
+		}
+	}
+}
+
+// grouped is a number with commas: 1,024.
+func grouped(n int64) string {
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%s,%03d", grouped(n/1000), n%1000)
+}
+
+// A vendor's file may name thousands of keys for the roles that share a path: they are parsed at each search that comes there,
+// up to a bound for the whole refresh.
+func TestL3_ParsedKeysAreBounded(t *testing.T) {
+	var ids, keys strings.Builder
+	for i := range 256 {
+		fmt.Fprintf(&ids, `%s"%d"`, strings.Repeat(",", min(i, 1)), i)
+		fmt.Fprintf(&keys, `%s"%d":{"keytype":"ed25519","keyval":{"public":"%064x"},"scheme":"ed25519"}`, strings.Repeat(",", min(i, 1)), i, i)
+	}
+	text := `{"keys":{` + keys.String() + `},"roles":[{"keyids":[` + ids.String() + `],"name":"r","paths":["*"],"threshold":1}]}`
+	d, err := readDelegations(parsed(t, text), DefaultLimits(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Refresh{limits: DefaultLimits(), snapshot: &snapshotRole{}}
+	visit := func() error {
+		s := &Search{refresh: r, path: "x", match: newPathMatch("x"), visited: map[string]bool{}}
+		return s.visit(&targetsRole{document: &document{role: "d"}, targets: parsed(t, `{}`), delegations: d}, signers{}, r.now)
+	}
+	visits := 0
+	for err = visit(); !errors.Is(err, ErrLimitExceeded) && visits < 1000; err = visit() { // malformed: no snapshot lists r
+		visits++
+	}
+	if visits != KeysParsedMax/256 {
+		t.Errorf("%d visits with 256 keys each, want %d (%v)", visits, KeysParsedMax/256, err)
 	}
 }

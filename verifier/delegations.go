@@ -28,15 +28,20 @@ type delegatedRole struct {
 	matchedBy   string       // which of the two the role has
 }
 
-// readDelegations reads a delegations object and refuses one that can be read in two ways (A18).
-func readDelegations(v strict.Value, limits Limits) (delegations, error) {
+// readDelegations reads a delegations object and refuses one that can be read in two ways (A18). Of one that was read before, keys
+// and roles are not gone through again: that may take longer than all else that a search does with the file.
+func readDelegations(v strict.Value, limits Limits, before bool) (delegations, error) {
 	var d delegations
 	err := v.Object(func(name []byte, v strict.Value) (err error) {
 		switch string(name) {
 		case "keys":
-			d.keys, err = v, checkKeys(v, limits)
+			if d.keys = v; !before {
+				err = checkKeys(v, limits)
+			}
 		case "roles":
-			d.roles, err = v, checkRoles(v, limits)
+			if d.roles = v; !before {
+				err = checkRoles(v, limits)
+			}
 		case "succinct_roles":
 			d.succinct, err = readSuccinctRoles(v, limits)
 		}

@@ -21,6 +21,9 @@ const (
 	// MatchStepsMax bounds the characters that one search compares in holding its path against patterns, a tenth of a second. Each
 	// of PatternsMax patterns may take 128.
 	MatchStepsMax = 1 << 24
+	// KeysParsedMax bounds the keys of delegated roles that one refresh and its searches parse, half a second: a search that comes
+	// to a delegator parses the keys of each role that is trusted with its path.
+	KeysParsedMax = 1 << 15
 	// CustomBytesMax is how long a target's custom value may be, in bytes: it is kept as long as the target is on offer.
 	CustomBytesMax = 1 << 20
 

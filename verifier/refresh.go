@@ -32,6 +32,7 @@ type Refresh struct {
 	dropped   *receipt      // of the targets file that was verified here, and gave its room to a delegated role's
 	checked   int64         // bytes of delegated roles whose signatures were checked
 	checks    int           // signatures of targets roles
+	parsed    int           // keys of delegated roles
 }
 
 // Begin starts a refresh. anchor is the root.json shipped with the device, trusted by its place; it must meet its

@@ -162,7 +162,7 @@ type targetsRole struct {
 
 func readTargets(role string, raw []byte, limits Limits) (*targetsRole, *MetadataError) {
 	t := &targetsRole{}
-	d, refusal := readDocument(role, Targets, raw, limits, t.field(limits))
+	d, refusal := readDocument(role, Targets, raw, limits, t.field(limits, false))
 	return t.complete(d, refusal)
 }
 
@@ -173,12 +173,12 @@ func reopenTargets(role string, raw []byte, limits Limits) (*targetsRole, *Metad
 		return nil, malformed("4.2", err).of(role, 0)
 	}
 	t := &targetsRole{}
-	d, refusal := readSigned(role, Targets, raw, signed, t.field(limits))
+	d, refusal := readSigned(role, Targets, raw, signed, t.field(limits, true))
 	return t.complete(d, refusal)
 }
 
-// field takes the members that only a targets file has.
-func (t *targetsRole) field(limits Limits) fields {
+// field takes the members that only a targets file has. before: the file was read once already.
+func (t *targetsRole) field(limits Limits, before bool) fields {
 	return func(name []byte, v strict.Value) (err error) {
 		switch string(name) {
 		case "targets":
@@ -187,7 +187,7 @@ func (t *targetsRole) field(limits Limits) fields {
 			}
 		case "delegations":
 			if !v.IsNull() {
-				t.delegations, err = readDelegations(v, limits)
+				t.delegations, err = readDelegations(v, limits, before)
 			}
 		}
 		return err

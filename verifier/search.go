@@ -151,7 +151,11 @@ func (s *Search) visit(t *targetsRole, by signers, expires time.Time) error {
 	for _, role := range roles {
 		ring.name(role.grant)
 	}
-	ring.read(t.delegations.keys)
+	if s.refresh.parsed += ring.read(t.delegations.keys); s.refresh.parsed > KeysParsedMax {
+		refusal := refuse(ErrLimitExceeded, "5.6.7.1", fmt.Sprintf("at most %d keys to parse in one refresh", KeysParsedMax), "more").of(t.role, t.version)
+		refusal.Path = s.path
+		return refusal
+	}
 	var steps []step
 	for _, role := range roles {
 		steps = append(steps, step{role: role.name, signers: ring.signers(role.grant), expires: expires})

@@ -125,16 +125,19 @@ func (r keyRing) name(g grant) {
 	}
 }
 
-// read parses the named keys of a key map. A longer key than any is as unusable as one that can't be parsed.
-func (r keyRing) read(keys strict.Value) {
+// read parses the named keys of a key map, and says how many it tried. A longer key than any is as unusable as one that can't be
+// parsed.
+func (r keyRing) read(keys strict.Value) (tried int) {
 	_ = keys.Object(func(name []byte, v strict.Value) error { // it was read as an object before
 		if _, named := r[string(name)]; named && len(v.Raw()) <= KeyBytesMax {
+			tried++
 			if key, ok := parseKey(v); ok {
 				r[string(name)] = key
 			}
 		}
 		return nil
 	})
+	return tried
 }
 
 func (r keyRing) signers(g grant) signers {

@@ -50,7 +50,7 @@ func exitCode(err error) int {
 		{exitBusy, []error{publish.ErrLocked}},
 		{exitRefused, []error{
 			publish.ErrIndex, publish.ErrHardware, publish.ErrCycle, publish.ErrRollout, publish.ErrTargetPath, publish.ErrNotListed,
-			publish.ErrGap, publish.ErrClock, publish.ErrExpired,
+			publish.ErrGap, publish.ErrClock, publish.ErrExpired, publish.ErrTooLong,
 		}},
 		{exitKeys, []error{publish.ErrPassphrase, publish.ErrKeyFile, publish.ErrThreshold, errNoPassphrase}},
 	} {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ota-agent/ota-agent/verifier"
+	"github.com/ota-agent/ota-agent/verifier/strict"
 )
 
 // WorstPath is what a device looks up in the repositories of Worst, where the hostile role may be a delegated one.
@@ -242,8 +243,13 @@ func signedText(kind string, more Object) string {
 	return string(Canonical(more))
 }
 
-// signedFile is a file with a signature under a key ID. Where the text is not canonical, the signature is not right.
+// signedFile is a file with a signature under each key ID. The canonical form is the verifier's own: what these files cost counts here,
+// not whether they are right.
 func signedFile(signed string, keys ...*Key) []byte {
+	message, err := strict.Canonical([]byte(signed))
+	if err != nil {
+		message = []byte(signed) // no signature is right
+	}
 	var b strings.Builder
 	b.Grow(len(signed) + 300*len(keys))
 	b.WriteString(`{"signatures":[`)
@@ -251,7 +257,7 @@ func signedFile(signed string, keys ...*Key) []byte {
 		if i > 0 {
 			b.WriteString(",")
 		}
-		b.WriteString(`{"keyid":"` + key.ID + `","sig":"` + hex.EncodeToString(key.Sign([]byte(signed))) + `"}`)
+		b.WriteString(`{"keyid":"` + key.ID + `","sig":"` + hex.EncodeToString(key.Sign(message)) + `"}`)
 	}
 	b.WriteString(`],"signed":` + signed + `}`)
 	return []byte(b.String())
@@ -357,6 +363,22 @@ func manyChecks(keys []*Key) *Repository {
 			from = name
 		}
 	})
+}
+
+// ManyVendors are n vendors, each with a file of length bytes that costs as much as one can: a device that runs something of each looks
+// all of them up. Their paths are vendor0/stable/x.img and so on.
+func ManyVendors(n, length int) *Repository {
+	r := New()
+	r.MetaHashes = true
+	key := Ed25519("vendors")
+	file := once(func() []byte {
+		return signedFile(signedText("targets", Object{"targets": Object{}, "x": Raw(hostileMembers[0].fill(length))}), key)
+	})
+	for i := range n {
+		name := fmt.Sprintf("vendor%d", i)
+		r.Delegate(verifier.Targets, Delegation{Name: name, Paths: []string{name + "/*/*"}, Grant: Grant{Keys: []*Key{key}, Threshold: 1}}).Tamper = file
+	}
+	return r
 }
 
 // bothLong are targets of the given length, and a vendor's file as long whose bytes are not canonical.
