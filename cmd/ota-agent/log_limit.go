@@ -28,7 +28,7 @@ const (
 
 // stableAttributes tell lines of one message apart: they have few values. All others (texts, times, counts, ports) may differ in
 // each line, and whoever chooses them could get around the limit.
-var stableAttributes = []string{"component", "action", "reason", "source", "mirror", "topic", "path", "uid", "for", "role"}
+var stableAttributes = []string{"component", "action", "reason", "source", "mirror", "topic", "path", "uid", "for", "role", "work"}
 
 // unlimited are the messages of which each is told: changes of an update's phase with their verdicts, the runs of hooks where somebody
 // asked to see them, and the process's own.
