@@ -25,6 +25,7 @@ type Agent struct {
 	mu      sync.Mutex
 	changed chan struct{}
 	beat    atomic.Int64 // turns of the loop
+	turning *task        // of Turn
 }
 
 // An ask waits for the end of a refresh that begins after it.
@@ -141,10 +142,14 @@ func (a *Agent) Turn(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	for _, t := range tasks {
-		own, cancel := context.WithCancel(ctx)
-		t.cancel = cancel
+		t.worker = &worker{began: time.Now(), alone: true}
+		own, cancel := context.WithCancel(t.worker.context(ctx))
+		t.cancel, a.turning = cancel, t
 		o := t.run(own)
 		cancel()
+		if t.worker.isAbandoned() {
+			continue
+		}
 		if err := a.engine.finish(t, o); err != nil {
 			return 0, err
 		}
@@ -158,6 +163,10 @@ func (a *Agent) Turn(ctx context.Context) (time.Duration, error) {
 
 // Obey is Command for a caller of Turn.
 func (a *Agent) Obey(c Command) error { return a.engine.command(c) }
+
+// Abandon is what Run does with an overdue worker, for a caller of Turn: the task that runs just now, and that it is called from, is left
+// behind. What the task does afterwards is what a worker does that wakes up late.
+func (a *Agent) Abandon() error { return a.engine.abandon(a.turning) }
 
 func answerAll(waiting []ask, p *Problem) []ask {
 	var err error

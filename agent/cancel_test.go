@@ -14,6 +14,7 @@ func installing(t *testing.T) (*hanging, *Agent, func() time.Duration) {
 	d.deaf = true
 	a, stop := d.runs(t, Config{}, aSystem)
 	time.Sleep(time.Hour)
+	synctest.Wait()
 	if phase := a.Status().Components[0].Phase; phase != Writing {
 		t.Fatalf("phase %s", phase)
 	}
@@ -36,6 +37,7 @@ func TestCancelEndsAnInstallThatHangs(t *testing.T) {
 			t.Errorf("phase %s while the hook's processes are there", phase)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		for range 2 {
 			s := a.Status().Components[0]
 			if s.Phase != Idle || len(s.Rejected) != 1 || s.Rejected[0].Last.Reason != ReasonCancelled || s.Last == nil || s.Last.Problem.Reason != ReasonCancelled {
@@ -46,6 +48,7 @@ func TestCancelEndsAnInstallThatHangs(t *testing.T) {
 			}
 			time.Sleep(24 * time.Hour) // refreshes name it as ever
 		}
+		synctest.Wait()
 		d.deaf = false
 		must(t, a.Command(context.Background(), Command{Name: "retry"}))
 		time.Sleep(time.Hour)

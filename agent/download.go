@@ -60,7 +60,7 @@ func (d download) run(ctx context.Context) (verifier.Verified, error) {
 			if from := d.repo.ImageSource(d.target.Name); from != "" {
 				err = fmt.Errorf("%w; the bytes came from %s", err, from)
 			}
-			elsewhere = d.repo.ImageRefused(d.target.Name)
+			elsewhere = !workerOf(ctx).isAbandoned() && d.repo.ImageRefused(d.target.Name)
 			if rerr := part.Restart(); rerr != nil { // only now are the bytes known to be worth nothing
 				err = errors.Join(err, rerr)
 				break

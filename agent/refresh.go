@@ -84,7 +84,7 @@ func (e *engine) refreshOnce(ctx context.Context, paths map[string]string, old *
 	err = e.drive(ctx, r, keep)
 	out.roles, out.signedAt, out.local = r.Trusted(), r.SignedAt(), e.p.Repository.Local()
 	if err != nil {
-		out.fatal, out.elsewhere = e.book.failure(), e.voided(err, t) || refused(err) && e.p.Repository.MetadataRefused()
+		out.fatal, out.elsewhere = e.book.failure(), e.voided(err, t) || refused(err) && e.metadataRefused(ctx)
 		out.problem = e.clockAhead(problemOf(err, t.now), t, out.roles, old.roles)
 		return out
 	}
@@ -95,6 +95,12 @@ func (e *engine) refreshOnce(ctx context.Context, paths map[string]string, old *
 	}
 	e.findAll(ctx, out, r, keep, t)
 	return out
+}
+
+// metadataRefused lets the mirror rest that handed over last what did not verify. What an abandoned worker finds out concerns nobody: another
+// one has been handed something since.
+func (e *engine) metadataRefused(ctx context.Context) (elsewhere bool) {
+	return !workerOf(ctx).isAbandoned() && e.p.Repository.MetadataRefused()
 }
 
 // A judgement is by which time a refresh judges, where that comes from, and what the publisher had signed of it before.
@@ -128,7 +134,7 @@ func (e *engine) findAll(ctx context.Context, out *refreshed, r *verifier.Refres
 		out.unfound[component] = e.clockAhead(problemOf(err, t.now), t, out.roles, nil)
 	}
 	out.local = e.p.Repository.Local()
-	if lied && e.p.Repository.MetadataRefused() {
+	if lied && e.metadataRefused(ctx) {
 		out.elsewhere = true
 	}
 	e.dropStale(out, searches, keep.commit)
@@ -197,7 +203,7 @@ func (e *engine) find(ctx context.Context, search *verifier.Search, path, compon
 // drive runs a conversation with the verifier. It tells the repository of each file that verified, and names the mirror whose file
 // did not, or the absence that it could not do without.
 func (e *engine) drive(ctx context.Context, c verifier.Conversation, keep *keeper) error {
-	a := &answers{e: e}
+	a := &answers{e: e, worker: workerOf(ctx)}
 	err := verifier.Drive(c, func(q verifier.Request) verifier.Answer {
 		a.accepted() // or it would not ask on
 		if b, ok := keep.held(q); ok {
@@ -218,14 +224,15 @@ func (e *engine) drive(ctx context.Context, c verifier.Conversation, keep *keepe
 
 // Answers are what one conversation was told.
 type answers struct {
-	e *engine
+	e      *engine
+	worker *worker
 	// fetched: the last answer was a file of the repository's; absence is why it was none.
 	fetched bool
 	absence error
 }
 
 func (a *answers) accepted() {
-	if a.fetched {
+	if a.fetched && !a.worker.isAbandoned() {
 		a.e.p.Repository.MetadataAccepted()
 	}
 	a.fetched, a.absence = false, nil

@@ -44,6 +44,7 @@ type worker struct {
 	began     time.Time
 	movedAt   atomic.Int64 // a Duration after began
 	abandoned atomic.Bool
+	alone     bool  // nothing runs beside it (Agent.Turn)
 	metadata  int64 // bytes that came from the repository; its own goroutine's
 
 	mu   sync.Mutex // held while the partial file is touched
@@ -102,6 +103,10 @@ func (w *worker) isAbandoned() bool { return w != nil && w.abandoned.Load() }
 // commit of the worker is under way. It does not wait: what the worker touches just now is closed behind it.
 func (w *worker) abandon() {
 	w.abandoned.Store(true)
+	if w.alone {
+		w.settle()
+		return
+	}
 	go w.settle()
 	w.bodyMu.Lock()
 	defer w.bodyMu.Unlock()

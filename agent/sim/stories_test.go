@@ -159,6 +159,7 @@ var updates = []story{
 	{"a reject that fails for ever", rejectsInVain},
 	{"a reboot that does not come", rebootDoesNotCome},
 	{"a hook that hangs in install and is cancelled", cancelsAHungInstall},
+	{"a mirror that hangs", workersHang(3)},
 	{"a status that is too early", saysTooEarly("one slot")},
 	{"a booted slot that is marked good later", saysTooEarly("not good")},
 	{"a provisioned slot that is marked good later", adoptsLate},

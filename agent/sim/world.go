@@ -57,6 +57,7 @@ type World struct {
 	rejects                    map[string]int // how often each component's reject ran on this way back
 	noted                      int            // what a story counts for itself
 	cancelled                  bool           // an operator cancelled an update
+	late                       bool           // an abandoned worker goes on
 	launches                   int            // of an agent that is an application
 }
 
@@ -74,6 +75,9 @@ func NewWorld(s Scenario, seed uint64, plan map[int]Fault) *World {
 func (w *World) step(name string, effect func() error) error {
 	if w.dead {
 		return errDead
+	}
+	if w.late {
+		w.breach("an abandoned worker does something: %s", name)
 	}
 	w.steps++
 	f, hit := w.fault()
@@ -200,6 +204,7 @@ func (w *World) turn(a *agent.Agent) bool {
 		}
 		w.bother(a)
 		idle, err := a.Turn(context.Background())
+		w.late = false
 		if err != nil || w.dead || w.rebooting || len(w.broken) > 0 {
 			return false
 		}
