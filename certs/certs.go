@@ -21,7 +21,7 @@ const chainMax = 8
 func FromFloor(c *tls.Config, floor func() time.Time, ip string) *tls.Config {
 	c = c.Clone()
 	c.Time = floor
-	c.ClientSessionCache = nil
+	c.ClientSessionCache = nil  // each connection shows its certificates anew
 	c.InsecureSkipVerify = true // VerifyConnection does it instead, at each handshake
 	roots := c.RootCAs
 	c.VerifyConnection = func(s tls.ConnectionState) error {

@@ -113,7 +113,7 @@ func TestFromFloor(t *testing.T) {
 	}
 }
 
-// TestFromFloorAtEachConnection: a session is not taken up again, and the floor may have risen meanwhile.
+// TestFromFloorAtEachConnection: the floor may have risen since the last one.
 func TestFromFloorAtEachConnection(t *testing.T) {
 	root := (*issuer)(nil).issue(t, true, -60, 60)
 	pool := x509.NewCertPool()

@@ -125,6 +125,22 @@ var metadataStories = []struct {
 		say(c, head200+"Content-Length: 16000\r\n\r\n{")
 		drip(c, "a", 59*time.Second)
 	}, agent.ReasonTooSlow, slack, 120},
+	{"a trailer without end", func(c net.Conn, _ *http.Request) {
+		say(c, head200+"Transfer-Encoding: chunked\r\nTrailer: X\r\n\r\n2\r\n{}\r\n0\r\n")
+		flood(c, "X: aaaaaaaaaaaaaaaaaaaa\r\n")
+	}, agent.ReasonCut, slack, 0},
+	{"a trailer that drips", func(c net.Conn, _ *http.Request) {
+		say(c, head200+"Transfer-Encoding: chunked\r\nTrailer: X\r\n\r\n2\r\n{}\r\n0\r\nX: ")
+		drip(c, "a", time.Second)
+	}, agent.ReasonTooSlow, slack, 121},
+	{"a chunk's extension without end", func(c net.Conn, _ *http.Request) {
+		say(c, head200+"Transfer-Encoding: chunked\r\n\r\n2;x=")
+		flood(c, "a")
+	}, agent.ReasonCut, slack, 0},
+	{"a redirect with an endless page", func(c net.Conn, _ *http.Request) {
+		say(c, "HTTP/1.1 302 Found\r\nLocation: /again\r\n\r\n")
+		flood(c, "a")
+	}, agent.ReasonBadAnswer, 6 * slack, 0},
 	{"busy", func(c net.Conn, _ *http.Request) {
 		say(c, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 120\r\nContent-Length: 0\r\n\r\n")
 	}, agent.ReasonServerBusy, slack, 0},
