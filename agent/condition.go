@@ -108,10 +108,8 @@ func (s *standing) atRest() Condition {
 	switch {
 	case s.failing != nil:
 		return Condition{Code: ConditionUnanswered, Reason: s.failing.Reason, Text: "the repository gave no answer about it: " + s.failing.Text}
-	case !s.offer.Known && s.asking:
-		return Condition{Code: ConditionUnasked, Text: "the repository is being asked, and has not answered since the agent started" + lastTime(s.unlisted)}
 	case !s.offer.Known:
-		return Condition{Code: ConditionUnasked, Text: "the repository has not been asked since the agent started" + lastTime(s.unlisted)}
+		return s.unasked()
 	case s.offer.Release == nil:
 		return unlisted(s.offer)
 	case s.slots == nil && s.blind != nil && s.running != Observe:
@@ -123,6 +121,21 @@ func (s *standing) atRest() Condition {
 		return working("about to take up the release that the repository names")
 	}
 	return s.current()
+}
+
+// unasked is atRest before the first answer. The first check may wait for the hook.
+func (s *standing) unasked() Condition {
+	c := Condition{Code: ConditionUnasked, Text: "the repository has not been asked since the agent started"}
+	switch {
+	case s.asking:
+		c.Text = "the repository is being asked, and has not answered since the agent started"
+	case s.slots == nil && s.running == Observe:
+		work := s.atWork()
+		c.Text += ", and the hook has not said yet which slot is booted"
+		c.Elapsed, c.Limit = work.Elapsed, work.Limit
+	}
+	c.Text += lastTime(s.unlisted)
+	return c
 }
 
 // atWork says what is being done, since when, and how far it is.

@@ -61,7 +61,7 @@ func (t *table) condition(c agent.Condition) {
 		t.add("  waits for", "a release: the repository names none that this device does not have")
 		t.add("  changed by", "the publisher; ota-agent check asks at once")
 	case agent.ConditionUnasked:
-		t.add("  not asked yet", c.Text)
+		t.add("  not asked yet", conditionText(c))
 		t.add("  changed by", "the next check; ota-agent check asks at once")
 	case agent.ConditionWorking:
 		t.add("  at work", conditionText(c))
@@ -150,7 +150,11 @@ func (t *table) device(s agent.Status) {
 		t.add("next", "start the agent: systemctl start ota-agent, or ota-agent run")
 		return
 	}
-	t.add("next check", "in "+durationWords(s.Repository.NextIn)+"; a wake or ota-agent check comes first")
+	when := "due now"
+	if s.Repository.NextIn > 0 {
+		when = "in " + durationWords(s.Repository.NextIn) + "; a wake or ota-agent check comes first"
+	}
+	t.add("next check", when)
 	t.problem("last check failed", s.Repository.LastProblem)
 	t.problem("key files", s.Repository.Credentials)
 	if s.MQTT != nil {
