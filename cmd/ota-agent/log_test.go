@@ -186,7 +186,10 @@ func TestALimitEnds(t *testing.T) {
 		for range 3 {
 			log.Info("woken", "source", "mqtt")
 			time.Sleep(logEvery + time.Second)
-			if n := len(limit.messages); n != 0 {
+			limit.mu.Lock()
+			n := len(limit.messages)
+			limit.mu.Unlock()
+			if n != 0 {
 				t.Errorf("%d messages are remembered after a minute of silence", n)
 			}
 		}
