@@ -171,6 +171,31 @@ func checkWords(t *testing.T, err error, words string) {
 	}
 }
 
+// TestAnotherMirrorProvesNothing: what a host served that did not verify is not proven by the next file, which another mirror served.
+func TestAnotherMirrorProvesNothing(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/snapshot.json", []byte("{}"))
+	through := true
+	c := Config{Metadata: []string{"http://repo.example", "file://" + dir}, Targets: []string{"http://repo.example"}}
+	playWith(t, c, func(c net.Conn, r *http.Request) {
+		if strings.Contains(r.URL.Path, "snapshot") {
+			respond(c, "404 Not Found", "", 0, nil)
+			return
+		}
+		page("403 Forbidden", &through)(c, r)
+	}, func(t *testing.T, s *scene) {
+		for _, name := range []string{"timestamp.json", "snapshot.json"} { // the host's, and then the directory's
+			if _, err := s.repo.Metadata(t.Context(), name, 1000); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.repo.MetadataAccepted()
+		if s.repo.wire.proof.holds("repo.example") {
+			t.Error("the host is proven by what another mirror served")
+		}
+	})
+}
+
 // TestProofIsBounded whatever hosts redirects name.
 func TestProofIsBounded(t *testing.T) {
 	p := &proof{at: map[string]time.Time{}}
