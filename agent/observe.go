@@ -1,11 +1,8 @@
 package agent
 
 import (
-	"cmp"
 	"slices"
 	"time"
-
-	"github.com/ota-agent/ota-agent/verifier"
 )
 
 // facts observes a component.
@@ -225,23 +222,6 @@ func (e *engine) transition(c *live, from, to Record, a Action, p *Problem) {
 	}
 }
 
-// ended tells how an update ended, or nil; p is why it was dropped or refused.
-func ended(from Record, a Action, p *Problem) *Outcome {
-	if from.Release == nil {
-		return nil
-	}
-	o := &Outcome{Release: releaseStatus(from.Release), Problem: cmp.Or(from.why(), p), Spent: from.spent()}
-	switch {
-	case a.Kind == Finish:
-		o.Verdict = "confirmed"
-	case from.Verdict != nil, a.Kind == Install:
-		o.Verdict = "rejected"
-	case a.Kind == Settle, a.Kind == Drop:
-		o.Verdict = "withdrawn"
-	}
-	return o
-}
-
 // refreshTask is the next refresh when it is due and none runs.
 func (e *engine) refreshTask() *task {
 	if e.last.provisional && !e.unproven() {
@@ -373,21 +353,6 @@ func (e *engine) refreshEnded(o outcome) error {
 	}
 	e.log.Info("refreshed", "roles", rolesText(out.roles))
 	return nil
-}
-
-// withOlder are the roles that a refresh came to, and those that it was stopped before and that are trusted as before: an outage must not
-// look as if the device had lost its targets. Under another root that is not known.
-func withOlder(roles, older []verifier.RoleInfo) []verifier.RoleInfo {
-	if len(older) == 0 || roles[0] != older[0] {
-		return roles
-	}
-	all := slices.Clone(roles)
-	for _, o := range older {
-		if !slices.ContainsFunc(roles, func(r verifier.RoleInfo) bool { return r.Role == o.Role }) {
-			all = append(all, o)
-		}
-	}
-	return all
 }
 
 // searched takes what a component's search met, or nil, and lets it be tried again by its own back-off: one that fails for good must

@@ -1,5 +1,7 @@
 package agent
 
+import "cmp"
+
 // LastOutcome is how a component's last update ended, as the journal tells it; nil: it tells of none. The verdicts are durable with what
 // they tell of, and the newest of a component is kept (journal.spare), so nothing else needs to be stored. What the journal does not keep,
 // Spent and a long text's end, is missing.
@@ -42,4 +44,21 @@ func leftBy(before []Event, e Event) bool {
 		}
 	}
 	return false
+}
+
+// ended tells how an update ended, or nil; p is why it was dropped or refused.
+func ended(from Record, a Action, p *Problem) *Outcome {
+	if from.Release == nil {
+		return nil
+	}
+	o := &Outcome{Release: releaseStatus(from.Release), Problem: cmp.Or(from.why(), p), Spent: from.spent()}
+	switch {
+	case a.Kind == Finish:
+		o.Verdict = "confirmed"
+	case from.Verdict != nil, a.Kind == Install:
+		o.Verdict = "rejected"
+	case a.Kind == Settle, a.Kind == Drop:
+		o.Verdict = "withdrawn"
+	}
+	return o
 }

@@ -162,3 +162,18 @@ func (e *engine) credentials() *Problem {
 	}
 	return e.p.Credentials()
 }
+
+// withOlder are the roles that a refresh came to, and those that it was stopped before and that are trusted as before: an outage must not
+// look as if the device had lost its targets. Under another root that is not known.
+func withOlder(roles, older []verifier.RoleInfo) []verifier.RoleInfo {
+	if len(older) == 0 || roles[0] != older[0] {
+		return roles
+	}
+	all := slices.Clone(roles)
+	for _, o := range older {
+		if !slices.ContainsFunc(roles, func(r verifier.RoleInfo) bool { return r.Role == o.Role }) {
+			all = append(all, o)
+		}
+	}
+	return all
+}
