@@ -16,6 +16,8 @@ type crew struct {
 	running map[*task]bool
 	// left counts the goroutines that were abandoned and have not come back.
 	left int
+	// starves: a task is overdue that can't be abandoned, and the log says so.
+	starves bool
 }
 
 // An end is a task and what came of it.
@@ -88,14 +90,21 @@ func (c *crew) next() time.Duration {
 	return next
 }
 
-// stuck reports whether a task is overdue that can't be abandoned: only another process can go on then.
+// stuck reports whether a task is overdue that can't be abandoned: only another process can go on then. The log says so once.
 func (c *crew) stuck() bool {
+	var overdue *task
 	for t := range c.running {
 		if c.remaining(t) <= 0 && !c.mayAbandon(t) {
-			return true
+			overdue = t
 		}
 	}
-	return false
+	if overdue != nil && !c.starves {
+		ran, _ := overdue.worker.ran()
+		c.engine.log.Warn("a worker hangs and can't be abandoned: the watchdog is fed no more, so that the agent is started anew",
+			"work", overdue.name(), "reason", ReasonHung, "ran", ran.Round(time.Second), "abandoned", c.left)
+	}
+	c.starves = overdue != nil
+	return c.starves
 }
 
 // abandon leaves an overdue task behind and has the engine go on without it.

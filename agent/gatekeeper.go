@@ -154,8 +154,11 @@ func (g *gatekeeper) ask(name, holds string, closed *Waiting) *gate {
 func (g *gatekeeper) look(e *engine, name, holds string, closed *Waiting, figure string) {
 	x := g.ask(name, holds, closed)
 	x.Figure = figure
-	if !e.survey.seen {
+	switch {
+	case !e.survey.seen:
 		x.Figure = "not looked at yet"
+	case e.survey.failures > 0:
+		x.Figure = "not known: the last look did not end"
 	}
 }
 

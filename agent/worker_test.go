@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -292,10 +293,13 @@ func TestALookThatHangsIsAbandoned(t *testing.T) {
 				d := newHanging()
 				release, install := d.hang("look"), d.hang("install")
 				a, stop := d.runs(t, Config{Gates: Gates{BatteryMin: 20, InhibitDir: dir}}, aSystem)
-				time.Sleep(lookMax + 7*time.Minute)
+				time.Sleep(lookMax + 3*time.Minute + 10*time.Second)
 				s := a.Status()
 				if s.Abandoned != 1 {
 					t.Errorf("%d workers were abandoned", s.Abandoned)
+				}
+				if g := a.Status().Components[0].Gates; !slices.ContainsFunc(g, func(g GateStatus) bool { return strings.Contains(g.Figure, "not known") }) {
+					t.Errorf("no gate says that it is not known what a sensor says: %+v", g)
 				}
 				time.Sleep(10 * time.Minute)
 				if phase := a.Status().Components[0].Phase; phase != Writing {
