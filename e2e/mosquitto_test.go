@@ -210,6 +210,16 @@ func (l *listener) last(topic string) (payload string) {
 	return payload
 }
 
+// count is how many messages came on a topic.
+func (l *listener) count(topic string) (n int) {
+	for _, m := range l.heard() {
+		if m.topic == topic {
+			n++
+		}
+	}
+	return n
+}
+
 // An authority issues certificates into files of dir: NAME.pem and NAME-key.pem, its own into ca.pem.
 type authority struct {
 	t    testing.TB

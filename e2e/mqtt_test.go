@@ -22,6 +22,11 @@ func TestMosquittoWakesAndHears(t *testing.T) {
 	d.start()
 	d.awaitBroker(agent.BrokerProven, "", brokerPatience)
 	d.await("the first check", brokerPatience, func() bool { return d.checks() > 0 })
+	d.await("the proven status, and an event, at the broker", brokerPatience, func() bool {
+		return strings.Contains(l.last("ota/device/board-1/status"), `"state":"proven"`) && l.last("ota/device/board-1/event") != ""
+	})
+	time.Sleep(2 * time.Second)
+	documents := l.count("ota/device/board-1/status")
 	for _, topic := range []string{"ota/wake", "ota/group/beta/wake", "ota/device/board-1/wake"} {
 		before := d.checks()
 		m.publish("operator", "-q", "1", "-t", topic, "-m", `{"nonce":"release-8","spread":1}`)
@@ -30,9 +35,9 @@ func TestMosquittoWakesAndHears(t *testing.T) {
 	if d.broker().LastWake.IsZero() {
 		t.Error("the status shows no last wake")
 	}
-	d.await("the proven status, and an event, at the broker", brokerPatience, func() bool {
-		return strings.Contains(l.last("ota/device/board-1/status"), `"state":"proven"`) && l.last("ota/device/board-1/event") != ""
-	})
+	if n := l.count("ota/device/board-1/status"); n != documents {
+		t.Errorf("%d documents were published for three checks that found nothing new; the last is %s", n-documents, l.last("ota/device/board-1/status"))
+	}
 	if online := l.last("ota/device/board-1/online"); online != "1" {
 		t.Errorf("online is %q", online)
 	}

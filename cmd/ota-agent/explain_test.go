@@ -81,3 +81,26 @@ func plainLines(s string) string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+// TestTheWayToTheBrokerIsShown: a device that no wake reaches must say so, and what would change that.
+func TestTheWayToTheBrokerIsShown(t *testing.T) {
+	s := agent.Status{BootID: "b", MQTT: &agent.BrokerStatus{State: agent.BrokerWaiting, Since: time.Unix(1000, 0), Reason: agent.ReasonBrokerRefused,
+		Text: "not authorised", RetryAt: time.Unix(2000, 0), LastWake: time.Unix(500, 0)}}
+	var rows table
+	rows.device(s)
+	for _, text := range []string{align(rows), statusTable(s)} {
+		for _, want := range []string{"no session", "not authorised", "broker_refused", "1970-01-01 00:33", "1970-01-01 00:08"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("this does not say %q:\n%s", want, text)
+			}
+		}
+	}
+	if !strings.Contains(align(rows), "changed by "+remedy(agent.ReasonBrokerRefused)) {
+		t.Errorf("explain does not say what would change it:\n%s", align(rows))
+	}
+	for _, state := range []agent.BrokerState{agent.BrokerStarting, agent.BrokerConnecting, agent.BrokerUnproven, agent.BrokerProven} {
+		if words := brokerWords(agent.BrokerStatus{State: state}); strings.HasPrefix(words, ",") {
+			t.Errorf("state %s has no words: %s", state, words)
+		}
+	}
+}
