@@ -99,6 +99,7 @@ func (r *Repository) refused(m memory) (metadata, images bool) {
 
 // Metadata reads one metadata file. See agent.Repository and the package comment on mirrors.
 func (r *Repository) Metadata(ctx context.Context, name string, bytesMax int64) ([]byte, error) {
+	r.wire.proof.offers() // by nobody yet
 	r.media.refresh(ctx)
 	var b []byte
 	turns := turns{mirrors: &r.metadata}
