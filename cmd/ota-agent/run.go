@@ -53,7 +53,7 @@ func runAgent(ctx context.Context, config string, log *slog.Logger) error {
 	s.agent.LastFailure = readLastFailure(s)
 	err = runStore(ctx, s, sys, log)
 	now, _ := sys.Clock()
-	keepLastFailure(s, err, now, log)
+	inTime(func() { keepLastFailure(s, err, now, log) }) // the disk may be what failed
 	return err
 }
 
