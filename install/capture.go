@@ -2,6 +2,7 @@ package install
 
 import (
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -17,6 +18,7 @@ const (
 
 // A capture takes a hook's output in constant memory: its head is the answer, its tail is for people.
 type capture struct {
+	mu   sync.Mutex // a hook that does not end even by SIGKILL may write on while its words are read
 	head []byte // the first answerBytesMax bytes
 	tail []byte // the last tailBytesMax bytes
 	size int64
@@ -24,6 +26,8 @@ type capture struct {
 
 // Write takes everything and never fails: a hook that talks too much must not be ended by its output.
 func (c *capture) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.size += int64(len(p))
 	c.head = append(c.head, p[:min(len(p), answerBytesMax-len(c.head))]...)
 	last := p[max(0, len(p)-tailBytesMax):]
@@ -35,11 +39,17 @@ func (c *capture) Write(p []byte) (int, error) {
 }
 
 // text is the tail in one line.
-func (c *capture) text() string { return oneLine(string(c.tail), saidBytesMax) }
+func (c *capture) text() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return oneLine(string(c.tail), saidBytesMax)
+}
 
 // words are the last line of the tail, which as a rule says why, and what came before it.
 func (c *capture) words() (last, before string) {
+	c.mu.Lock()
 	tail := strings.TrimSpace(string(c.tail))
+	c.mu.Unlock()
 	i := strings.LastIndexByte(tail, '\n')
 	return oneLine(tail[i+1:], saidBytesMax/2), oneLine(tail[:max(i, 0)], saidBytesMax/2)
 }
