@@ -19,8 +19,8 @@ const (
 // A capture takes a hook's output in constant memory: its head is the answer, its tail is for people.
 type capture struct {
 	mu   sync.Mutex // a hook that does not end even by SIGKILL may write on while its words are read
-	head []byte // the first answerBytesMax bytes
-	tail []byte // the last tailBytesMax bytes
+	head []byte     // the first answerBytesMax bytes
+	tail []byte     // the last tailBytesMax bytes
 	size int64
 }
 
