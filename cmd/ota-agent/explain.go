@@ -65,7 +65,11 @@ func (t *table) condition(c agent.Condition) {
 		t.add("  changed by", "the next check; ota-agent check asks at once")
 	case agent.ConditionWorking:
 		t.add("  at work", conditionText(c))
-		t.add("  changed by", "time: it is under way")
+		changes := "time: it is under way"
+		if c.Limit > 0 { // a hook runs, which may hang
+			changes += ", and is ended at its limit; ota-agent cancel ends an update at once"
+		}
+		t.add("  changed by", changes)
 	case agent.ConditionUnlisted, agent.ConditionUnanswered:
 		t.add("  "+codeWords(c.Code), conditionText(c))
 		t.changedBy(c.Reason)

@@ -104,3 +104,20 @@ func TestTheWayToTheBrokerIsShown(t *testing.T) {
 		}
 	}
 }
+
+// TestAHookThatRunsIsExplained: whoever stands before a device whose hook hangs sees for how long it has run, when it is ended, and what ends it
+// now; and the status counts what hung.
+func TestAHookThatRunsIsExplained(t *testing.T) {
+	c := agent.ComponentStatus{Name: "app", Phase: agent.Writing, Condition: &agent.Condition{Code: agent.ConditionWorking, Text: "writing the image to its slot",
+		Elapsed: 3600, Limit: 7200, Percent: new(12)}}
+	var all table
+	all.explain(c, true)
+	for _, want := range []string{"1h", "2h", "12 %", "ota-agent cancel"} {
+		if !strings.Contains(align(all), want) {
+			t.Errorf("explain does not say %q:\n%s", want, align(all))
+		}
+	}
+	if text := statusTable(agent.Status{Abandoned: 3}); !strings.Contains(text, "3 workers that hung") {
+		t.Errorf("status does not count what hung:\n%s", text)
+	}
+}

@@ -98,6 +98,9 @@ func statusTable(s agent.Status) string {
 	if s.Paused {
 		add("paused", "yes; ota-agent resume ends this")
 	}
+	if s.Abandoned > 0 {
+		add("abandoned", "%d workers that hung, since the agent started", s.Abandoned)
+	}
 	if p := s.LastFailure; p != nil {
 		add("last failure", "%s: %s (%s)", timeWords(p.At), p.Text, p.Reason)
 	}
