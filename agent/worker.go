@@ -63,12 +63,23 @@ func workerOf(ctx context.Context) *worker {
 }
 
 func (w *worker) context(ctx context.Context) context.Context {
-	return context.WithValue(ctx, workerKey{}, w)
+	return WithMoved(context.WithValue(ctx, workerKey{}, w), w.moved)
+}
+
+type movedKey struct{}
+
+// WithMoved has Moved call f.
+func WithMoved(ctx context.Context, f func()) context.Context {
+	return context.WithValue(ctx, movedKey{}, f)
 }
 
 // Moved notes that the work which runs with ctx got on: bytes came, or another server is asked. Adapters call it. Where that stays out
 // for too long the work is abandoned.
-func Moved(ctx context.Context) { workerOf(ctx).moved() }
+func Moved(ctx context.Context) {
+	if moved, ok := ctx.Value(movedKey{}).(func()); ok {
+		moved()
+	}
+}
 
 // hears notes how much metadata came, and heard says how much that is.
 func (w *worker) hears(bytes int) {
