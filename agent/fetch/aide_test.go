@@ -209,6 +209,32 @@ func TestSlowDirectoryRests(t *testing.T) {
 	})
 }
 
+// TestSlowDirectoriesHideNoStick: some that answer just in time use up each look, and yet the stick behind them is come to, and stays.
+func TestSlowDirectoriesHideNoStick(t *testing.T) {
+	withKernel(t, nil, honest, func(t *testing.T, s *scene, k *kernel, mounts string) {
+		first, last := filepath.Join(mounts, "stick0"), filepath.Join(mounts, "stick1") // of a directory's order nothing is known
+		plug(t, first)
+		for i := range 6 {
+			slow := filepath.Join(mounts, fmt.Sprint("a-slow", i))
+			plug(t, slow)
+			os.RemoveAll(filepath.Join(slow, "targets")) // no repository, and no medium that takes the stick's place
+			k.delay[slow] = lookTimeout - time.Second
+		}
+		plug(t, last)
+		found := 0
+		for range 360 {
+			s.repo.media.refresh(t.Context())
+			if len(s.repo.media.list()) == 2 {
+				found++
+			}
+			time.Sleep(mediaEvery)
+		}
+		if found < 345 {
+			t.Errorf("both sticks were there after %d of 360 looks", found)
+		}
+	})
+}
+
 // TestAideThatDied: one that was killed while it waited for work, by a device that is short of memory, is not held against the medium.
 func TestAideThatDied(t *testing.T) {
 	withKernel(t, nil, honest, func(t *testing.T, s *scene, k *kernel, mounts string) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
@@ -28,15 +29,35 @@ type shyness struct {
 // look is run aside, once at a time.
 func (m *media) look() {
 	l := look{media: m, ends: time.Now().Add(lookMax), seen: map[string]bool{}}
+	type spot struct {
+		place place
+		mount string
+		late  bool // the last look had time for it, and then for no more
+	}
+	var spots []spot
 	for _, p := range m.places {
 		for _, mount := range l.mounts("/", p.mount, nil) {
-			l.open(p, mount)
+			spots = append(spots, spot{p, mount, m.late[filepath.Join(mount, p.below)]})
 		}
+	}
+	slices.SortStableFunc(spots, func(a, b spot) int { // slow ones must not hide those behind them for ever
+		switch {
+		case a.late == b.late:
+			return 0
+		case b.late:
+			return -1
+		}
+		return 1
+	})
+	for _, s := range spots {
+		l.open(s.place, s.mount)
 	}
 	if l.aide != nil {
 		m.aides.giveBack(l.aide)
 	}
+	m.late = nil
 	if !time.Now().Before(l.ends) { // what was not come to may still be there
+		m.late = l.seen
 		for _, s := range m.list() {
 			if !l.seen[s.path] && len(l.found) < mediaMax {
 				l.found = append(l.found, s)

@@ -85,6 +85,8 @@ type media struct {
 	// restsUntil is when the rest of images ends.
 	restsUntil func(*health) time.Time
 
+	late map[string]bool // what the last look saw, where it ran out of time; the look's own
+
 	mu      sync.Mutex
 	looking chan struct{} // closed at the end of the look under way; nil: there is none
 	found   []*medium
