@@ -377,7 +377,7 @@ func onTrial(t *testing.T, d *hanging) error {
 		TargetSlot: "B", BootID: d.BootID(), TrialFrom: d.Uptime(), Reboot: true, Hook: "/hook"}}})
 }
 
-// TestTheWatchdogStarvesForAHookThatHangs, and for nothing else: a hook's processes may still write, so its lane can't be given away. And
+// TestTheWatchdogStarves for a hook that hangs, and for nothing else: a hook's processes may still write, so its lane can't be given away. And
 // workers that never come back take room: only another process gets rid of them.
 func TestTheWatchdogStarves(t *testing.T) {
 	beats := func(a *Agent) bool {
