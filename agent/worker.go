@@ -28,9 +28,9 @@ const (
 	refreshMax = 48 * time.Hour
 	// lookMax bounds a look at the surroundings: it reads some small files.
 	lookMax = 30 * time.Second
-	// abandonedMax bounds the workers that are left behind and have not come back: each holds memory and maybe a connection. One more is not
-	// abandoned. Then the watchdog starves, and the service manager starts the process anew.
-	abandonedMax = 8
+	// abandonedMax bounds the workers that are left behind and have not come back: each may hold a connection, and as much memory as the
+	// largest metadata file. One more is not abandoned. Then the watchdog starves, and the service manager starts the process anew.
+	abandonedMax = 4
 	// stopMax is how long Run waits for its workers when it ends.
 	stopMax = 5 * time.Second
 )
