@@ -133,6 +133,7 @@ func TestWhoRefuses(t *testing.T) {
 		{"402 Payment Required", "", "402", agent.ReasonPayment},
 	} {
 		for _, proven := range []bool{false, true} {
+			tt := tt
 			c := Config{Metadata: []string{"http://repo.example"}, Targets: []string{"http://repo.example"}, Proxy: tt.proxy}
 			through := false
 			playWith(t, c, page(tt.status, &through), func(t *testing.T, s *scene) {
@@ -142,12 +143,20 @@ func TestWhoRefuses(t *testing.T) {
 				}
 				_, err := s.repo.Metadata(t.Context(), "timestamp.json", 1000)
 				checkWords(t, err, tt.names)
+				if tt.reason == agent.ReasonPayment && !proven {
+					tt.reason = agent.ReasonCaptivePortal // it came as a web page
+				}
 				if reasonOf(err) != tt.reason || agent.Backoff(tt.reason, 1000, time.Second, 24*time.Hour, 1) > 15*time.Minute {
 					t.Errorf("%s: %v", tt.status, err)
 				}
 			})
 		}
 	}
+	play(t, func(c net.Conn, _ *http.Request) { respond(c, "402 Pay", "", 0, nil) }, func(t *testing.T, s *scene) {
+		if _, err := s.repo.Metadata(t.Context(), "timestamp.json", 1000); reasonOf(err) != agent.ReasonPayment {
+			t.Errorf("402 without a page: %v", err)
+		}
+	})
 	for status, want := range map[string]agent.Reason{"403 No": agent.ReasonProxy, "407 No": agent.ReasonProxy, "451 No": agent.ReasonProxy,
 		"511 No": agent.ReasonCaptivePortal, "502 No": agent.ReasonUnreachable, "503 No": agent.ReasonUnreachable} {
 		c := Config{Metadata: []string{"https://repo.example"}, Targets: []string{"https://repo.example"}, Proxy: "http://proxy.example:3128"}

@@ -96,7 +96,7 @@ func (a *answer) refuses(body []byte) error {
 		ours := a.trip.blamesUs()
 		ours.Text = scrub(fmt.Sprintf("%s (status %d)", ours.Text, a.StatusCode))
 		return ours
-	case p != nil && p.Reason == agent.ReasonPayment, a.trip.wire.proof.holds(a.Request.URL.Host):
+	case a.trip.wire.proof.holds(a.Request.URL.Host):
 		return err
 	case isPage(a.Header) || a.Header.Get("Content-Type") == "" && beginsPage(body):
 		portal := captivePortal(where, a.StatusCode)
