@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -308,4 +309,48 @@ func silent(since time.Duration) int {
 		return 0
 	}
 	return -1
+}
+
+// TestPromisesOfADrip: mirror 1 knows the rule, and is slow in whatever way keeps the download with it the longest. The bound holds
+// all the same.
+func TestPromisesOfADrip(t *testing.T) {
+	const size, honest = 10_000_000, 1_000_000
+	const bound = 2*size/honest*time.Second + 10*time.Minute
+	for name, rate := range map[string]func(time.Duration) int{
+		"it always promises an end in seven minutes": func(d time.Duration) int {
+			return 600 + int(size/420*math.Exp(-d.Seconds()/420))
+		},
+		"it keeps to eight minutes, and is silent at their end": func(d time.Duration) int {
+			if d < 470*time.Second {
+				return size / 478
+			}
+			return silent(d)
+		},
+		"it keeps to eight minutes, and drips at their end": func(d time.Duration) int {
+			if d < 470*time.Second {
+				return size / 478
+			}
+			return 600
+		},
+		"each byte but the last comes at once": func(d time.Duration) int {
+			if d < 2*time.Second {
+				return size/2 - 1
+			}
+			return silent(d)
+		},
+		"it is silent for as long as it may": func(d time.Duration) int {
+			if int(d.Seconds())%58 == 0 {
+				return 70_000
+			}
+			return 0
+		},
+	} {
+		run(t, size, nil, []*runner{{rate: rate}, {rate: steady(honest)}}, func(t *testing.T, s *scene, r *race) {
+			took := fetched(t, s, r, hashed)
+			t.Logf("%s: %v of %v", name, took, bound)
+			if took > bound {
+				t.Errorf("%s: took %v, want at most %v", name, took, bound)
+			}
+		})
+	}
 }
