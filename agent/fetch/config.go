@@ -53,7 +53,7 @@ type Config struct {
 
 	// UserAgent is sent with each request; empty: "ota-agent".
 	UserAgent string
-	// Log hears of mirrors that failed while another one helped, and of key files that can't be read again.
+	// Log hears of mirrors and addresses that failed while another one helped, and of key files that can't be read again.
 	// Nil: nobody does.
 	Log *slog.Logger
 }

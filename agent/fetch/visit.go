@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -26,6 +27,9 @@ func (s *server) visit(ctx context.Context, u *url.URL, header http.Header, use 
 		if err == nil {
 			if err = use(a); err == nil {
 				s.wire.book.prefer(a.trip)
+				if len(tried) > 0 {
+					s.wire.cfg.Log.Warn("addresses rest", slog.String("mirror", s.String()), slog.Any("addresses", tried), slog.Any("err", first))
+				}
 				return nil
 			}
 			failed = append(failed, a.trip)
