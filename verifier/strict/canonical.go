@@ -221,7 +221,7 @@ func (c *canonical) member(separator string, object Value, offset uint32) error 
 		return err
 	}
 	c.buffer = append(c.buffer, ':')
-	start := skipByte(object.raw, n.offset+len(n.raw)+2, ':')
+	start := skipByte(object.raw, int(n.offset)+len(n.raw)+2, ':')
 	if err := c.value(object.part(start, skipValue(object.raw, start))); err != nil {
 		return at(err, func(err *Error) { err.within(n.text()) })
 	}

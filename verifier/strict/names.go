@@ -12,7 +12,7 @@ import (
 // nameAt is the name whose opening quote is at offset.
 func nameAt(data []byte, offset uint32) name {
 	end, escaped := skipText(data, int(offset))
-	return name{raw: data[offset+1 : max(int(offset)+1, end-1)], escaped: escaped, offset: int(offset)}
+	return name{raw: data[offset+1 : max(int(offset)+1, end-1)], escaped: escaped, offset: offset}
 }
 
 // compareAt compares the names at two offsets.

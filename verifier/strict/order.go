@@ -2,11 +2,12 @@ package strict
 
 import "bytes"
 
-// A name is a member's name as it was received between the quotes, and where its opening quote stands.
+// A name is a member's name as it was received between the quotes, and where its opening quote stands. It fits into four words:
+// in five, which are handed on by memory, a large file took a quarter longer to validate.
 type name struct {
 	raw     []byte
+	offset  uint32
 	escaped bool // raw holds escapes
-	offset  int
 }
 
 // nameBytesShown is how much of a received name an error needs at most, in bytes: more than excerptMax characters, each written
@@ -46,16 +47,18 @@ func (s *scanner) order() order { return order{s: s, base: len(s.names)} }
 
 // next takes the object's next name.
 func (o *order) next(n name) bool {
-	if o.s.members++; o.s.members > membersMax(len(o.s.data)) {
-		return o.s.tooMany("fewer members for a document of this length", n.offset)
+	if o.s.members--; o.s.members < 0 {
+		return o.s.tooMany("fewer members for a document of this length", int(n.offset))
 	}
 	if o.started && !o.follows(n) {
 		return false
 	}
 	if o.s.remember {
-		o.s.names = append(o.s.names, uint32(n.offset))
+		o.s.names = append(o.s.names, n.offset)
 	}
-	o.escaped = o.escaped || n.escaped
+	if n.escaped {
+		o.escaped = true
+	}
 	o.last, o.started = n, true
 	return true
 }
@@ -78,7 +81,7 @@ func (o *order) follows(n name) bool {
 		return false
 	default:
 		o.mixed = true
-		o.s.unsorted = n.offset
+		o.s.unsorted = int(n.offset)
 		return true
 	}
 }
@@ -108,7 +111,7 @@ func (o *order) done() bool {
 }
 
 func (s *scanner) duplicate(n name) bool {
-	s.fail(n.offset, "each member name once in an object")
+	s.fail(int(n.offset), "each member name once in an object")
 	s.err.Got = quote(n.text()) + " again"
 	return false
 }

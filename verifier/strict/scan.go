@@ -25,7 +25,7 @@ type scanner struct {
 	// remember says that names holds, one object after the other, where the names of all objects around pos begin.
 	remember bool
 	names    []uint32
-	// members counts all members, and spelled those of the objects that sorted by comparing.
+	// members are those that there may still be, and spelled counts those of the objects that are sorted by comparing.
 	members, spelled int
 	// restart says that the scan failed only because it must be done again with remember.
 	restart bool
@@ -33,14 +33,14 @@ type scanner struct {
 
 // validate scans the whole of data. It returns the value, and its parts if split asks for them.
 func validate(data []byte, split bool) (Value, Document, *Error) {
-	s := scanner{data: data, untidy: -1, unsorted: -1, split: split}
+	s := scanner{data: data, untidy: -1, unsorted: -1, split: split, members: membersMax(len(data))}
 	if uint64(len(data)) > math.MaxUint32 {
 		s.tooMany("a document below 4 GiB", 0)
 		return Value{}, Document{}, s.err
 	}
 	v, ok := s.document()
 	if s.restart {
-		s = scanner{data: data, untidy: -1, unsorted: -1, split: split, remember: true}
+		s = scanner{data: data, untidy: -1, unsorted: -1, split: split, remember: true, members: membersMax(len(data))}
 		s.names = make([]uint32, 0, namesMax(len(data)))
 		v, ok = s.document()
 	}
@@ -180,7 +180,7 @@ func (s *scanner) key() (name, bool) {
 		return name{}, s.fail(s.pos, "a colon")
 	}
 	s.space()
-	return name{raw: raw, escaped: escaped, offset: start}, true
+	return name{raw: raw, escaped: escaped, offset: uint32(start)}, true
 }
 
 // member scans a member's value, and hands the two that matter to the envelope.
