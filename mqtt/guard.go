@@ -69,6 +69,7 @@ type guard struct {
 	// keepAlive is what CONNECT says; seconds.
 	keepAlive uint16
 
+	writing   sync.Mutex
 	closeOnce sync.Once
 	closed    chan struct{}
 	failure   chan error // why the connection ended; holds one
@@ -213,10 +214,13 @@ func (g *guard) Write(p []byte) (int, error) {
 		}
 		p = stated
 	}
-	if err := g.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+	g.writing.Lock() // a deadline is the connection's, not the write's
+	defer g.writing.Unlock()
+	if err := g.Conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return 0, err
 	}
 	n, err := g.Conn.Write(p)
+	_ = g.Conn.SetWriteDeadline(time.Time{}) // else its timer wakes the CPU once more after each ping; a connection that ended has none
 	if err != nil {
 		g.fail(err)
 	} else {
@@ -224,6 +228,9 @@ func (g *guard) Write(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// SetWriteDeadline does nothing: Write has a bound of its own each time, and the library's would end a ping's.
+func (g *guard) SetWriteDeadline(time.Time) error { return nil }
 
 // errConnect says that the library has changed.
 var errConnect = errors.New("the library's CONNECT is not an MQTT 3.1.1 one in one piece")

@@ -228,3 +228,33 @@ func TestGuardStatesTheKeepAlive(t *testing.T) {
 		t.Errorf("half a CONNECT: got %v", err)
 	}
 }
+
+// A deadlines is a connection that remembers the write deadline that was set last.
+type deadlines struct {
+	net.Conn
+	last time.Time
+}
+
+func (d *deadlines) Write(p []byte) (int, error) {
+	if d.last.IsZero() {
+		return 0, errors.New("a write without a deadline")
+	}
+	return len(p), nil
+}
+
+func (d *deadlines) SetWriteDeadline(at time.Time) error {
+	d.last = at
+	return nil
+}
+
+// TestNoDeadlineOutlivesItsWrite: the kernel's answer to a ping comes at once, and the timer of its deadline would wake the CPU again ten seconds later.
+func TestNoDeadlineOutlivesItsWrite(t *testing.T) {
+	conn := new(deadlines)
+	g := newGuard(conn, guardConfig)
+	if _, err := g.Write(pingreq); err != nil {
+		t.Fatal(err)
+	}
+	if !conn.last.IsZero() {
+		t.Errorf("a deadline at %s is left", conn.last)
+	}
+}
