@@ -7,9 +7,6 @@ import (
 	"time"
 )
 
-// pingTimeout is how long a ping may stay without any byte from the broker.
-const pingTimeout = 15 * time.Second
-
 // pingreq is a whole PINGREQ (MQTT 3.1.1, 3.12).
 var pingreq = []byte{0xc0, 0}
 
@@ -37,36 +34,30 @@ func (p pulse) received() {
 // silence is how long nothing was sent.
 func (p pulse) silence() time.Duration { return time.Since(p.begun) - time.Duration(p.sentAt.Load()) }
 
-// keep pings the broker whenever nothing was sent for keepAlive, until ctx ends; an error says that no byte came back. Between two
-// pings it sleeps: at rest that is one timer in each keepAlive, and no other packet but the ping and its answer.
+// keep pings the broker whenever nothing was sent for keepAlive, until ctx ends; an error says that since the ping before no byte has come. There is
+// one timer in each keepAlive, and none for the answer, which would wake the CPU once more: a link that is dead the kernel notices,
+// since the ping stays unacknowledged (userTimeout), and a broker that hangs the next ping.
 func (g *guard) keep(ctx context.Context, keepAlive time.Duration) error {
 	timer := time.NewTimer(keepAlive)
 	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-timer.C:
-		}
-		if left := keepAlive - g.silence(); left > 0 {
+	for pinged := false; ; pinged = true {
+		for left := keepAlive; left > 0; left = keepAlive - g.silence() {
 			timer.Reset(left)
-			continue
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-timer.C:
+			}
 		}
 		select {
 		case <-g.came:
 		default:
+			if pinged {
+				return fmt.Errorf("the broker did not answer a ping within %s", keepAlive)
+			}
 		}
 		if _, err := g.Write(pingreq); err != nil {
 			return fmt.Errorf("ping the broker: %w", err)
 		}
-		timer.Reset(pingTimeout)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-g.came: // the answer, or another packet: the broker is there
-		case <-timer.C:
-			return fmt.Errorf("the broker did not answer a ping within %s", pingTimeout)
-		}
-		timer.Reset(keepAlive)
 	}
 }
