@@ -44,7 +44,7 @@ func nextSwitched(r *Record, f *Facts) Action {
 			Text: fmt.Sprintf("the repository gave no answer about it %d times in a row, and another component waits", f.Unanswered)})
 	case f.InstallGate.unmet() && f.Awaited: // the one that waits may be the very one that is required
 		return withdraw(&Problem{Reason: f.InstallGate.Reason, Text: f.InstallGate.Text, At: f.Now})
-	case !r.Acted && r.Back && f.Failures >= RollbackFailuresMax, !r.Back && f.Awaited && f.Failures >= RejectFailuresMax: // of try or, after it, of the reboot
+	case r.Back && (!r.Acted || f.Awaited) && f.Failures >= RollbackFailuresMax, !r.Back && f.Awaited && f.Failures >= RejectFailuresMax: // of try or, after it, of the reboot
 		return withdraw(f.Failure)
 	case f.InstallGate != nil:
 		return waitFor(f.InstallGate)

@@ -106,3 +106,17 @@ func TestARebootThatDoesNotComeMakesRoom(t *testing.T) {
 		t.Errorf("the application is in %s, waiting for %q; the system in %s, after %v", app.Phase, s.reason(1), system.Phase, s.verbs)
 	}
 }
+
+// TestARollbackWhoseRebootDoesNotComeMakesRoom, too, where another component waits for it, and goes on trying else.
+func TestARollbackWhoseRebootDoesNotComeMakesRoom(t *testing.T) {
+	r := Record{Phase: Switched, Release: releaseV2, TargetSlot: "B", BootID: "boot-1", Acted: true, Reboot: true, Back: true}
+	f := Facts{Component: &Component{}, BootID: "boot-1", Failures: RollbackFailuresMax, Failure: &Problem{Reason: ReasonRebootPending},
+		Slots: &Slots{Booted: "A", Primary: "A", Slots: map[string]Slot{"A": {Good: true}, "B": {Good: true}}}}
+	if a := Next(r, f); a.Kind != Restart {
+		t.Errorf("nobody waits: %s", a.Kind)
+	}
+	f.Awaited = true
+	if a := Next(r, f); a.Kind != Withdraw || a.Problem.Reason != ReasonRebootPending {
+		t.Errorf("another component waits: %s", a.Kind)
+	}
+}
