@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
-	"runtime"
 	"slices"
 	"time"
 
@@ -248,8 +247,9 @@ func (a *answers) answer(ctx context.Context, q verifier.Request) verifier.Answe
 	}
 	defer w.moved()
 	if q.BytesMax > largeBytes {
-		runtime.GC() // what was refused or verified before is garbage, and as long as this may be
+		w.collect() // what was refused or verified before is garbage, and this may be as long
 	}
+	defer func() { w.hands(len(b)) }()
 	if q.Source == verifier.Stored {
 		if b, err = e.p.Store.Document(q.Key); err != nil && !errors.Is(err, ErrAbsent) {
 			e.book.unreadable(err, w)

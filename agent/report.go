@@ -61,6 +61,7 @@ func (e *engine) status() Status {
 		Schema: StatusSchema, Agent: e.cfg.Version, Device: e.cfg.Device, IDBefore: e.idBefore, BootID: e.p.System.BootID(), Started: e.started.Microseconds(),
 		Time:   TimeStatus{Effective: now, Source: source, Floor: floor},
 		Paused: e.book.paused(), Recovered: e.book.recovered(), Abandoned: e.abandoned, LastEvent: e.book.lastEvent(),
+		Components: []ComponentStatus{}, // never null: whoever reads it counts on a list
 		Repository: RepositoryStatus{
 			URL: e.cfg.RepositoryURL, Credentials: e.credentials(), Checks: e.checks, LastSuccess: e.lastSuccess, LastProblem: e.lastRefusal(),
 			LastCheck: e.lastCheck, Bandwidth: e.bandwidth, NextIn: SecondsOf(max(0, e.plan.next()-e.p.System.Uptime())),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,6 +47,7 @@ type worker struct {
 	abandoned atomic.Bool
 	alone     bool  // nothing runs beside it (Agent.Turn)
 	metadata  int64 // bytes that came from the repository; its own goroutine's
+	handed    int64 // bytes of documents that the verifier got since the last collection; its own goroutine's
 
 	mu   sync.Mutex // held while the partial file is touched
 	part Partial    // that it has open; nil: none
@@ -93,6 +95,21 @@ func (w *worker) heard() int64 {
 		return 0
 	}
 	return w.metadata
+}
+
+// hands notes how many bytes of documents the verifier got.
+func (w *worker) hands(bytes int) {
+	if w != nil {
+		w.handed += int64(bytes)
+	}
+}
+
+// collect has the memory of large documents collected that the verifier is done with.
+func (w *worker) collect() {
+	if w != nil && w.handed > largeBytes {
+		w.handed = 0
+		runtime.GC()
+	}
 }
 
 func (w *worker) moved() {
