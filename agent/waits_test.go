@@ -16,7 +16,6 @@ type waiting struct {
 	up     time.Duration
 	fails  error // of a download; nil: none does
 	asked  []time.Duration
-	staged []byte
 	engine *engine
 }
 

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/ota-agent/ota-agent/agent"
-	"github.com/ota-agent/ota-agent/files"
+	"github.com/ota-agent/ota-agent/agent/files"
 )
 
 // A hook or a check that somebody else could change since the start is not run, nor one whose interpreter could be changed.

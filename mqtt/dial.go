@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ota-agent/ota-agent/certs"
-	"github.com/ota-agent/ota-agent/files"
+	"github.com/ota-agent/ota-agent/agent/certs"
+	"github.com/ota-agent/ota-agent/agent/files"
 )
 
 // Bounds of a connection.

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/ota-agent/ota-agent/files"
+	"github.com/ota-agent/ota-agent/agent/files"
 )
 
 // transport is net/http's, bounded. Its Client gets no overall time-out: that would kill a long download. It speaks

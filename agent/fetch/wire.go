@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
-	"github.com/ota-agent/ota-agent/certs"
+	"github.com/ota-agent/ota-agent/agent/certs"
 )
 
 // A wire holds the connections: a transport for the configured hosts, and others without our certificate, or with less reach,

@@ -16,7 +16,7 @@ import (
 	"unicode"
 
 	"github.com/ota-agent/ota-agent/agent"
-	"github.com/ota-agent/ota-agent/files"
+	"github.com/ota-agent/ota-agent/agent/files"
 )
 
 // Bounds of what is read.

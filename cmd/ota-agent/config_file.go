@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 
-	"github.com/ota-agent/ota-agent/files"
+	"github.com/ota-agent/ota-agent/agent/files"
 )
 
 // configBytesMax bounds the config file.

@@ -11,7 +11,7 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/ota-agent/ota-agent/files"
+	"github.com/ota-agent/ota-agent/agent/files"
 )
 
 // Bounds of single values.

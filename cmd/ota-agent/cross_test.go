@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// binaryBytesMax is the budget of the stripped binary on the CPUs of devices (ARCHITECTURE.md).
-const binaryBytesMax = 8 << 20
+// binaryBytesMax is the budget of the stripped binary on the CPUs of devices (ARCHITECTURE.md). In a read-only image, which
+// compresses it, 10 MiB cost a device about 3.
+const binaryBytesMax = 10 << 20
 
 // TestCross looks at the binaries that `make cross` built: each is static and within the budget.
 func TestCross(t *testing.T) {

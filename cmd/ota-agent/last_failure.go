@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/ota-agent/ota-agent/agent"
-	"github.com/ota-agent/ota-agent/files"
+	"github.com/ota-agent/ota-agent/agent/files"
 )
 
 // A failed commit ends the agent, and the service manager starts it again: then status should still say why. The reason

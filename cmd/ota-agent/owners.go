@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/ota-agent/ota-agent/files"
+	"github.com/ota-agent/ota-agent/agent/files"
 	"github.com/ota-agent/ota-agent/install"
 )
 

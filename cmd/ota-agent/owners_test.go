@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/ota-agent/ota-agent/agent"
-	"github.com/ota-agent/ota-agent/files"
+	"github.com/ota-agent/ota-agent/agent/files"
 )
 
 // ownedDevice is a device with every file that others must leave alone.

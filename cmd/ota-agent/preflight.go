@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/ota-agent/ota-agent/agent/fetch"
-	"github.com/ota-agent/ota-agent/files"
+	"github.com/ota-agent/ota-agent/agent/files"
 	"github.com/ota-agent/ota-agent/install"
 	"github.com/ota-agent/ota-agent/verifier"
 )

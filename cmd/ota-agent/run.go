@@ -14,8 +14,8 @@ import (
 
 	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/agent/fetch"
+	"github.com/ota-agent/ota-agent/agent/files"
 	"github.com/ota-agent/ota-agent/agent/local"
-	"github.com/ota-agent/ota-agent/files"
 	"github.com/ota-agent/ota-agent/install"
 	"github.com/ota-agent/ota-agent/mqtt"
 	"github.com/ota-agent/ota-agent/storage"
