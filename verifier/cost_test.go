@@ -224,3 +224,37 @@ func TestL1_TheTopLevelFileMakesRoom(t *testing.T) {
 		t.Errorf("what is trusted was %v, and is now %v", before, refresh.Trusted())
 	}
 }
+
+// A custom value stays in memory for as long as its target is on offer.
+func TestL2_ACustomValueIsBounded(t *testing.T) {
+	for length, class := range map[int]error{verifier.CustomBytesMax: nil, verifier.CustomBytesMax + 1: verifier.ErrLimitExceeded} {
+		repo, client := newDevice()
+		repo.MetaHashes = true
+		repo.Targets().Targets["x"] = tuftest.Target([]byte("x"), strings.Repeat("c", length-2))
+		if _, err := client.Find("x"); !errors.Is(err, class) {
+			t.Errorf("custom of %d bytes: %v, want %v", length, err, class)
+		}
+	}
+}
+
+// A snapshot that the timestamp states to be longer than any real one is not asked for.
+func TestL2_ALongSnapshotIsNotAskedFor(t *testing.T) {
+	repo, client := newDevice()
+	repo.MetaHashes = true
+	repo.Snapshot.Edit = set("x", strings.Repeat("x", int(verifier.DefaultLimits().StatedSnapshotBytes)))
+	_, err := client.Refresh()
+	wantRefusal(t, err, verifier.Snapshot, verifier.ErrLimitExceeded)
+	if slices.Contains(repo.Asked(), "1.snapshot.json") {
+		t.Error("it was asked for")
+	}
+}
+
+// The canonical form of a file that is kept is not kept beside it.
+func TestL1_NoCanonicalFormIsKept(t *testing.T) {
+	repo, client := newDevice()
+	spaced := func(file []byte) []byte { return append([]byte(" "), strings.ReplaceAll(string(file), `,"`, `, "`)...) }
+	repo.Targets().Tamper, repo.Snapshot.Tamper = spaced, spaced
+	if kept := verifier.KeptForms(refreshed(t, client)); kept != 0 {
+		t.Errorf("%d bytes of canonical forms are kept", kept)
+	}
+}

@@ -18,3 +18,6 @@ func CountChecks(r *Refresh, role string) *int {
 
 // Checks is how many signatures of targets roles r and its searches have checked.
 func Checks(r *Refresh) int { return r.checks }
+
+// KeptForms is how many bytes of canonical forms r keeps of the files that may be long.
+func KeptForms(r *Refresh) int { return len(r.snapshot.message.bytes) + len(r.targets.message.bytes) }
