@@ -42,6 +42,7 @@ func (f *Facts) stateNew() *Waiting {
 
 // nextDoubted leaves a slot that found an empty state by a reboot, once a trial's time is over: the try ends by itself in some boots, and what
 // is known lies in the other slot. Each boot that leads here again stays for longer, up to a day: nobody must have to switch the device off.
+// The hook is asked again meanwhile: somebody may make the slot the one that boots for good.
 func nextDoubted(r *Record, f *Facts) Action {
 	w, earlier := f.stateNew(), r.BlindBoots
 	if r.RebootedIn == f.BootID {
@@ -50,10 +51,10 @@ func nextDoubted(r *Record, f *Facts) Action {
 	left := doubled(f.Component.trialDeadline(), earlier, doubtedMax) - f.Uptime
 	switch {
 	case !f.Component.Reboot:
-		return waitFor(w)
+		return f.lookAgain(w)
 	case left > 0:
 		w.Left = SecondsOf(left)
-		return waitFor(w)
+		return f.lookAgain(w)
 	case f.InstallGate != nil:
 		return waitFor(f.InstallGate)
 	}

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"testing"
+
+	"github.com/ota-agent/ota-agent/verifier"
 )
 
 // TestDoubt: what a state in which nothing was ever confirmed makes of a slot that boots only for its trial, of one that boots for good, and
@@ -20,10 +22,11 @@ func TestDoubt(t *testing.T) {
 	}{
 		{"what the hook says first", Record{}, Facts{Slots: slots("B", "A", true), Looks: 1}, Observe, ReasonStateNew},
 		{"what it says again and again", Record{}, Facts{Slots: slots("B", "A", true), Looks: BlindLooksMin}, Doubt, ""},
-		{"until the trial's time is over", Record{Doubted: true}, Facts{Slots: slots("B", "A", true), Uptime: long - 1}, Wait, ReasonStateNew},
+		{"until the trial's time is over", Record{Doubted: true}, Facts{Slots: slots("B", "A", true), Uptime: long - 1, LookIn: 1}, Wait, ReasonStateNew},
+		{"whether it is so still", Record{Doubted: true}, Facts{Slots: slots("B", "A", true), Uptime: long - 1}, Observe, ReasonStateNew},
 		{"after it", Record{Doubted: true}, Facts{Slots: slots("B", "A", true), Uptime: long}, Restart, ""},
 		{"after it, at a gate", Record{Doubted: true}, Facts{Slots: slots("B", "A", true), Uptime: long, InstallGate: &Waiting{Reason: ReasonPaused}}, Wait, ReasonPaused},
-		{"after it, in the second boot that leads here", Record{Doubted: true, BlindBoots: 1, RebootedIn: "boot-0"}, Facts{Slots: slots("B", "A", true), Uptime: long}, Wait, ReasonStateNew},
+		{"after it, in the second boot that leads here", Record{Doubted: true, BlindBoots: 1, RebootedIn: "boot-0"}, Facts{Slots: slots("B", "A", true), Uptime: long, LookIn: 1}, Wait, ReasonStateNew},
 		{"after a reboot that does not come", Record{Doubted: true, BlindBoots: 1, RebootedIn: "boot-1"}, Facts{Slots: slots("B", "A", true), Uptime: long}, Restart, ""},
 		{"however often", Record{Doubted: true, BlindBoots: 99, RebootedIn: "boot-0"}, Facts{Slots: slots("B", "A", true), Uptime: doubtedMax}, Restart, ""},
 		{"where the config says so", Record{Doubted: true}, Facts{Slots: slots("B", "A", true), ProveNew: true}, Prove, ""},
@@ -52,5 +55,33 @@ func TestDoubt(t *testing.T) {
 	}
 	if r = Step(r, Action{Kind: Trust}, nil); r.Doubted || r.BlindBoots != 0 || r.RebootedIn != "" {
 		t.Errorf("what is over leaves %+v", r)
+	}
+}
+
+// TestWhatShowsThatTheStateIsNotNew: a component that nothing was ever confirmed of is doubted only where the state holds nothing else
+// of the device's life either. A new config may have given it another name, and retry may have made it forget what it was confirmed with.
+func TestWhatShowsThatTheStateIsNotNew(t *testing.T) {
+	trial := Record{Schema: RecordSchema, Component: "rootfs", Phase: Trial, Release: releaseV2, Reboot: true, TargetSlot: "B", BootID: "boot-1"}
+	ended := Event{Schema: EventSchema, Journal: "j", Seq: 1, Component: "system", Kind: EventConfirmed, Release: eventRelease(releaseV2)}
+	for _, c := range []struct {
+		name  string
+		state State
+		want  bool
+	}{
+		{"an empty one", State{}, true},
+		{"an application's update", State{Records: map[string]Record{"app": {Component: "app", Phase: Trial, Release: releaseV2, TargetSlot: "B", BootID: "boot-1"}}}, true},
+		{"the trial under the name of before", State{Records: map[string]Record{"rootfs": trial}}, false},
+		{"an update that ended", State{Events: []Event{ended}, Journal: JournalMark{ID: "j", Last: 1}}, false},
+		{"a floor", State{Floors: verifier.Floors{Index: map[string]verifier.Floor{"system": {Version: 1}}}}, false},
+	} {
+		for _, c.state.New = range []bool{false, true} {
+			d := &bareDevice{state: c.state}
+			e := d.start(t, "system").engine
+			system := e.component("system")
+			system.component.Reboot = true
+			if got := e.facts(system, e.book.record("system")).StateNew; got != c.want {
+				t.Errorf("%s (new: %t): %t, expected %t", c.name, c.state.New, got, c.want)
+			}
+		}
 	}
 }

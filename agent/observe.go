@@ -53,10 +53,18 @@ func (e *engine) trial(c *live) *Component {
 }
 
 // stateNew reports whether nothing says that the component had another life here: the state began empty or, where a whole system boots, was
-// lost with its database and holds no floor of what was confirmed. What can't be told apart is done again rather than kept.
+// lost with its database. A floor of what was confirmed, an update that ended, and a trial of the system under another name show such a life.
+// What can't be told apart is done again rather than kept.
 func (e *engine) stateNew(c *live) bool {
-	_, confirmed := e.book.floors().Index[c.name]
-	return e.book.began() || !confirmed && c.component != nil && c.component.Reboot
+	if _, confirmed := e.book.floors().Index[c.name]; confirmed || c.last != nil {
+		return false
+	}
+	for _, other := range e.live {
+		if r := e.book.record(other.name); other != c && r.Reboot && !slices.Contains([]Phase{Idle, Fetching, Staged, Writing}, r.Phase) {
+			return false
+		}
+	}
+	return e.book.began() || c.reboots()
 }
 
 // busy names another component that writes, tries or reboots: one at a time. One that found an empty state where it should not is to be left.
