@@ -87,8 +87,8 @@ func (s settings) owned() []owned {
 		{key: "state", path: s.state, inside: true},
 		{key: "socket", path: filepath.Dir(s.socket), guard: files.Sticky},
 		{key: "socket", path: s.hookDir(), inside: true},
-		{key: "reboot.boot_id", path: s.bootID},
-		{key: "device.id", path: s.identity},
+		{key: "reboot.boot_id", path: unlessKernels(s.bootID)},
+		{key: "device.id", path: unlessKernels(s.identity)},
 	}
 	for i, c := range s.agent.Components {
 		all = append(all, programs(componentKey(i, "hook"), c.Hook)...)
@@ -106,6 +106,15 @@ func (s settings) owned() []owned {
 			owned{key: "mqtt.password_file", path: m.PasswordFile, guard: files.Secret})
 	}
 	return all
+}
+
+// unlessKernels is path, or nothing where the kernel itself shows that file: nobody can replace it, and in a container without privileges it
+// belongs to nobody.
+func unlessKernels(path string) string {
+	if strings.HasPrefix(path, "/proc/") || strings.HasPrefix(path, "/sys/") {
+		return ""
+	}
+	return path
 }
 
 // programs are an executable and, where it is a script, its interpreter.

@@ -215,3 +215,24 @@ func TestAHookThatIsOpenedUpLaterIsNotRun(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What the kernel shows below /proc and /sys nobody can replace. Under a root of a user namespace, as in a container without privileges, it
+// belongs to nobody: the command that would mend that can't be run.
+func TestTheKernelsOwnFilesAreNotAskedForTheirOwner(t *testing.T) {
+	s := settings{file: "/etc/ota-agent/config.toml", bootID: defaultBootID, identity: "/sys/firmware/devicetree/base/serial-number"}
+	for _, o := range s.owned() {
+		if strings.HasPrefix(o.path, "/proc") || strings.HasPrefix(o.path, "/sys") {
+			t.Errorf("config key %q: %s is looked at", o.key, o.path)
+		}
+	}
+	s.bootID, s.identity = "/processes/boot_id", "/etc/machine-id"
+	looked := 0
+	for _, o := range s.owned() {
+		if o.path == s.bootID || o.path == s.identity {
+			looked++
+		}
+	}
+	if looked != 2 {
+		t.Errorf("%d of two files that are not the kernel's are looked at", looked)
+	}
+}
