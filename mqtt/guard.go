@@ -77,10 +77,10 @@ type guard struct {
 	certificate *x509.Certificate
 }
 
-// newGuard guards c for a client that subscribes to cfg's topics.
-func newGuard(c net.Conn, cfg Config) *guard {
+// newGuard guards c for a client that subscribes to so many filters.
+func newGuard(c net.Conn, cfg Config, filters int) *guard {
 	g := &guard{
-		Conn: c, filters: len(cfg.wakeTopics()) + 1, own: cfg.deviceTopic("status"), keepAlive: uint16(cfg.KeepAlive / time.Second),
+		Conn: c, filters: filters, own: cfg.deviceTopic("status"), keepAlive: uint16(cfg.KeepAlive / time.Second),
 		tokens: publishBurst, counted: time.Now(), pulse: newPulse(), closed: make(chan struct{}), failure: make(chan error, 1),
 	}
 	g.in = bufio.NewReaderSize(heard{g}, 4<<10)

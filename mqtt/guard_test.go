@@ -51,7 +51,7 @@ func TestGuardAdmits(t *testing.T) {
 		{"type 0", []byte{0x00, 0}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := io.ReadAll(newGuard(wire{in: bytes.NewReader(c.in)}, guardConfig))
+			got, err := io.ReadAll(newGuard(wire{in: bytes.NewReader(c.in)}, guardConfig, 3))
 			var refused *packetError
 			switch {
 			case c.ok && (err != nil || !bytes.Equal(got, c.in)):
@@ -70,7 +70,7 @@ func FuzzGuard(f *testing.F) {
 	f.Add([]byte{0x20, 2, 0, 0, 0x30, 5, 0, 1, 'a', 'b', 'c'}, 1)
 	f.Add([]byte{0x30, 0xff, 0xff, 0xff, 0x7f}, 3)
 	f.Fuzz(func(t *testing.T, in []byte, size int) {
-		g := newGuard(wire{in: bytes.NewReader(in)}, guardConfig)
+		g := newGuard(wire{in: bytes.NewReader(in)}, guardConfig, 3)
 		g.tokens = 1 << 30 // the flood has a test of its own
 		var got []byte
 		for p := make([]byte, max(1, size&0xff)); ; {
@@ -93,7 +93,7 @@ func TestGuardSlowsAFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const messages = publishBurst + 40
 		in := bytes.Repeat([]byte{0x30, 3, 0, 1, 'a'}, messages)
-		g := newGuard(wire{in: bytes.NewReader(in)}, guardConfig)
+		g := newGuard(wire{in: bytes.NewReader(in)}, guardConfig, 3)
 		begun := time.Now()
 		if got, err := io.ReadAll(g); err != nil || len(got) != len(in) {
 			t.Fatalf("read %d of %d bytes: %v", len(got), len(in), err)
@@ -115,7 +115,7 @@ func TestGuardSlowsAFlood(t *testing.T) {
 
 func TestGuardsWaitEndsWithTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGuard(wire{in: bytes.NewReader([]byte{0x30, 3, 0, 1, 'a'})}, guardConfig)
+		g := newGuard(wire{in: bytes.NewReader([]byte{0x30, 3, 0, 1, 'a'})}, guardConfig, 3)
 		g.tokens = 0
 		go g.Close()
 		begun := time.Now()
@@ -132,7 +132,7 @@ func TestGuardBoundsEachWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()
 		defer there.Close()
-		g := newGuard(here, guardConfig)
+		g := newGuard(here, guardConfig, 3)
 		defer g.Close()
 		begun := time.Now()
 		_, err := g.Write([]byte("nobody reads this"))
@@ -143,7 +143,7 @@ func TestGuardBoundsEachWrite(t *testing.T) {
 	})
 }
 
-// guardConfig subscribes to two wake topics and the own status.
+// guardConfig is of a client that subscribes to two wake topics and its own status: three filters.
 var guardConfig = Config{Prefix: "ota", Device: agent.Device{ID: "board-1"}, KeepAlive: time.Hour}
 
 // message is a PUBLISH with a body of size bytes.
@@ -164,7 +164,7 @@ func TestGuardSkipsALargeBody(t *testing.T) {
 		for _, size := range []int{publishBytesMax, 20 << 10, 1 << 20, 5 << 20} {
 			for qos := range byte(2) {
 				in := append(message("ota/wake", qos, size), message("ota/wake", qos, 3)...)
-				g := newGuard(wire{in: bytes.NewReader(in)}, guardConfig)
+				g := newGuard(wire{in: bytes.NewReader(in)}, guardConfig, 3)
 				begun := time.Now()
 				for _, want := range []int{0, 3} {
 					p, err := packets.ReadPacket(g)
@@ -189,7 +189,7 @@ func TestGuardSkipsALargeBody(t *testing.T) {
 func TestGuardHandsOnTheOwnStatusWhole(t *testing.T) {
 	for size, want := range map[int]int{40 << 10: 40 << 10, ownBytesMax + 1: 0} {
 		synctest.Test(t, func(t *testing.T) {
-			g := newGuard(wire{in: bytes.NewReader(message("ota/device/board-1/status", 0, size))}, guardConfig)
+			g := newGuard(wire{in: bytes.NewReader(message("ota/device/board-1/status", 0, size))}, guardConfig, 3)
 			p, err := packets.ReadPacket(g)
 			if err != nil {
 				t.Fatal(err)
@@ -206,7 +206,7 @@ func TestGuardStatesTheKeepAlive(t *testing.T) {
 	defer there.Close()
 	cfg := guardConfig
 	cfg.KeepAlive = 18 * time.Hour
-	g := newGuard(here, cfg)
+	g := newGuard(here, cfg, 3)
 	defer g.Close()
 	connect := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket)
 	connect.ProtocolName, connect.ProtocolVersion, connect.ClientIdentifier = "MQTT", 4, "board-1"
@@ -250,7 +250,7 @@ func (d *deadlines) SetWriteDeadline(at time.Time) error {
 // TestNoDeadlineOutlivesItsWrite: the kernel's answer to a ping comes at once, and the timer of its deadline would wake the CPU again ten seconds later.
 func TestNoDeadlineOutlivesItsWrite(t *testing.T) {
 	conn := new(deadlines)
-	g := newGuard(conn, guardConfig)
+	g := newGuard(conn, guardConfig, 3)
 	if _, err := g.Write(pingreq); err != nil {
 		t.Fatal(err)
 	}

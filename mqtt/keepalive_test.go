@@ -14,7 +14,7 @@ func TestPingsAreAllThatIsSentAtRest(t *testing.T) {
 	for _, keepAlive := range []time.Duration{keepAliveMin, time.Minute, time.Hour, keepAliveMax} {
 		synctest.Test(t, func(t *testing.T) {
 			here, there := net.Pipe()
-			g := newGuard(here, guardConfig)
+			g := newGuard(here, guardConfig, 3)
 			ctx, stop := context.WithTimeout(t.Context(), 37*time.Hour)
 			defer stop()
 			pings := 0
@@ -50,7 +50,7 @@ func TestASilentBrokerIsNoticed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()
 		defer there.Close()
-		g := newGuard(here, guardConfig)
+		g := newGuard(here, guardConfig, 3)
 		defer g.Close()
 		go io.Copy(io.Discard, there)
 		begun := time.Now()
@@ -68,7 +68,7 @@ func TestWhatIsSentPutsThePingOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()
 		defer there.Close()
-		g := newGuard(here, guardConfig)
+		g := newGuard(here, guardConfig, 3)
 		defer g.Close()
 		var sent []byte
 		go func() {

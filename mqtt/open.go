@@ -43,7 +43,7 @@ func (s *session) connect(ctx, life context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := newGuard(conn, s.cfg)
+	g := newGuard(conn, s.cfg, len(s.filters))
 	g.certificate = shown
 	s.guard.Store(g)
 	context.AfterFunc(life, func() { g.Close() })
@@ -56,10 +56,9 @@ func (s *session) open(ctx context.Context) error {
 		return fmt.Errorf("mqtt connect: %w", err)
 	}
 	s.acknowledged = true
-	filters := s.filters()
-	token := s.paho.SubscribeMultiple(filters, s.hear)
+	token := s.paho.SubscribeMultiple(s.filters, s.hear)
 	if err := s.wait(ctx, token, s.ackTimeout); err != nil {
-		s.shy(len(filters) > len(s.cfg.wakeTopics()) && closedByBroker(s.cause(err)))
+		s.shy(len(s.filters) > len(s.cfg.wakeTopics()) && closedByBroker(s.cause(err)))
 		return fmt.Errorf("mqtt subscribe: %w", err)
 	}
 	if subscription, ok := token.(*paho.SubscribeToken); ok {

@@ -53,13 +53,13 @@ func (s *session) proven() {
 
 // filters are the topics to subscribe to, with their QoS. The status topic is left out for a while where the broker hung up on it: some do
 // so on a topic that they forbid.
-func (s *session) filters() map[string]byte {
+func (c *Client) filters() map[string]byte {
 	filters := make(map[string]byte)
-	for _, topic := range s.cfg.wakeTopics() {
+	for _, topic := range c.cfg.wakeTopics() {
 		filters[topic] = qos
 	}
-	if time.Now().After(s.shyUntil) {
-		filters[s.cfg.deviceTopic("status")] = 0
+	if time.Now().After(c.shyUntil) {
+		filters[c.cfg.deviceTopic("status")] = 0
 	}
 	return filters
 }

@@ -202,6 +202,28 @@ func TestABrokerThatHangsUpOnTheProofKeepsItsSession(t *testing.T) {
 	}
 }
 
+// TestASubackIsBoundedWithoutTheProof: the library panics on a SUBACK with more return codes than topics, also in a session that leaves
+// the status topic out.
+func TestASubackIsBoundedWithoutTheProof(t *testing.T) {
+	var tries atomic.Int64
+	address := puppetBroker(t, func(conn net.Conn, p packets.ControlPacket) bool {
+		s, ok := p.(*packets.SubscribePacket)
+		if !ok {
+			return false
+		}
+		if tries.Add(1) == 1 {
+			conn.Close()
+			return true
+		}
+		ack := packets.NewControlPacket(packets.Suback).(*packets.SubackPacket)
+		ack.MessageID, ack.ReturnCodes = s.MessageID, append(s.Qoss, 1)
+		ack.Write(conn)
+		return true
+	})
+	r := start(t, testConfig("tcp://"+address), silent())
+	r.agent.state(t, "refusing the packet", func(s agent.BrokerStatus) bool { return s.Reason == agent.ReasonBadAnswer })
+}
+
 // TestTheDeviceIsOfflineAfterASessionThatItEnds: it says so first; without an acknowledgement it cuts the connection, rather than close it in
 // order, which would cancel the last will.
 func TestTheDeviceIsOfflineAfterASessionThatItEnds(t *testing.T) {

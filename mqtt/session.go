@@ -38,6 +38,8 @@ type session struct {
 	paho  paho.Client
 	proof *proof
 	guard atomic.Pointer[guard] // nil until there is a connection
+	// filters are what this session subscribes to.
+	filters map[string]byte
 	// denied is what the broker refuses of this session's subscriptions, or nil.
 	denied *agent.Problem
 	// acknowledged: the broker has let this client in.
@@ -52,7 +54,7 @@ func (c *Client) session(ctx context.Context) (outcome, error) {
 	// which there is still a farewell to send.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	s := &session{Client: c, proof: newProof(), lost: make(chan error, 1)}
+	s := &session{Client: c, proof: newProof(), filters: c.filters(), lost: make(chan error, 1)}
 	options, err := s.options(ctx, life)
 	if err != nil {
 		return outcome{}, err
