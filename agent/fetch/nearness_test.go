@@ -204,6 +204,7 @@ func TestRedirectThroughAProxy(t *testing.T) {
 	for to, refused := range map[string]bool{
 		"127.0.0.1": true, "[::1]": true, "10.0.0.1": true, "169.254.169.254": true, "203.0.113.77": true, "localhost": true, "127.1": true,
 		"2130706433": true, "[::ffff:127.0.0.1]": true, "cdn.example": false, "198.51.100.9": false,
+		"169。254。169。254": true, "１６９.254.169.254": true, "10.0.0.１": true, // net/http hands on what these stand for
 	} {
 		w := &town{tell: redirects("http://" + to + ":81/x")}
 		_, err := w.open(t, []string{"http://repo.example/m"}, "http://127.0.0.1:3128").Metadata(t.Context(), "timestamp.json", 100)

@@ -13,9 +13,11 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"github.com/ota-agent/ota-agent/agent"
 	"github.com/ota-agent/ota-agent/agent/certs"
@@ -176,8 +178,13 @@ func (w courier) choose(r *http.Request) (*http.Transport, error) {
 	}
 	if !home && proxied {
 		own, _ := w.addresses()
-		if n := nearnessOfName(r.URL.Hostname(), own); n > by.reach {
-			return nil, beyond(r.URL.Hostname(), n)
+		host := r.URL.Hostname()
+		n := nearnessOfName(host, own)
+		if strings.ContainsFunc(host, func(c rune) bool { return c > unicode.MaxASCII }) {
+			n = ownself // net/http hands on what it stands for, which may be an address: 10.0.0.１
+		}
+		if n > by.reach {
+			return nil, beyond(host, n)
 		}
 		by.reach = anywhere // of the proxy, which the config names
 	}
