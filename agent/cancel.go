@@ -66,6 +66,14 @@ func (r *Record) noCancel() *Problem {
 	return &Problem{Reason: ReasonNoUpdate, Text: fmt.Sprintf("nothing to cancel: component %s is at no update", r.Component)}
 }
 
+// uncancel is what a retry makes of a cancel that has not come to its end: the later word counts. What was tried goes back all the same.
+func (r *Record) uncancel() {
+	r.CancelAsked = false
+	if r.Verdict != nil && r.Verdict.Reason == ReasonCancelled {
+		r.Verdict, r.Cause = nil, r.Verdict
+	}
+}
+
 func cancelled(now time.Time) *Problem {
 	return &Problem{Reason: ReasonCancelled, Text: "an operator cancelled it", At: now}
 }

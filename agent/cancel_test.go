@@ -59,6 +59,35 @@ func TestCancelEndsAnInstallThatHangs(t *testing.T) {
 	})
 }
 
+// TestRetryRightAfterCancel: it is the later word, and it was lost while the hook that is cancelled took its time to end.
+func TestRetryRightAfterCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, a, stop := installing(t)
+		must(t, a.Command(context.Background(), Command{Name: "cancel"}))
+		d.deaf = false
+		must(t, a.Command(context.Background(), Command{Name: "retry"}))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if s := a.Status().Components[0]; len(s.Rejected) > 0 || s.Phase == Idle {
+			t.Errorf("phase %s, rejected %+v", s.Phase, s.Rejected)
+		}
+		stop()
+	})
+}
+
+// TestRetryOnTheWayBackFromCancel: what was cancelled in its trial goes back all the same, and is taken up again then.
+func TestRetryOnTheWayBackFromCancel(t *testing.T) {
+	for reason, kept := range map[Reason]int{ReasonCancelled: 0, ReasonUnhealthy: 1} {
+		d := &bareDevice{state: State{Records: map[string]Record{"rootfs": {Schema: RecordSchema, Component: "rootfs", Phase: Rejecting, Release: releaseV2,
+			TargetSlot: "B", BootID: "boot-1", Verdict: &Problem{Reason: reason, Text: "why"}}}}}
+		must(t, d.start(t, "rootfs").Obey(Command{Name: "retry"}))
+		r := Step(d.state.Records["rootfs"], Action{Kind: Settle, Now: testNow}, nil)
+		if r.Phase != Idle || len(r.Rejected) != kept {
+			t.Errorf("%s: phase %s, rejected %+v", reason, r.Phase, r.Rejected)
+		}
+	}
+}
+
 // TestAWithdrawalEndsAnInstallThatHangs: the publisher names another release, and the hook writes the old one for hours.
 func TestAWithdrawalEndsAnInstallThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -80,6 +80,7 @@ func (e *engine) retry(name string) error {
 		c.rebootAt, c.done = 0, "" // a reboot that did not come is ordered again
 		r := e.book.record(c.name)
 		r.Rejected, r.Held, r.Setback, r.Cuts, r.Attempts, r.RetryAsked = nil, nil, Setback{}, Cuts{Lived: r.Cuts.Lived}, 0, true
+		r.uncancel()
 		if err := e.book.put(r, false, nil); err != nil {
 			return err
 		}
