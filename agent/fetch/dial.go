@@ -47,10 +47,14 @@ func (w *wire) connect(reach nearness, pinned *pin) dialer {
 		if list == nil {
 			return w.dial(ctx, network, target)
 		}
-		if pinned != nil && pinned.target == target && slices.Contains(list, pinned.address) {
+		taken := pinned != nil && pinned.target == target && slices.Contains(list, pinned.address)
+		if taken {
 			list = []netip.AddrPort{pinned.address}
 		}
 		if list, err = w.within(reach, list); err != nil {
+			if taken { // one of several that are asked at once: no word on the others
+				err = &net.AddrError{Err: err.Error(), Addr: pinned.address.String()}
+			}
 			return nil, err
 		}
 		conn, address, err := w.dialAny(ctx, network, w.book.order(list))

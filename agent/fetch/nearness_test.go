@@ -167,6 +167,39 @@ func bracketed(ip string) string {
 	return ip
 }
 
+// TestANearAddressHidesNoOther: where a redirect's host has a bad address and a near one, the good one beside them is still reached.
+func TestANearAddressHidesNoOther(t *testing.T) {
+	w := &town{names: map[string]string{"repo.example": "198.51.100.1"}, tell: redirects("http://other.example:81/x")}
+	lookup := func(ctx context.Context, host string) (list []netip.Addr, err error) {
+		if host != "other.example" {
+			return w.lookup(ctx, host)
+		}
+		for _, ip := range []string{"198.51.100.5", "10.0.0.9", "198.51.100.6"} {
+			list = append(list, netip.MustParseAddr(ip))
+		}
+		return list, nil
+	}
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := w.dial(ctx, network, address)
+		if address == "198.51.100.5:81" {
+			conn.Close() // takes the connection, and ends it
+		}
+		if address == "198.51.100.6:81" {
+			time.Sleep(50 * time.Millisecond) // later than what is refused
+		}
+		return conn, err
+	}
+	c := Config{Metadata: []string{"http://repo.example/m"}, Targets: []string{"http://repo.example/m"}, Now: time.Now, Proxy: "direct"}
+	r, err := build(c, outside{lookup: lookup, dial: dial, addresses: func() ([]netip.Addr, bool) { return nil, true }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	if _, err := r.Metadata(t.Context(), "timestamp.json", 100); err != nil || w.visited("10.0.0.9") {
+		t.Errorf("visited %v: %v", w.dialled, err)
+	}
+}
+
 // TestOneNearMirrorOpensNothing: neither the config's naming of a mirror on this device, nor the connection that is open to it,
 // lets another mirror lead there.
 func TestOneNearMirrorOpensNothing(t *testing.T) {
