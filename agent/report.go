@@ -99,7 +99,7 @@ func (e *engine) componentStatus(c *live) ComponentStatus {
 		s.Attempts = c.attempt
 	case c.unfound != nil:
 		s.Problem, s.Attempts = c.unfound, c.misses
-	default:
+	case r.Cuts.ID == c.concerns(&r):
 		s.Problem = r.Cuts.problem()
 	}
 	if g := c.progress.Load(); g != nil {
@@ -126,6 +126,18 @@ func (e *engine) componentStatus(c *live) ComponentStatus {
 		}
 	}
 	return s
+}
+
+// concerns is the ID of the release that a component is about: the one under way or on offer or, before the first answer, the one whose
+// trials were cut short last.
+func (c *live) concerns(r *Record) string {
+	switch {
+	case r.Release != nil:
+		return r.Release.ID()
+	case !c.offer.Known:
+		return r.Cuts.ID
+	}
+	return c.offer.id()
 }
 
 // timeless is a problem that holds now, rather than one that happened: with the time it would be news all the time.

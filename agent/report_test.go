@@ -73,3 +73,31 @@ func TestDocumentsOfABootAreOrdered(t *testing.T) {
 		t.Error("a start wrote")
 	}
 }
+
+// TestCutTrialsOfAnotherRelease: what was counted of a release that is neither on offer nor under way any more is remembered, and is no
+// problem of the device: it stood in the status for good.
+func TestCutTrialsOfAnotherRelease(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		of   *Release // under way
+		on   Offer
+		told bool
+	}{
+		{"before the first answer", nil, Offer{}, true},
+		{"on offer", nil, Offer{Known: true, Release: releaseV2}, true},
+		{"another one on offer", nil, Offer{Known: true, Release: releaseV3}, false},
+		{"nothing on offer", nil, Offer{Known: true}, false},
+		{"under way", releaseV2, Offer{}, true},
+		{"another one under way", releaseV3, Offer{Known: true, Release: releaseV2}, false},
+	} {
+		r := Record{Schema: RecordSchema, Component: "rootfs", Phase: Idle, Cuts: Cuts{ID: releaseV2.ID(), Count: 2, Against: 1}}
+		if r.Release = c.of; c.of != nil {
+			r.Phase = Staged
+		}
+		e := (&bareDevice{state: State{Records: map[string]Record{"rootfs": r}}}).start(t, "rootfs").engine
+		e.live[0].offer = c.on
+		if p := e.componentStatus(e.live[0]).Problem; (p != nil) != c.told {
+			t.Errorf("%s: %v", c.name, p)
+		}
+	}
+}
