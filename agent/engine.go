@@ -74,8 +74,9 @@ type engine struct {
 	stepped              bool          // a component's record may have changed since all were asked
 	freedAt              time.Duration // uptime at which the last hook ended
 
-	account *account // nil: no byte budget
-	survey  survey
+	account   *account // nil: no byte budget
+	survey    survey
+	lostLooks []*atomic.Bool // looks that were abandoned; true: it has come back
 }
 
 // live is what this process knows about a component beyond its record.

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,6 +22,10 @@ const surveyEvery = time.Minute
 
 // surveyHungMax bounds the wait after looks that did not end.
 const surveyHungMax = time.Hour
+
+// looksHungMax looks that hang are left behind at most. The next one waits until one of them has come back: it would hang as they do, and the
+// agent can leave behind only so many workers (abandonedMax) before its watchdog ends it.
+const looksHungMax = 2
 
 // hangs takes that a look did not end. What a sensor says is then not known, which holds nothing back; what may lie among the inhibitors
 // does. Each further one that does not end is tried later.
@@ -41,7 +47,13 @@ func (s *survey) age(uptime time.Duration) {
 }
 
 func (e *engine) surveyDue() bool {
-	return e.p.Lookout != nil && (!e.survey.seen || e.p.System.Uptime()-e.survey.at >= e.survey.every())
+	return e.p.Lookout != nil && !e.looksHang() && (!e.survey.seen || e.p.System.Uptime()-e.survey.at >= e.survey.every())
+}
+
+// looksHang reports whether so many looks hang that there is none before one of them comes back. What was found then stands.
+func (e *engine) looksHang() bool {
+	e.lostLooks = slices.DeleteFunc(e.lostLooks, func(back *atomic.Bool) bool { return back.Load() })
+	return len(e.lostLooks) >= looksHungMax
 }
 
 // surveyed reports whether a component waits for what is seen.
@@ -63,8 +75,10 @@ func (e *engine) surveyTask() *task {
 	}
 	e.survey.runs = true
 	var found Surroundings
+	back := new(atomic.Bool)
 	return &task{
 		run: func(ctx context.Context) outcome {
+			defer back.Store(true)
 			found = e.p.Lookout.Look(ctx)
 			return outcome{cancelled: ctx.Err() != nil}
 		},
@@ -74,6 +88,7 @@ func (e *engine) surveyTask() *task {
 			switch {
 			case o.problem != nil:
 				e.survey.hangs(o.problem, e.cfg.Gates.InhibitDir, up)
+				e.lostLooks = append(e.lostLooks, back)
 			case !o.cancelled:
 				e.survey = survey{found: found, seen: true, at: up}
 			}
@@ -168,7 +183,7 @@ func (e *engine) countDeferral(c *live, r Record) error {
 // gatesIn is how long the gates of a component stay as they are, as far as that is known.
 func (e *engine) gatesIn(c *live, up time.Duration) time.Duration {
 	wait := time.Duration(1<<63 - 1)
-	if e.p.Lookout != nil && e.survey.seen && !e.survey.runs && e.surveyed(c) {
+	if e.p.Lookout != nil && e.survey.seen && !e.survey.runs && e.surveyed(c) && !e.looksHang() {
 		wait = max(0, e.survey.at+e.survey.every()-up)
 	}
 	if c.waiting == nil || c.running != nil {

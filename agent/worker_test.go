@@ -313,6 +313,46 @@ func TestALookThatHangsIsAbandoned(t *testing.T) {
 	}
 }
 
+// TestLooksThatAllHangStarveNobody: a driver that hangs for good was looked at until the watchdog starved, again and again. A process with a
+// thread in that driver may not even end, and keeps the store locked.
+func TestLooksThatAllHangStarveNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newHanging()
+		var releases []func()
+		releases = append(releases, d.hang("look"))
+		a, stop := d.runs(t, Config{Gates: Gates{BatteryMin: 20, InhibitDir: "/run/inhibit"}}, aSystem)
+		armed := func() bool {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			return d.hangs["look"] != nil
+		}
+		for range 10 * 60 {
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if !armed() {
+				releases = append(releases, d.hang("look"))
+			}
+		}
+		before := a.Beat()
+		must(t, a.Ping(t.Context()))
+		synctest.Wait()
+		if s := a.Status(); s.Abandoned != looksHungMax || a.Beat() == before {
+			t.Errorf("%d workers were abandoned; the loop turned: %t", s.Abandoned, a.Beat() != before)
+		}
+		d.mu.Lock()
+		delete(d.hangs, "look")
+		d.mu.Unlock()
+		for _, release := range releases {
+			release()
+		}
+		time.Sleep(2 * surveyHungMax)
+		stop()
+		if d.whole == nil {
+			t.Error("nothing was downloaded once the driver answered")
+		}
+	})
+}
+
 // TestRunEndsWhateverHangs: SIGTERM waited for ever for a worker that hung.
 func TestRunEndsWhateverHangs(t *testing.T) {
 	for _, place := range []string{"timestamp.json", "image", "body", "write", "look", "install"} {
