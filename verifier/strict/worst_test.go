@@ -64,7 +64,7 @@ func deep(length int, middle string) string {
 
 func worst() []worstCase {
 	const many = 26 * 26 * 26 * 26 * 26
-	step := func(i int) int { return i * 7_654_321 % many } // in no order
+	step := func(i int) int { return int(int64(i) * 7_654_321 % many) } // in no order
 	return []worstCase{
 		{"descending names", func(n int) string { return object(n, func(i int) string { return letters(many-1-i, 8) }) }},
 		{"mixed names", func(n int) string { return object(n, func(i int) string { return letters(step(i), 7) }) }},
@@ -146,8 +146,8 @@ func TestL1_NoDocumentCostsMoreThanTwiceItsLength(t *testing.T) {
 // Row L2: what would cost too much to sort is refused as that, and what is honest is far from it.
 func TestL2_MembersAreBounded(t *testing.T) {
 	short := func(i int) string { return letters(i, 5) }
-	mixed := func(i int) string { return letters((i*7919)%(26*26*26*26*26), 8) }
-	escaped := func(i int) string { return `\t` + letters((i*7919)%(26*26*26*26*26), 8) }
+	mixed := func(i int) string { return letters(int(int64(i)*7919%(26*26*26*26*26)), 8) }
+	escaped := func(i int) string { return `\t` + mixed(i) }
 	for name, c := range map[string]struct {
 		raw  string
 		want error
