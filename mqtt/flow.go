@@ -59,6 +59,7 @@ func (g *guard) skip(n int64) error {
 		if _, err := io.CopyN(io.Discard, g.in, part); err != nil {
 			return err
 		}
+		g.skippedAt.Store(int64(time.Since(g.begun)))
 	}
 	return nil
 }

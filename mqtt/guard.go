@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -66,6 +67,8 @@ type guard struct {
 	tokens  int    // messages that may come without a wait
 	counted time.Time
 	pulse
+	// skippedAt is when a part of a body was skipped last, since pulse.begun; 0: none was. What comes after the body has to wait for it.
+	skippedAt atomic.Int64
 	// keepAlive is what CONNECT says; seconds.
 	keepAlive uint16
 

@@ -281,3 +281,28 @@ func TestTheDeviceIsOfflineAfterASessionThatItEnds(t *testing.T) {
 		})
 	}
 }
+
+// TestALongBodyThatIsSkippedEndsNoSession: what the broker sends after it, the acknowledgement of what was published meanwhile, comes later
+// than that may take otherwise.
+func TestALongBodyThatIsSkippedEndsNoSession(t *testing.T) {
+	const patient = 2 * time.Second // for an acknowledgement
+	const parts = publishBurst + 4*int(patient/publishEvery)
+	address := puppetBroker(t, func(conn net.Conn, p packets.ControlPacket) bool {
+		s, ok := p.(*packets.SubscribePacket)
+		if !ok {
+			return false
+		}
+		ack := packets.NewControlPacket(packets.Suback).(*packets.SubackPacket)
+		ack.MessageID, ack.ReturnCodes = s.MessageID, s.Qoss
+		ack.Write(conn)
+		conn.Write(message("ota/wake", 0, parts*publishBytesMax))
+		return true
+	})
+	r := startWith(t, testConfig("tcp://"+address), silent(), patient)
+	r.agent.woken(t)
+	r.agent.happen(1)
+	r.agent.await(t, 1)
+	if len(r.pauses) > 0 {
+		t.Error("the session ended meanwhile")
+	}
+}

@@ -213,19 +213,35 @@ func (s *session) farewell() bool {
 	return err == nil
 }
 
-// wait waits for a token, which by itself may never complete.
+// wait waits for a token, which by itself may never complete. While the guard skips a long body, the answer is behind it: most counts
+// from its end. A body has 256 MiB at most, and its parts come one in each publishEvery.
 func (s *session) wait(ctx context.Context, token paho.Token, most time.Duration) error {
 	timer := time.NewTimer(most)
 	defer timer.Stop()
-	select {
-	case <-token.Done():
-		return token.Error()
-	case err := <-s.lost:
-		s.end(err) // whoever waits next must see it too
-		return err
-	case <-timer.C:
-		return fmt.Errorf("no answer within %s", most)
-	case <-ctx.Done():
-		return ctx.Err()
+	for {
+		select {
+		case <-token.Done():
+			return token.Error()
+		case err := <-s.lost:
+			s.end(err) // whoever waits next must see it too
+			return err
+		case <-timer.C:
+			left := s.skips(most)
+			if left <= 0 {
+				return fmt.Errorf("no answer within %s", most)
+			}
+			timer.Reset(left)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
+}
+
+// skips is how long most still takes from when a part of a body was skipped last; 0 where none was.
+func (s *session) skips(most time.Duration) time.Duration {
+	g := s.guard.Load()
+	if g == nil || g.skippedAt.Load() == 0 {
+		return 0
+	}
+	return most - (time.Since(g.begun) - time.Duration(g.skippedAt.Load()))
 }
