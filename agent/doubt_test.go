@@ -1,6 +1,9 @@
 package agent
 
 import (
+	"context"
+	"log/slog"
+	"slices"
 	"testing"
 
 	"github.com/ota-agent/ota-agent/verifier"
@@ -82,6 +85,41 @@ func TestWhatShowsThatTheStateIsNotNew(t *testing.T) {
 			if got := e.facts(system, e.book.record("system")).StateNew; got != c.want {
 				t.Errorf("%s (new: %t): %t, expected %t", c.name, c.state.New, got, c.want)
 			}
+		}
+	}
+}
+
+// A leavingDevice counts the reboots and what the gate hook was asked for.
+type leavingDevice struct {
+	*bareDevice
+	reboots int
+	asked   []string
+}
+
+func (d *leavingDevice) Reboot(context.Context) error { d.reboots++; return nil }
+
+func (d *leavingDevice) Do(_ context.Context, verb Verb, j Job) error {
+	if verb == VerbGate {
+		d.asked = append(d.asked, j.Slot)
+	}
+	return nil
+}
+
+// TestNothingKeepsADoubtedSlot: neither what the release on offer requires of components that nothing is known of in this state, nor a gate hook
+// that was only ever asked for downloads. Nothing else would have led out of that slot.
+func TestNothingKeepsADoubtedSlot(t *testing.T) {
+	for _, hook := range []string{"", "/gate"} {
+		slots := &Slots{Booted: "B", Primary: "A", Slots: map[string]Slot{"A": {Good: true}, "B": {}}}
+		d := &leavingDevice{bareDevice: &bareDevice{slots: slots, state: State{New: true, Records: map[string]Record{
+			"rootfs": {Schema: RecordSchema, Component: "rootfs", Phase: Idle, Doubted: true}}}}}
+		cfg := Config{Anchor: []byte("not a root"), Gates: Gates{Hook: hook},
+			Components: []Component{{Name: "rootfs", Target: "rootfs", Hook: "/hook", Reboot: true}, {Name: "app", Target: "app", Hook: "/hook"}}}
+		a, err := New(cfg, Ports{Store: d, Images: d, Repository: d, Installer: d, System: d, Random: func() float64 { return 0.5 }}, slog.New(slog.DiscardHandler))
+		must(t, err)
+		a.engine.component("rootfs").offer = Offer{Known: true, Release: indexed('2', 5, `{"component":"app","rollback_index":5}`)}
+		turns(t, a)
+		if d.reboots != 1 || hook != "" && !slices.Contains(d.asked, holdsInstall) {
+			t.Errorf("gate hook %q, asked for %v: %d reboots; it waits for %+v", hook, d.asked, d.reboots, a.Status().Components[0].Waiting)
 		}
 	}
 }

@@ -134,8 +134,10 @@ func (e *engine) askHook(c *live, r Record) *task {
 		return nil
 	}
 	way, i := holdsDownload, 0
-	if r.Phase != Idle && r.Phase != Fetching {
-		way, i = holdsInstall, 1
+	for _, g := range c.gates {
+		if g.closed == c.waiting && g.Holds == holdsInstall {
+			way, i = holdsInstall, 1
+		}
 	}
 	if !c.opinions[i].due(e.p.System.Uptime()) {
 		return nil

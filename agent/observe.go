@@ -40,6 +40,9 @@ func (e *engine) facts(c *live, r Record) Facts {
 	}
 	c.gates = e.gates(c, rel, now)
 	f.FetchGate, f.InstallGate = firstOf(c.gates, holdsDownload), firstOf(c.gates, holdsInstall)
+	if r.Doubted && !e.cfg.ProveWithoutState { // the reboot that leaves its slot installs nothing of what is on offer
+		f.InstallGate = firstOf(filter(c.gates, func(g gate) bool { return g.Gate != gateRequires }), holdsInstall)
+	}
 	if r.Back && rel != nil { // a rollback was asked for by name: nothing but what its release requires holds it up
 		f.FetchGate, f.InstallGate = nil, e.requiresGate(c.name, rel.Info().Requires)
 	}
