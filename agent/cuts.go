@@ -18,8 +18,8 @@ const CutsMax = 8
 type Cuts struct {
 	ID    string `json:"id,omitempty"`
 	Count int    `json:"count,omitempty"`
-	// Against counts the first one, and those before which the release that runs otherwise had lived for longer than a trial's deadline: a vehicle
-	// of short drives has none of these.
+	// Against counts those that speak against the release: the first one, and each one before which the release that runs otherwise had lived
+	// for longer than a trial's deadline. In a vehicle of short drives none but the first counts.
 	Against int `json:"against,omitempty"`
 	// Lived: it has lived for so long before the try that is under way.
 	Lived bool `json:"lived,omitempty"`

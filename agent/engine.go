@@ -136,7 +136,7 @@ type task struct {
 	cancel context.CancelFunc
 	// worker is what the engine shares with the run.
 	worker *worker
-	// lost, of a refresh, is what comes of it where nothing does, for that reason.
+	// lost makes the outcome of a refresh that was abandoned, with the reason. Only a refresh has it.
 	lost func(*Problem) outcome
 }
 

@@ -54,7 +54,8 @@ type Facts struct {
 	Uptime time.Duration
 	// TrialAge is the uptime since the trial began in this boot.
 	TrialAge time.Duration
-	// Anew: this process found the trial in its record, and Starts does not count it yet; or a verb that another process began in this boot.
+	// Anew: this process found in its record a trial of this boot, and Starts does not count this process yet. Or it found a verb that another
+	// process of this boot had begun.
 	Anew bool
 	// Healthy and HealthyFor tell of the health checks of this trial: the last one passed, and for how long they
 	// have passed without a break, none of them missed.

@@ -27,8 +27,8 @@ const surveyHungMax = time.Hour
 // agent can leave behind only so many workers (abandonedMax) before its watchdog ends it.
 const looksHungMax = 2
 
-// hangs takes that a look did not end. What a sensor says is then not known, which holds nothing back; what may lie among the inhibitors
-// does. Each further one that does not end is tried later.
+// hangs notes that a look did not end. What the sensors say is not known then, and that holds nothing back. Whether there is an inhibitor is
+// not known either, and that holds everything back. After each further look that does not end, the next one is tried later.
 func (s *survey) hangs(p *Problem, inhibitDir string, uptime time.Duration) {
 	s.found, s.seen, s.at, s.failures = Surroundings{Mains: true, Battery: -1}, true, uptime, s.failures+1
 	if inhibitDir != "" {
