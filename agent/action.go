@@ -38,12 +38,13 @@ const (
 	Restage ActionKind = "restage"
 	// Source notes, right before try, whether the trial has to reach the repository, and over the network.
 	Source ActionKind = "source"
-	// Begin notes that the try, or the reject, of a component that needs no reboot is about to run: it may end the agent itself.
+	// Begin notes that the try, or the reject, of a component that needs no reboot is about to run: it may
+	// end the agent itself.
 	Begin ActionKind = "begin"
 	// Rearm goes back to switched, to try again in this boot.
 	Rearm ActionKind = "rearm"
-	// CountLost is Rearm after a trial boot in which the agent never recorded its start, or a try that ended the agent and led nowhere. In
-	// rejecting it counts a reject that did.
+	// CountLost is Rearm after a trial boot in which the agent never recorded its start, or a try that ended
+	// the agent and led nowhere. In rejecting it counts a reject that did.
 	CountLost ActionKind = "count_lost"
 	// Enter begins a trial in this boot.
 	Enter ActionKind = "enter"
@@ -102,8 +103,8 @@ type Action struct {
 	Hook    string
 	Reboot  bool
 	Carried Carried
-	// Slot is the slot that Order names, and the one Adopt or Prove found booted; Relent's is it only where that still holds what
-	// was confirmed.
+	// Slot is the slot that Order names, and the one Adopt or Prove found booted; Relent's is it only where
+	// that still holds what was confirmed.
 	Slot   string
 	BootID string
 	// Uptime is that of boot BootID, for what begins a trial.
@@ -126,11 +127,12 @@ type Action struct {
 	Now time.Time
 }
 
-// shows reports whether a success of the action shows in what is seen then: if the machine orders the same once more, it
-// had no effect.
+// shows reports whether a success of the action shows in what is seen then: if the machine orders the same
+// once more, it had no effect.
 func (k ActionKind) shows() bool { return k == Confirm || k == Reject || k == Restart }
 
-// leavesAnew reports whether a step leaves what this process found in the record: the trial, or the verb that another one had begun.
+// leavesAnew reports whether a step leaves what this process found in the record: the trial, or the verb that
+// another one had begun.
 func (a *Action) leavesAnew(from, to *Record) bool {
 	return a.Kind != CountStart && to.Phase == from.Phase && to.Begun == from.Begun
 }

@@ -37,7 +37,8 @@ type ask struct {
 type Command struct {
 	// Name is "pause", "resume", "bandwidth", "retry", "rollback" or "cancel".
 	Name string `json:"command"`
-	// Component is what retry and cancel are about; empty: all of them. It is also what rollback is about; empty: the only one.
+	// Component is what retry and cancel are about; empty: all of them. It is also what rollback is about;
+	// empty: the only one.
 	Component string `json:"component,omitempty"`
 	// Bandwidth is the cap in bytes per second; 0: none; nil: the config's.
 	Bandwidth *int64 `json:"bandwidth,omitempty"`
@@ -164,8 +165,9 @@ func (a *Agent) Turn(ctx context.Context) (time.Duration, error) {
 // Obey is Command for a caller of Turn.
 func (a *Agent) Obey(c Command) error { return a.engine.command(c) }
 
-// Abandon is what Run does with an overdue worker, for a caller of Turn: the task that runs just now, and that it is called from, is left
-// behind. What the task does afterwards is what a worker does that wakes up late.
+// Abandon is what Run does with an overdue worker, for a caller of Turn: the task that runs just now, and
+// that it is called from, is left behind. What the task does afterwards is what a worker does that wakes up
+// late.
 func (a *Agent) Abandon() error { return a.engine.abandon(a.turning) }
 
 func answerAll(waiting []ask, p *Problem) []ask {
@@ -208,17 +210,17 @@ func (a *Agent) Now() time.Time {
 	return certificateTime(clock, synchronised, now)
 }
 
-// NowIsFloor reports that no clock vouches for Now, or only one that is below the floor: all that is certain is that this time has
-// passed. A certificate that begins later may be valid, and must not be refused for that: one that was renewed would lock a device
-// without a clock out for good.
+// NowIsFloor reports that no clock vouches for Now, or only one that is below the floor: all that is certain
+// is that this time has passed. A certificate that begins later may be valid, and must not be refused for
+// that: one that was renewed would lock a device without a clock out for good.
 func (a *Agent) NowIsFloor() bool {
 	clock, synchronised := a.engine.p.System.Clock()
 	_, _, floor := a.engine.effectiveTime()
 	return !clockCounts(clock, synchronised, a.engine.cfg.NoRTC, floor)
 }
 
-// Beat counts the loop's turns: a watchdog is fed only while it moves or has nothing to do. It does not move while a worker is overdue that
-// can't be abandoned.
+// Beat counts the loop's turns: a watchdog is fed only while it moves or has nothing to do. It does not move
+// while a worker is overdue that can't be abandoned.
 func (a *Agent) Beat() int64 { return a.beat.Load() }
 
 // Ping makes the loop turn once, and does nothing else. It waits for a loop that is stuck until ctx ends.

@@ -9,9 +9,10 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// An image ships its own trust anchor, and maybe floors beside it. Where they demand more than what is trusted so far, they are
-// used from the first boot on, but adopted only once their image has proved itself: a device that goes back must find its trust
-// as it was, or a root that nobody published would lock the older image out for ever.
+// An image ships its own trust anchor, and maybe floors beside it. Where they demand more than what is
+// trusted so far, they are used from the first boot on, but adopted only once their image has proved itself:
+// a device that goes back must find its trust as it was, or a root that nobody published would lock the older
+// image out for ever.
 
 // A keeper makes durable what a refresh accepts.
 type keeper struct {
@@ -62,8 +63,8 @@ func (k *keeper) commit(c verifier.Change) error {
 	return err
 }
 
-// unproven reports whether what runs may be an image on trial: by its record or, where that was lost, because the slot is
-// not the one that boots for good. What is not known yet counts as if it were.
+// unproven reports whether what runs may be an image on trial: by its record or, where that was lost, because
+// the slot is not the one that boots for good. What is not known yet counts as if it were.
 func (e *engine) unproven() bool {
 	for _, c := range e.live {
 		r := e.book.record(c.name)
@@ -88,12 +89,13 @@ func (c *live) reboots() bool { return c.component != nil && c.component.Reboot 
 // unseen reports whether the hook has not said yet which slot is booted, nor failed to.
 func (c *live) unseen() bool { return c.slots == nil && c.blind == nil }
 
-// firstLookMax is for how long after the start a refresh waits for the first status of the hooks: as long as the default time-out of status
-// and what it takes to end a hook.
+// firstLookMax is for how long after the start a refresh waits for the first status of the hooks: as long as
+// the default time-out of status and what it takes to end a hook.
 const firstLookMax = time.Minute
 
-// awaitsLook reports whether a refresh would keep nothing for the only reason that a hook has not answered yet: a fresh device would fetch all
-// metadata once more right after it. left is for how long it waits at most.
+// awaitsLook reports whether a refresh would keep nothing for the only reason that a hook has not answered
+// yet: a fresh device would fetch all metadata once more right after it. left is for how long it waits at
+// most.
 func (e *engine) awaitsLook() (left time.Duration, waits bool) {
 	left = e.began + firstLookMax - e.p.System.Uptime()
 	if left <= 0 {

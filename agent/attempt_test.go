@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// The number of an attempt is the same in the log and in the status, whether a record counts it or only this process, and also
-// after a restart, which has forgotten what only the process knew.
+// The number of an attempt is the same in the log and in the status, whether a record counts it or only this
+// process, and also after a restart, which has forgotten what only the process knew.
 func TestLogAndStatusCountTheSameAttempts(t *testing.T) {
 	failed := outcome{problem: &Problem{Reason: ReasonHookFailed, Text: "it fails"}}
 	for _, c := range []struct {

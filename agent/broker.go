@@ -13,13 +13,15 @@ const (
 	BrokerConnecting BrokerState = "connecting"
 	// BrokerUnproven: there is a session, and nothing has shown that the broker lets this device's messages through.
 	BrokerUnproven BrokerState = "unproven"
-	// BrokerProven: there is a session, in which this device's status came back from the broker. So the device is heard, and hears.
+	// BrokerProven: there is a session, in which this device's status came back from the broker. So the
+	// device is heard, and hears.
 	BrokerProven BrokerState = "proven"
 	// BrokerWaiting: there is no session, and the next attempt waits for its time.
 	BrokerWaiting BrokerState = "waiting"
 )
 
-// BrokerStatus is the way to the broker in the status document. The adapter tells it (Agent.Broker), and the agent only shows it.
+// BrokerStatus is the way to the broker in the status document. The adapter tells it (Agent.Broker), and the
+// agent only shows it.
 type BrokerStatus struct {
 	State BrokerState `json:"state"`
 	// Since is the effective time at which State began.
@@ -33,7 +35,8 @@ type BrokerStatus struct {
 	LastWake time.Time `json:"last_wake,omitzero"`
 }
 
-// same reports whether b says nothing new beside a. When the last wake came is a figure: whoever sends wakes decides how often it moves.
+// same reports whether b says nothing new beside a. When the last wake came is a figure: whoever sends wakes
+// decides how often it moves.
 func (a *BrokerStatus) same(b *BrokerStatus) bool {
 	if a == nil || b == nil {
 		return a == b
@@ -43,7 +46,8 @@ func (a *BrokerStatus) same(b *BrokerStatus) bool {
 	return x == y
 }
 
-// Broker takes what the adapter says of the way to the broker, and lets the loop renew the status document. It does not block.
+// Broker takes what the adapter says of the way to the broker, and lets the loop renew the status document.
+// It does not block.
 func (a *Agent) Broker(s BrokerStatus) {
 	a.broker.Store(&s)
 	select {

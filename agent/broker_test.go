@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// TestWakesAreNoNews: whoever sends wakes decides how often the last one moves, so it must not decide how often the document does.
+// TestWakesAreNoNews: whoever sends wakes decides how often the last one moves, so it must not decide how
+// often the document does.
 func TestWakesAreNoNews(t *testing.T) {
 	a := Status{MQTT: &BrokerStatus{State: BrokerProven, Since: time.Unix(1, 0)}}
 	for _, c := range []struct {

@@ -17,8 +17,8 @@ const (
 	// outweigh the request.
 	budgetWorth     = 64 << 10
 	budgetWorthPart = 64
-	// budgetQuiet is what metadata may cost before it is charged by itself, or one step where that is less: a poll that finds
-	// nothing new writes nothing, and what a restart can make forgotten stays small.
+	// budgetQuiet is what metadata may cost before it is charged by itself, or one step where that is less: a
+	// poll that finds nothing new writes nothing, and what a restart can make forgotten stays small.
 	budgetQuiet = 1 << 20
 )
 
@@ -33,7 +33,8 @@ type Spending struct {
 	Bytes int64 `json:"bytes,omitempty"`
 }
 
-// A budget bounds what a day's downloads may bring over the network. It is pure: whoever owns it makes its charges durable.
+// A budget bounds what a day's downloads may bring over the network. It is pure: whoever owns it makes its
+// charges durable.
 type budget struct {
 	max  int64    // bytes a day
 	paid Spending // as charged
@@ -46,10 +47,10 @@ func newBudget(max int64, paid Spending, meter int64) budget {
 	return budget{max: max, paid: paid, used: paid.Bytes, seen: meter}
 }
 
-// count takes a reading of the meter, and begins anew with a later day. A day before that, as after a boot in which nothing has
-// set the clock yet, goes on with what was used: it is no new one, and neither is the day on which the clock comes up to where it
-// was. Only once the time's floor, too, has come to a later day it is clear that the clock was ahead, and is not any more:
-// so that does not keep a budget used up for years.
+// count takes a reading of the meter, and begins anew with a later day. A day before that, as after a boot in
+// which nothing has set the clock yet, goes on with what was used: it is no new one, and neither is the day
+// on which the clock comes up to where it was. Only once the time's floor, too, has come to a later day it is
+// clear that the clock was ahead, and is not any more: so that does not keep a budget used up for years.
 func (b *budget) count(day, floor, meter int64) {
 	b.used += max(0, meter-b.seen)
 	b.seen = meter
@@ -97,8 +98,8 @@ func budgetGate(s *BudgetStatus) *Waiting {
 		Text: fmt.Sprintf("the day's budget of %d bytes is used up; it renews at 00:00 UTC", s.DayBytesMax)}
 }
 
-// An account is a budget with its meter and its memory. Its methods may be called from any goroutine; those of a nil account
-// allow everything.
+// An account is a budget with its meter and its memory. Its methods may be called from any goroutine; those
+// of a nil account allow everything.
 type account struct {
 	book  *ledger
 	meter func() int64

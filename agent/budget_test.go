@@ -70,8 +70,8 @@ func TestBudgetByDay(t *testing.T) {
 	}
 }
 
-// TestARebootDoesNotRenewTheBudget: without an RTC it is yesterday after each boot, by the newest timestamp's day, until the network
-// has set the clock.
+// TestARebootDoesNotRenewTheBudget: without an RTC it is yesterday after each boot, by the newest timestamp's
+// day, until the network has set the clock.
 func TestARebootDoesNotRenewTheBudget(t *testing.T) {
 	const max, yesterday, today = 100 << 20, 19_999, 20_000
 	paid, used := Spending{}, int64(0)

@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// Cancelling ends what is being done with a release, a hook that hangs included, and puts the release aside: it counts as rejected, by the
-// operator's word, until retry or until another one is offered. What was tried goes back as after any verdict.
+// Cancelling ends what is being done with a release, a hook that hangs included, and puts the release aside:
+// it counts as rejected, by the operator's word, until retry or until another one is offered. What was tried
+// goes back as after any verdict.
 
-// cancel notes what the operator asks for, durably, and ends the work that is under way; the machine does the rest. name is empty for all
-// components.
+// cancel notes what the operator asks for, durably, and ends the work that is under way; the machine does the
+// rest. name is empty for all components.
 func (e *engine) cancel(name string) error {
 	if name != "" && e.component(name) == nil {
 		return fmt.Errorf("cancel: there is no component %q", name)
@@ -42,8 +43,8 @@ func (e *engine) cancel(name string) error {
 	return refused
 }
 
-// end tells the work of these kinds to end, where it is under way. A hook gets SIGTERM and, after its grace, SIGKILL; its lane is free when
-// all of its processes are gone.
+// end tells the work of these kinds to end, where it is under way. A hook gets SIGTERM and, after its grace,
+// SIGKILL; its lane is free when all of its processes are gone.
 func (c *live) end(kinds ...ActionKind) {
 	for _, k := range kinds {
 		if c.running != nil && c.running.action.Kind == k && c.running.cancel != nil {
@@ -66,7 +67,8 @@ func (r *Record) noCancel() *Problem {
 	return &Problem{Reason: ReasonNoUpdate, Text: fmt.Sprintf("nothing to cancel: component %s is at no update", r.Component)}
 }
 
-// uncancel is what a retry makes of a cancel that has not come to its end: the later word counts. What was tried goes back all the same.
+// uncancel is what a retry makes of a cancel that has not come to its end: the later word counts. What was
+// tried goes back all the same.
 func (r *Record) uncancel() {
 	r.CancelAsked = false
 	if r.Verdict != nil && r.Verdict.Reason == ReasonCancelled {
@@ -78,8 +80,8 @@ func cancelled(now time.Time) *Problem {
 	return &Problem{Reason: ReasonCancelled, Text: "an operator cancelled it", At: now}
 }
 
-// cancelTried is the way back from a release that was switched to. A rollback goes back without a verdict: the release before did nothing
-// wrong.
+// cancelTried is the way back from a release that was switched to. A rollback goes back without a verdict:
+// the release before did nothing wrong.
 func (f *Facts) cancelTried(r *Record) Action {
 	if r.Back {
 		return withdraw(cancelled(f.Now))

@@ -59,7 +59,8 @@ func TestCancelEndsAnInstallThatHangs(t *testing.T) {
 	})
 }
 
-// TestRetryRightAfterCancel: it is the later word, and it was lost while the hook that is cancelled took its time to end.
+// TestRetryRightAfterCancel: it is the later word, and it was lost while the hook that is cancelled took its
+// time to end.
 func TestRetryRightAfterCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, a, stop := installing(t)
@@ -88,7 +89,8 @@ func TestRetryOnTheWayBackFromCancel(t *testing.T) {
 	}
 }
 
-// TestAWithdrawalEndsAnInstallThatHangs: the publisher names another release, and the hook writes the old one for hours.
+// TestAWithdrawalEndsAnInstallThatHangs: the publisher names another release, and the hook writes the old one
+// for hours.
 func TestAWithdrawalEndsAnInstallThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, a, stop := installing(t)

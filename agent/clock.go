@@ -6,14 +6,16 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// The uptime that may go by before it is made durable. In a long boot that is a day; in a young one it is half of the
-// boot's uptime, from accrueFirst on. So at least half of each boot counts that lasts an hour or more, also of a device that is
-// switched off each night, and a clockless device writes at most seven times in a boot's first day and then once a day.
+// The uptime that may go by before it is made durable. In a long boot that is a day; in a young one it is
+// half of the boot's uptime, from accrueFirst on. So at least half of each boot counts that lasts an hour or
+// more, also of a device that is switched off each night, and a clockless device writes at most seven times
+// in a boot's first day and then once a day.
 //
-// A device whose power is cut after each short drive never comes to accrueFirst, and what it does not write it does not know
-// later. So each boot draws, by its ID, when it comes to its first write: evenly from accrueSpreadMax, and so seldom within a
-// short drive, while little has been counted since the last signed time; from accrueSpreadMin, and so more often, once
-// that has come to hours: then it may be that somebody holds newer timestamps back.
+// A device whose power is cut after each short drive never comes to accrueFirst, and what it does not write
+// it does not know later. So each boot draws, by its ID, when it comes to its first write: evenly from
+// accrueSpreadMax, and so seldom within a short drive, while little has been counted since the last signed
+// time; from accrueSpreadMin, and so more often, once that has come to hours: then it may be that somebody
+// holds newer timestamps back.
 const (
 	accrueEarliest  = 5 * time.Minute
 	accrueFirst     = 30 * time.Minute
@@ -22,8 +24,8 @@ const (
 	accrueSpreadMax = 4 * time.Hour
 )
 
-// at returns the floor of the effective time at an uptime of this boot: the later of what the publisher's word and the build's
-// say, each with the uptime since. No clock reading goes into it.
+// at returns the floor of the effective time at an uptime of this boot: the later of what the publisher's
+// word and the build's say, each with the uptime since. No clock reading goes into it.
 func (t TimeFloor) at(build time.Time, bootID string, uptime time.Duration) time.Time {
 	passed := t.passed(bootID, uptime)
 	if t.Built.Equal(build) {
@@ -56,8 +58,9 @@ func (t TimeFloor) until(bootID string, uptime time.Duration) TimeFloor {
 	return t
 }
 
-// from returns the floor for a process of this build that starts now. Of another build's uptime nothing counts for it: it may have
-// been built just now, and put in place in this very boot. So an image whose build time lies ahead does no harm to the next one.
+// from returns the floor for a process of this build that starts now. Of another build's uptime nothing
+// counts for it: it may have been built just now, and put in place in this very boot. So an image whose build
+// time lies ahead does no harm to the next one.
 func (t TimeFloor) from(build time.Time, bootID string, uptime time.Duration) TimeFloor {
 	if !t.Built.Equal(build) {
 		t.Built, t.Ran = build, -t.passed(bootID, uptime)
@@ -65,9 +68,10 @@ func (t TimeFloor) from(build time.Time, bootID string, uptime time.Duration) Ti
 	return t
 }
 
-// learn returns the floor after a trusted timestamp with this signed time; ok is false where it is no news. Time does not go
-// back: a time before the floor, with which a mirror may have waited for long, makes no more than the uptime durable that it is
-// below. So SignedAt stays with its own keys until a later time has overtaken all that was made of it.
+// learn returns the floor after a trusted timestamp with this signed time; ok is false where it is no news.
+// Time does not go back: a time before the floor, with which a mirror may have waited for long, makes no more
+// than the uptime durable that it is below. So SignedAt stays with its own keys until a later time has
+// overtaken all that was made of it.
 func (t TimeFloor) learn(signedAt time.Time, by []verifier.KeyHash, bootID string, uptime time.Duration) (TimeFloor, bool) {
 	if !signedAt.After(t.SignedAt.Add(t.Accrued)) {
 		return t, false
@@ -79,9 +83,10 @@ func (t TimeFloor) learn(signedAt time.Time, by []verifier.KeyHash, bootID strin
 	return t, true
 }
 
-// judge returns the floor as the trusted root leaves it: what was signed is void when that root revoked the keys that signed it. Without
-// that a stolen timestamp key, which can drive the floor far ahead, would lock the device out for good. A floor that
-// an older agent kept without its signers counts on if the stored timestamp says the same time.
+// judge returns the floor as the trusted root leaves it: what was signed is void when that root revoked the
+// keys that signed it. Without that a stolen timestamp key, which can drive the floor far ahead, would lock
+// the device out for good. A floor that an older agent kept without its signers counts on if the stored
+// timestamp says the same time.
 func (t TimeFloor) judge(r *verifier.Refresh) (TimeFloor, bool) {
 	if t.Signers == nil && r.SignedAt().Equal(t.SignedAt) {
 		t.Signers = r.SignedBy()
@@ -111,7 +116,8 @@ func (t TimeFloor) accrueAfter(bootID string, uptime time.Duration) time.Duratio
 	return accrueAfter(bootID, uptime, counted, t.BootID != bootID)
 }
 
-// accrueAfter is how much uptime is worth a write where so much was counted before. first: it would be this boot's first write.
+// accrueAfter is how much uptime is worth a write where so much was counted before. first: it would be this
+// boot's first write.
 func accrueAfter(bootID string, uptime, counted time.Duration, first bool) time.Duration {
 	step := accrueFirst
 	if first {
@@ -121,7 +127,8 @@ func accrueAfter(bootID string, uptime, counted time.Duration, first bool) time.
 	return max(step, min(accrueEvery, uptime/2))
 }
 
-// left is how long it takes until so much uptime comes to what is worth a write; where it is not written then, it takes as long again.
+// left is how long it takes until so much uptime comes to what is worth a write; where it is not written
+// then, it takes as long again.
 func left(step, passed time.Duration) time.Duration {
 	if passed < step {
 		return step - passed
@@ -129,8 +136,8 @@ func left(step, passed time.Duration) time.Duration {
 	return step
 }
 
-// EffectiveTime is the time by which an agent with this config, floor and machine judges: for whoever looks at its store
-// while it does not run.
+// EffectiveTime is the time by which an agent with this config, floor and machine judges: for whoever looks
+// at its store while it does not run.
 func (c *Config) EffectiveTime(floor TimeFloor, s System) time.Time {
 	now, _, _ := c.effectiveTime(floor, s)
 	return now
@@ -158,16 +165,17 @@ func effective(clock time.Time, synchronised, noRTC bool, floor time.Time) (time
 	return floor, sourceFloor
 }
 
-// clockCounts reports whether a clock may say that something has not begun yet: it may count at all, and does not stand below the
-// floor, which is a lower bound of the time.
+// clockCounts reports whether a clock may say that something has not begun yet: it may count at all, and does
+// not stand below the floor, which is a lower bound of the time.
 func clockCounts(clock time.Time, synchronised, noRTC bool, floor time.Time) bool {
 	return (synchronised || !noRTC) && !clock.Before(floor)
 }
 
-// certificateTime is the effective time but for one case: a synchronised clock counts also where it is below the floor.
-// What a stolen timestamp key made of the floor is void once the root that revokes the key is here; that comes over
-// TLS, which must not find all certificates expired. What comes over TLS is verified all the same. It judges when a certificate
-// ends; when one begins is judged only by a clock that counts (clockCounts).
+// certificateTime is the effective time but for one case: a synchronised clock counts also where it is below
+// the floor. What a stolen timestamp key made of the floor is void once the root that revokes the key is
+// here; that comes over TLS, which must not find all certificates expired. What comes over TLS is verified
+// all the same. It judges when a certificate ends; when one begins is judged only by a clock that counts
+// (clockCounts).
 func certificateTime(clock time.Time, synchronised bool, effective time.Time) time.Time {
 	if synchronised {
 		return clock

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestMemoryIsCollectedForWhatCame: a forced collection costs a small device its CPU for a while. What a file may be long is no reason for
-// one, only what really came is: a poll that finds nothing new costs none.
+// TestMemoryIsCollectedForWhatCame: a forced collection costs a small device its CPU for a while. What a file
+// may be long is no reason for one, only what really came is: a poll that finds nothing new costs none.
 func TestMemoryIsCollectedForWhatCame(t *testing.T) {
 	forced := func() uint32 {
 		var m runtime.MemStats
@@ -29,7 +29,8 @@ func TestMemoryIsCollectedForWhatCame(t *testing.T) {
 	}
 }
 
-// TestAStatusListsItsComponents: a device whose config names no component shows an empty list, which is what the schema says, and not null.
+// TestAStatusListsItsComponents: a device whose config names no component shows an empty list, which is what
+// the schema says, and not null.
 func TestAStatusListsItsComponents(t *testing.T) {
 	a := (&bareDevice{}).start(t)
 	b, err := json.Marshal(a.Status())

@@ -15,8 +15,8 @@ func (e *engine) component(name string) *live {
 	return nil
 }
 
-// ask begins a refresh at once, because somebody waits for it. Downloads that wait after a failure of the network, or after a server's
-// refusal, are tried again at once, too.
+// ask begins a refresh at once, because somebody waits for it. Downloads that wait after a failure of the
+// network, or after a server's refusal, are tried again at once, too.
 func (e *engine) ask() {
 	e.plan.now = true
 	for _, c := range e.live {
@@ -95,7 +95,8 @@ func (e *engine) cancelFetches() {
 	}
 }
 
-// targetPath is what a component is looked up by: its record's path while it is being worked at, else the config's; "": nothing.
+// targetPath is what a component is looked up by: its record's path while it is being worked at, else the
+// config's; "": nothing.
 func (e *engine) targetPath(c *live, r *Record) string {
 	switch {
 	case r.Release != nil:

@@ -33,13 +33,13 @@ type Condition struct {
 	Reason Reason `json:"reason,omitempty"`
 	// Left is for how long it waits; 0: until something else changes.
 	Left Seconds `json:"left,omitempty"`
-	// Elapsed, Limit and Percent are of what runs: for how long it has, when it is stopped (0: as long as it gets on), and how far a hook says
-	// it has come (nil: it does not say).
+	// Elapsed, Limit and Percent are of what runs: for how long it has, when it is stopped (0: as long as it
+	// gets on), and how far a hook says it has come (nil: it does not say).
 	Elapsed Seconds `json:"elapsed,omitempty"`
 	Limit   Seconds `json:"limit,omitempty"`
 	Percent *int    `json:"percent,omitempty"`
-	// Path, Roles and Nearest are of not_listed: what was looked for, the trusted roles that do not list it, and the listed path
-	// that is most like it.
+	// Path, Roles and Nearest are of not_listed: what was looked for, the trusted roles that do not list it,
+	// and the listed path that is most like it.
 	Path    string   `json:"path,omitempty"`
 	Roles   []string `json:"roles,omitempty"`
 	Nearest string   `json:"nearest,omitempty"`

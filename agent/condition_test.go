@@ -103,7 +103,8 @@ func TestWorkIsToldWithItsTimeAndLimit(t *testing.T) {
 	}
 }
 
-// Whatever is observed, the machine's own wait is what the condition is made of: it never says that nothing is to be done where something is.
+// Whatever is observed, the machine's own wait is what the condition is made of: it never says that nothing
+// is to be done where something is.
 func TestNoConditionHidesWhatIsWrong(t *testing.T) {
 	codes := map[ConditionCode]int{}
 	failing := &Problem{Reason: ReasonExpired, Text: "expired"}
@@ -134,8 +135,9 @@ func TestNoConditionHidesWhatIsWrong(t *testing.T) {
 	}
 }
 
-// A wrong channel is told in the status once a check has come to its end, with the path that was meant, and once in the journal, however
-// often the repository is asked and the agent is started. So is that it is listed again.
+// A wrong channel is told in the status once a check has come to its end, with the path that was meant, and
+// once in the journal, however often the repository is asked and the agent is started. So is that it is
+// listed again.
 func TestAPathThatIsNotListedIsToldOnce(t *testing.T) {
 	v := newVendored()
 	v.slots = &Slots{Booted: "A", Primary: "A", Slots: map[string]Slot{"A": {Good: true}, "B": {}}}
@@ -200,8 +202,9 @@ func TestAPathThatIsNotListedIsToldOnce(t *testing.T) {
 	}
 }
 
-// A path that targets alone does not list is not searched for anew while nothing changed: with a wrong config, too, a poll reads no large file.
-// One that a delegated role does not list is, since that role may have expired meanwhile.
+// A path that targets alone does not list is not searched for anew while nothing changed: with a wrong
+// config, too, a poll reads no large file. One that a delegated role does not list is, since that role may
+// have expired meanwhile.
 func TestAnUnlistedPathIsNotSearchedAtEachPoll(t *testing.T) {
 	v := newVendored()
 	delete(v.repo.Roles["vendor"].Targets, "app")
@@ -233,8 +236,8 @@ func TestMissingShowsHostileNamesCut(t *testing.T) {
 	}
 }
 
-// A look at the surroundings goes by without a word: what the component waited for stays in the document meanwhile. What it waited for before
-// another release was on offer does not.
+// A look at the surroundings goes by without a word: what the component waited for stays in the document
+// meanwhile. What it waited for before another release was on offer does not.
 func TestAnotherOfferEndsTheOldWait(t *testing.T) {
 	refused := &Problem{Reason: ReasonWrongHardware}
 	v := newVendored()

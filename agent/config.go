@@ -19,8 +19,8 @@ type Config struct {
 	LastFailure *Problem
 	// BuildTime is when the agent was built: the effective time is never below it. Zero: not known.
 	BuildTime time.Time
-	// ProveWithoutState is state_lost = "go_on": a release that boots only for its trial, and finds an empty state, may prove itself and be
-	// confirmed all the same.
+	// ProveWithoutState is state_lost = "go_on": a release that boots only for its trial, and finds an empty
+	// state, may prove itself and be confirmed all the same.
 	ProveWithoutState bool
 	// NoRTC is rtc = "none": the system clock counts only while the kernel calls it synchronised.
 	NoRTC bool
@@ -30,8 +30,8 @@ type Config struct {
 	Poll time.Duration
 	// BackoffMin and BackoffMax bound the wait after a failure; default 30 s and 24 h.
 	BackoffMin, BackoffMax time.Duration
-	// DayBytesMax is how many bytes images may bring over the network on a day in UTC; 0: no bound. Metadata counts, and is
-	// never held back. It needs Ports.Counters.
+	// DayBytesMax is how many bytes images may bring over the network on a day in UTC; 0: no bound. Metadata
+	// counts, and is never held back. It needs Ports.Counters.
 	DayBytesMax int64
 	// Gates may hold updates back.
 	Gates Gates
@@ -97,7 +97,8 @@ func orElse[T ~int64](v, fallback T) T {
 	return fallback
 }
 
-// trialDeadline and its like also answer for a component of which neither the config nor its record says anything (nil).
+// trialDeadline and its like also answer for a component of which neither the config nor its record says
+// anything (nil).
 func (c *Component) trialDeadline() time.Duration {
 	if c == nil {
 		return defaultTrialDeadline

@@ -90,7 +90,8 @@ func (c *crew) next() time.Duration {
 	return next
 }
 
-// stuck reports whether a task is overdue that can't be abandoned: only another process can go on then. The log says so once.
+// stuck reports whether a task is overdue that can't be abandoned: only another process can go on then. The
+// log says so once.
 func (c *crew) stuck() bool {
 	var overdue *task
 	for t := range c.running {
@@ -115,8 +116,8 @@ func (c *crew) abandon(t *task) error {
 	return c.engine.abandon(t)
 }
 
-// leave waits for the workers after their context has ended, no longer than need be, and lets nothing of the others count: they end with
-// the process.
+// leave waits for the workers after their context has ended, no longer than need be, and lets nothing of the
+// others count: they end with the process.
 func (c *crew) leave() {
 	patience := stopMax
 	for t := range c.running {
@@ -145,7 +146,8 @@ const forever = time.Duration(1<<63 - 1)
 // isHook reports whether a task runs a hook or the reboot command.
 func (t *task) isHook() bool { return t.of != nil && t.action.Kind != Fetch }
 
-// patience is for how long a task may get no further, and for how long it may run in all. silence is 0 where only the whole counts.
+// patience is for how long a task may get no further, and for how long it may run in all. silence is 0 where
+// only the whole counts.
 func (e *engine) patience(t *task) (silence, total time.Duration) {
 	switch {
 	case t.isHook():
@@ -172,8 +174,8 @@ func (e *engine) hookMax(t *task) time.Duration {
 const (
 	// hookUnknownMax bounds a hook's task where nobody says what bounds its verbs.
 	hookUnknownMax = 24 * time.Hour
-	// hookMargin is on top of the verb's own limit: for what is asked before it, for the image that is hashed, and for killed processes that
-	// take their time.
+	// hookMargin is on top of the verb's own limit: for what is asked before it, for the image that is
+	// hashed, and for killed processes that take their time.
 	hookMargin = time.Hour
 )
 
@@ -189,7 +191,8 @@ func (e *engine) trialOverdue() bool {
 	return false
 }
 
-// abandon takes a task that did not end: nothing that it does counts any more, its lane is free, and its failure is told.
+// abandon takes a task that did not end: nothing that it does counts any more, its lane is free, and its
+// failure is told.
 func (e *engine) abandon(t *task) error {
 	ran, silent := t.worker.ran()
 	e.book.abandon(t.worker)

@@ -5,21 +5,24 @@ import (
 	"time"
 )
 
-// A trial is cut short when it ends before anything was proven: its boot ended, or the bootloader or a launcher left its slot. A crash does that,
-// and so do a power cut and a drive that was short. None of them is a verdict. But a release that crashes each time would be tried for ever, so
-// such trials are counted, shown from the first one on, and made ever more seldom; and many of them in a row hold the release back for
+// A trial is cut short when it ends before anything was proven: its boot ended, or the bootloader or a
+// launcher left its slot. A crash does that, and so do a power cut and a drive that was short. None of them
+// is a verdict. But a release that crashes each time would be tried for ever, so such trials are counted,
+// shown from the first one on, and made ever more seldom; and many of them in a row hold the release back for
 // a while, as far as the release that runs otherwise lived for longer in between.
 
-// CutsMax trials in a row that were cut short, with a longer life of the release that runs otherwise in between, hold a release back for HoldFor.
-// Eight: a power cut in a trial is rare where the power lasts for longer than a trial in between.
+// CutsMax trials in a row that were cut short, with a longer life of the release that runs otherwise in
+// between, hold a release back for HoldFor. Eight: a power cut in a trial is rare where the power lasts for
+// longer than a trial in between.
 const CutsMax = 8
 
 // Cuts counts the trials of a release in a row that were cut short.
 type Cuts struct {
 	ID    string `json:"id,omitempty"`
 	Count int    `json:"count,omitempty"`
-	// Against counts those that speak against the release: the first one, and each one before which the release that runs otherwise had lived
-	// for longer than a trial's deadline. In a vehicle of short drives none but the first counts.
+	// Against counts those that speak against the release: the first one, and each one before which the
+	// release that runs otherwise had lived for longer than a trial's deadline. In a vehicle of short drives
+	// none but the first counts.
 	Against int `json:"against,omitempty"`
 	// Lived: it has lived for so long before the try that is under way.
 	Lived bool `json:"lived,omitempty"`
@@ -58,7 +61,8 @@ func (c Cuts) problem() *Problem {
 		"anything was proven, by a crash, a power cut, a watchdog or a drive that was too short; %d of %d count against it", c.Count, c.Against, CutsMax)}
 }
 
-// lived reports whether the release that runs before a try has lived for longer than a trial may take. What reboots lives as long as the boot.
+// lived reports whether the release that runs before a try has lived for longer than a trial may take. What
+// reboots lives as long as the boot.
 func (f *Facts) lived(r *Record) bool {
 	age := f.TrialAge
 	if r.Reboot {
@@ -76,7 +80,8 @@ func cutShort(r *Record, f *Facts) Action {
 	return Action{Kind: Rearm, Problem: cuts.problem()}
 }
 
-// cutsAfter is what is counted once a trial has ended in the other slot. One of a rollback that was left by an ordered reboot was not cut.
+// cutsAfter is what is counted once a trial has ended in the other slot. One of a rollback that was left by
+// an ordered reboot was not cut.
 func (r *Record) cutsAfter(now time.Time) Cuts {
 	if r.Phase != Trial && r.Phase != Confirming || r.Back && r.RebootedIn == r.BootID {
 		return r.Cuts

@@ -9,8 +9,8 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// TestDoubt: what a state in which nothing was ever confirmed makes of a slot that boots only for its trial, of one that boots for good, and
-// of one beside which there is nothing good.
+// TestDoubt: what a state in which nothing was ever confirmed makes of a slot that boots only for its trial,
+// of one that boots for good, and of one beside which there is nothing good.
 func TestDoubt(t *testing.T) {
 	slots := func(booted, primary string, good bool) *Slots {
 		return &Slots{Booted: booted, Primary: primary, Slots: map[string]Slot{"A": {Good: good}, "B": {Good: booted == primary, SHA256: releaseV2.SHA256()}}}
@@ -61,8 +61,9 @@ func TestDoubt(t *testing.T) {
 	}
 }
 
-// TestWhatShowsThatTheStateIsNotNew: a component that nothing was ever confirmed of is doubted only where the state holds nothing else
-// of the device's life either. A new config may have given it another name, and retry may have made it forget what it was confirmed with.
+// TestWhatShowsThatTheStateIsNotNew: a component that nothing was ever confirmed of is doubted only where the
+// state holds nothing else of the device's life either. A new config may have given it another name, and
+// retry may have made it forget what it was confirmed with.
 func TestWhatShowsThatTheStateIsNotNew(t *testing.T) {
 	trial := Record{Schema: RecordSchema, Component: "rootfs", Phase: Trial, Release: releaseV2, Reboot: true, TargetSlot: "B", BootID: "boot-1"}
 	ended := Event{Schema: EventSchema, Journal: "j", Seq: 1, Component: "system", Kind: EventConfirmed, Release: eventRelease(releaseV2)}
@@ -105,8 +106,9 @@ func (d *leavingDevice) Do(_ context.Context, verb Verb, j Job) error {
 	return nil
 }
 
-// TestNothingKeepsADoubtedSlot: neither what the release on offer requires of components that nothing is known of in this state, nor a gate hook
-// that was only ever asked for downloads. Nothing else would have led out of that slot.
+// TestNothingKeepsADoubtedSlot: neither what the release on offer requires of components that nothing is
+// known of in this state, nor a gate hook that was only ever asked for downloads. Nothing else would have led
+// out of that slot.
 func TestNothingKeepsADoubtedSlot(t *testing.T) {
 	for _, hook := range []string{"", "/gate"} {
 		slots := &Slots{Booted: "B", Primary: "A", Slots: map[string]Slot{"A": {Good: true}, "B": {}}}

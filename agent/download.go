@@ -12,12 +12,12 @@ import (
 )
 
 // flushEvery is how long a download on a slow link may go on before what came is made durable, short of
-// Config.FlushBytes: a vehicle that has power for ten minutes at a time must get on too. More often would wear the flash
-// for little.
+// Config.FlushBytes: a vehicle that has power for ten minutes at a time must get on too. More often would
+// wear the flash for little.
 const flushEvery = time.Minute
 
-// refusalsMax bounds how often a run asks elsewhere at once after bytes that did not verify or a body that failed, whatever the
-// repository says is left.
+// refusalsMax bounds how often a run asks elsewhere at once after bytes that did not verify or a body that
+// failed, whatever the repository says is left.
 const refusalsMax = 16
 
 // copyBytes is the buffer between the network and the disk: larger ones gain nothing.

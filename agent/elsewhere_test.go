@@ -27,8 +27,8 @@ func (l *fickleLink) Image(context.Context, ImageRequest) (ImageBody, error) {
 	return ImageBody{ReadCloser: io.NopCloser(&l.slowLink)}, nil
 }
 
-// What one mirror's body fails of is no reason to wait while another mirror does not rest: the device would wait, and by
-// then the same mirror may be asked again.
+// What one mirror's body fails of is no reason to wait while another mirror does not rest: the device would
+// wait, and by then the same mirror may be asked again.
 func TestAFailedBodyIsAskedForElsewhereAtOnce(t *testing.T) {
 	image := []byte("0123456789")
 	sum := sha256.Sum256(image)

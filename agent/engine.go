@@ -22,7 +22,8 @@ type Ports struct {
 	System     System
 	// Throttle caps the bandwidth; nil: it can't be changed.
 	Throttle Throttle
-	// Credentials says which own key file of the repository can't be used, for the status document; nil, or a nil answer: none.
+	// Credentials says which own key file of the repository can't be used, for the status document; nil, or a
+	// nil answer: none.
 	Credentials func() *Problem
 	// Counters reads the adapters' counters for the status document; nil: none.
 	Counters func() Counters
@@ -252,8 +253,9 @@ func (e *engine) advanceOne(c *live) (*task, error) {
 		case a.Kind == Wait:
 			return e.atGate(c, r)
 		case a.Kind == Check:
-			// A refresh that succeeded just now and was not enough needed no network: asking again at once would spin. One that
-			// runs may be what is asked for; if it is not, the question comes again at its end. Before a rollback no long back-off counts.
+			// A refresh that succeeded just now and was not enough needed no network: asking again at once
+			// would spin. One that runs may be what is asked for; if it is not, the question comes again at
+			// its end. Before a rollback no long back-off counts.
 			back := r.Back || r.RollbackAsked
 			e.plan.want(e.refreshing || f.Failing && (!back || f.asked()) || f.Local && f.Fresh)
 			return nil, nil
@@ -267,8 +269,8 @@ func (e *engine) advanceOne(c *live) (*task, error) {
 	return nil, fmt.Errorf("component %s: the machine does not come to rest in phase %s", c.name, e.book.record(c.name).Phase)
 }
 
-// fetchesMax is how many downloads run at once: each component has a lane of its own, so that one on a link that drips does not hold up
-// another, and two share the link and the memory.
+// fetchesMax is how many downloads run at once: each component has a lane of its own, so that one on a link
+// that drips does not hold up another, and two share the link and the memory.
 const fetchesMax = 2
 
 // begin makes a task of an action, or nil while no lane is free: one hook runs at a time, and fetchesMax downloads.
@@ -385,8 +387,8 @@ func (e *engine) sweep() {
 	}
 }
 
-// accrue makes the age of the newest signed time, and of the build, durable, about once a day at most, and only while the kernel does not
-// call its clock synchronised.
+// accrue makes the age of the newest signed time, and of the build, durable, about once a day at most, and
+// only while the kernel does not call its clock synchronised.
 func (e *engine) accrue() error {
 	if _, synchronised := e.p.System.Clock(); synchronised {
 		return nil

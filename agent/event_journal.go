@@ -66,8 +66,8 @@ func (j journal) with(told []Event) journal {
 	return j
 }
 
-// spare is the oldest of the told verdicts that is not how its component's last update ended, or, where there are too many of those, or
-// nothing else, the oldest; -1: none was told, or none can be spared.
+// spare is the oldest of the told verdicts that is not how its component's last update ended, or, where there
+// are too many of those, or nothing else, the oldest; -1: none was told, or none can be spared.
 func spare(verdicts []Event, told int) int {
 	for i := range told {
 		if last, _ := lastOutcome(verdicts, verdicts[i].Component); last != i {
@@ -80,10 +80,11 @@ func spare(verdicts []Event, told int) int {
 	return -1
 }
 
-// fold makes one verdict fewer of two or more, none of which was told: the oldest that has its like is counted in the
-// next one like it. Alike is, as long as there are such: the same kind for the same release; then for the same component;
-// then the same kind; then any. There are fewer kinds than EventVerdictsMax, so it never comes to the last. What was told
-// already is older than all of these, so a verdict that grows is one that nobody has seen.
+// fold makes one verdict fewer of two or more, none of which was told: the oldest that has its like is
+// counted in the next one like it. Alike is, as long as there are such: the same kind for the same release;
+// then for the same component; then the same kind; then any. There are fewer kinds than EventVerdictsMax, so
+// it never comes to the last. What was told already is older than all of these, so a verdict that grows is
+// one that nobody has seen.
 func fold(verdicts []Event) []Event {
 	for _, like := range []func(a, b *Event) bool{
 		func(a, b *Event) bool {

@@ -22,9 +22,10 @@ func openOutbox(s State) outbox {
 	return outbox{journal: journal{s.Journal, s.Events}, told: s.Journal.Told}
 }
 
-// into makes the events of c part of the journal, and completes c with all that it has to change there: what happened,
-// what made room, and how far the broker has come. It returns the journal as it is once c is durable. An acknowledgement
-// is no reason for a commit of its own: until one comes, a restart tells again what was told.
+// into makes the events of c part of the journal, and completes c with all that it has to change there: what
+// happened, what made room, and how far the broker has come. It returns the journal as it is once c is
+// durable. An acknowledgement is no reason for a commit of its own: until one comes, a restart tells again
+// what was told.
 func (o *outbox) into(c *Change) journal {
 	told := slices.Concat(o.ahead, c.Events)
 	now := o.journal
@@ -89,9 +90,9 @@ func (a *Agent) NextEvent() (Event, bool) {
 	return Event{}, false
 }
 
-// Acknowledge says that the broker has this event of NextEvent's and all before it. It writes nothing: what the broker said
-// becomes durable with the next commit, and only costs a few duplicates where that does not come. A Seq that was not
-// handed out changes nothing.
+// Acknowledge says that the broker has this event of NextEvent's and all before it. It writes nothing: what
+// the broker said becomes durable with the next commit, and only costs a few duplicates where that does not
+// come. A Seq that was not handed out changes nothing.
 func (a *Agent) Acknowledge(seq uint64) {
 	l := a.engine.book
 	l.mu.Lock()

@@ -14,8 +14,8 @@ const (
 	EventBytesMax = 4 << 10
 )
 
-// tell says what became of a component, from its record before and after a commit; p is what failed, or why a release was dropped,
-// or nil. It is pure. What changes only what the agent remembers tells of nothing.
+// tell says what became of a component, from its record before and after a commit; p is what failed, or why a
+// release was dropped, or nil. It is pure. What changes only what the agent remembers tells of nothing.
 func tell(from, to Record, p *Problem) []Event {
 	var told []Event
 	add := func(k EventKind, r *Release, p *Problem) {

@@ -13,15 +13,15 @@ type Facts struct {
 	Offer Offer
 	// Fresh: a refresh succeeded a short while ago (FreshMax).
 	Fresh bool
-	// Failing: the last refresh failed or was refused. Unanswered counts how many did in a row. AskedFrom is the uptime since the last one
-	// that ended began, Asked that since it ended, whatever came of it.
+	// Failing: the last refresh failed or was refused. Unanswered counts how many did in a row. AskedFrom is
+	// the uptime since the last one that ended began, Asked that since it ended, whatever came of it.
 	Failing          bool
 	Unanswered       int
 	AskedFrom, Asked time.Duration
 	// NoRollback is why a rollback that was asked for can't be done; nil: it can, or none was asked for.
 	NoRollback *Problem
-	// Reached: a refresh over the network succeeded in this run of the trial, or in the boot after it, and none has failed since.
-	// ReachedAge is the uptime since the last one that succeeded began.
+	// Reached: a refresh over the network succeeded in this run of the trial, or in the boot after it, and
+	// none has failed since. ReachedAge is the uptime since the last one that succeeded began.
 	Reached    bool
 	ReachedAge time.Duration
 	// Local: the last refresh that succeeded needed no network (a directory, a USB stick).
@@ -32,8 +32,8 @@ type Facts struct {
 	Backoff  time.Duration
 	Failure  *Problem
 	Failures int
-	// Blind is why the hook's status could not be had when it was last asked, and LookIn is what is left of the wait before
-	// it is asked again; Blind is nil where it was had, or was not asked yet.
+	// Blind is why the hook's status could not be had when it was last asked, and LookIn is what is left of
+	// the wait before it is asked again; Blind is nil where it was had, or was not asked yet.
 	Blind *Problem
 	// BlindFor is for how long the status has not been had, where it was asked for since.
 	BlindFor time.Duration
@@ -42,7 +42,8 @@ type Facts struct {
 	LookIn time.Duration
 	// FetchGate and InstallGate are the first closed gates on the way to a download and to a switch; nil: open.
 	FetchGate, InstallGate *Waiting
-	// StateNew: nothing says that the component had another life in this state, and ProveNew: the config lets a release prove itself all the same.
+	// StateNew: nothing says that the component had another life in this state, and ProveNew: the config lets
+	// a release prove itself all the same.
 	StateNew, ProveNew bool
 	// RebootFor is the uptime since this component ordered a reboot that has not come; 0: none.
 	RebootFor time.Duration
@@ -54,8 +55,8 @@ type Facts struct {
 	Uptime time.Duration
 	// TrialAge is the uptime since the trial began in this boot.
 	TrialAge time.Duration
-	// Anew: this process found in its record a trial of this boot, and Starts does not count this process yet. Or it found a verb that another
-	// process of this boot had begun.
+	// Anew: this process found in its record a trial of this boot, and Starts does not count this process
+	// yet. Or it found a verb that another process of this boot had begun.
 	Anew bool
 	// Healthy and HealthyFor tell of the health checks of this trial: the last one passed, and for how long they
 	// have passed without a break, none of them missed.
@@ -74,26 +75,27 @@ const (
 	FreshMax = 10 * time.Minute
 	// ReachedMax is how long before a release is approved its refresh may have begun, where health was proven since.
 	ReachedMax = time.Minute
-	// UnansweredMax refreshes in a row without an answer end a trial that must reach the repository, and let a release that waits for
-	// one make room for another component.
+	// UnansweredMax refreshes in a row without an answer end a trial that must reach the repository, and let
+	// a release that waits for one make room for another component.
 	UnansweredMax = 3
 	// LostBootsMax trial boots in which the agent never recorded its start reject a release: one can be a power
 	// cut, three in a row are not.
 	LostBootsMax = 3
-	// BlindLooksMin is how often in a row, and BlindMin for how long, the hook's status must have failed before that condemns a release
-	// whose time is over: an agent that starts again at the end of a trial has not looked before.
+	// BlindLooksMin is how often in a row, and BlindMin for how long, the hook's status must have failed
+	// before that condemns a release whose time is over: an agent that starts again at the end of a trial has
+	// not looked before.
 	BlindLooksMin = 3
 	BlindMin      = time.Minute
-	// OfflineRollbackMax is for how long a rollback of a component that needs no reboot waits in its trial for a repository. It can be left
-	// by reject alone, which calls a good slot bad.
+	// OfflineRollbackMax is for how long a rollback of a component that needs no reboot waits in its trial
+	// for a repository. It can be left by reject alone, which calls a good slot bad.
 	OfflineRollbackMax = 24 * time.Hour
 	// RejectFailuresMax failures of reject in a row are enough to see whether the device is back all the same, and else to
 	// leave the trial by a reboot.
 	RejectFailuresMax = 3
 	// RollbackFailuresMax failures of try, or of confirm, in a row end a rollback: unlike a release, nobody withdraws it.
 	RollbackFailuresMax = 5
-	// TrialStartsMax is how often the agent may start anew in a trial whose deadline is over: one that is ended ever again before health
-	// has settled can't say anything about the release.
+	// TrialStartsMax is how often the agent may start anew in a trial whose deadline is over: one that is
+	// ended ever again before health has settled can't say anything about the release.
 	TrialStartsMax = 5
 	// HoldAfter trials that could not reach a repository which the old release reached hold a release back for
 	// HoldFor.
@@ -142,14 +144,15 @@ func (f *Facts) trial(r *Record) *Component { return trialOf(f.Component, r) }
 // asked reports whether it is known from a short while ago whether the repository can be reached.
 func (f *Facts) asked() bool { return f.Fresh || f.Failing && f.Asked <= FreshMax }
 
-// askedAfter reports whether the repository was asked after the trial's deadline, limit, and in vain several times in a row by then, or
-// only here and not over the network. The device may have slept through the deadline, the process may be younger, and one answer that
-// did not come is nothing.
+// askedAfter reports whether the repository was asked after the trial's deadline, limit, and in vain several
+// times in a row by then, or only here and not over the network. The device may have slept through the
+// deadline, the process may be younger, and one answer that did not come is nothing.
 func (f *Facts) askedAfter(limit time.Duration) bool {
 	return f.AskedFrom <= f.TrialAge-limit && (f.Unanswered >= UnansweredMax || f.Fresh)
 }
 
-// unanswered is why nothing new is begun with a release, or nil: try would wait for the repository's answer, and keep others waiting.
+// unanswered is why nothing new is begun with a release, or nil: try would wait for the repository's answer,
+// and keep others waiting.
 func (f *Facts) unanswered() *Waiting {
 	if !f.Failing {
 		return nil
@@ -157,7 +160,8 @@ func (f *Facts) unanswered() *Waiting {
 	return refreshFirst()
 }
 
-// deaf reports whether the hook has not said for a whole trial what is booted, while another component waits for this one.
+// deaf reports whether the hook has not said for a whole trial what is booted, while another component waits
+// for this one.
 func (f *Facts) deaf(r *Record) bool {
 	return f.Slots == nil && f.Awaited && f.Blind != nil && f.Looks >= BlindLooksMin && f.BlindFor >= f.trial(r).trialDeadline()
 }

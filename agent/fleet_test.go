@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// hawkbit#1451, FlowFuse device-agent#23: one wake, or the power that comes back in a whole street, brought all devices to
-// the server at once. Here they come evenly: no minute of the spread has half as many more than the mean.
+// hawkbit#1451, FlowFuse device-agent#23: one wake, or the power that comes back in a whole street, brought
+// all devices to the server at once. Here they come evenly: no minute of the spread has half as many more
+// than the mean.
 func TestAFleetDoesNotComeAtOnce(t *testing.T) {
 	const devices = 20_000
 	w := Wake{Nonce: "release-7", Spread: time.Hour}

@@ -47,7 +47,8 @@ const (
 	gateHook        = "hook"
 )
 
-// defers says which gates a Deferral's age overrides: never those that guard the device, its data or the operator's word.
+// defers says which gates a Deferral's age overrides: never those that guard the device, its data or the
+// operator's word.
 func defers(gate string) bool {
 	return gate == gateDownload || gate == gateInstall || gate == gateMetered || gate == gateHook
 }

@@ -10,8 +10,9 @@ import (
 	"github.com/ota-agent/ota-agent/release"
 )
 
-// rolloutSlack is the part of a rollout's duration by which a timestamp may be older than the time, or after the rollout's
-// end than that end: a replayed timestamp can't finish a ramp that was stopped, neither during it nor later.
+// rolloutSlack is the part of a rollout's duration by which a timestamp may be older than the time, or after
+// the rollout's end than that end: a replayed timestamp can't finish a ramp that was stopped, neither during
+// it nor later.
 const rolloutSlack = 20
 
 // place is this device's place in [0,1) within a rollout: the same at each check, another for each release.
@@ -28,15 +29,16 @@ func turnOf(r *release.Rollout, deviceID, releaseID string) time.Time {
 // joinEvery is the shortest time between two refreshes that a rollout asks for.
 const joinEvery = time.Minute
 
-// joinWait is how long after the last refresh a device whose turn has come asks again for a timestamp that lets it join: at first as often as a
-// timestamp must be signed in a rollout, then ever more seldom, since the publisher may have stopped it.
+// joinWait is how long after the last refresh a device whose turn has come asks again for a timestamp that
+// lets it join: at first as often as a timestamp must be signed in a rollout, then ever more seldom, since
+// the publisher may have stopped it.
 func joinWait(r *release.Rollout, since time.Duration) time.Duration {
 	return max(joinEvery, r.Duration/rolloutSlack, since/2)
 }
 
-// joinAt is the uptime of the refresh that lets a component join the rollout that it waits for, as soon as its turn has come; 0: none. A device
-// whose poll comes hours later would not join at its place: joining needs a timestamp that was signed a short while ago. After a refresh that
-// failed its own back-off counts.
+// joinAt is the uptime of the refresh that lets a component join the rollout that it waits for, as soon as
+// its turn has come; 0: none. A device whose poll comes hours later would not join at its place: joining
+// needs a timestamp that was signed a short while ago. After a refresh that failed its own back-off counts.
 func (e *engine) joinAt(c *live) time.Duration {
 	if c.running != nil || c.waiting == nil || c.waiting.gate != gateRollout || e.lastProblem != nil || c.offer.Release == nil {
 		return 0
@@ -94,9 +96,9 @@ func rolloutGate(r *release.Rollout, deviceID, releaseID string, now, signedAt t
 		oldest.UTC().Format(time.RFC3339), signedAt.UTC().Format(time.RFC3339))}
 }
 
-// signedAt is when the timestamp was signed that names what is offered, by its publisher's word; zero: none is known. One that
-// does not say so, as other publishers' do not, counts as signed now while refreshes succeed: the rollout then goes by the time
-// alone, and what bounds a replay is that timestamp's expiry.
+// signedAt is when the timestamp was signed that names what is offered, by its publisher's word; zero: none
+// is known. One that does not say so, as other publishers' do not, counts as signed now while refreshes
+// succeed: the rollout then goes by the time alone, and what bounds a replay is that timestamp's expiry.
 func (e *engine) signedAt(now time.Time) time.Time {
 	if at := e.last.signedAt; !at.IsZero() || e.lastBegan < 0 || e.lastProblem != nil {
 		return at

@@ -17,18 +17,21 @@ type survey struct {
 	failures int
 }
 
-// surveyEvery is how old what was seen may be: sensors are looked at while something waits for them, and right before it goes on.
+// surveyEvery is how old what was seen may be: sensors are looked at while something waits for them, and
+// right before it goes on.
 const surveyEvery = time.Minute
 
 // surveyHungMax bounds the wait after looks that did not end.
 const surveyHungMax = time.Hour
 
-// looksHungMax looks that hang are left behind at most. The next one waits until one of them has come back: it would hang as they do, and the
-// agent can leave behind only so many workers (abandonedMax) before its watchdog ends it.
+// looksHungMax looks that hang are left behind at most. The next one waits until one of them has come back:
+// it would hang as they do, and the agent can leave behind only so many workers (abandonedMax) before its
+// watchdog ends it.
 const looksHungMax = 2
 
-// hangs notes that a look did not end. What the sensors say is not known then, and that holds nothing back. Whether there is an inhibitor is
-// not known either, and that holds everything back. After each further look that does not end, the next one is tried later.
+// hangs notes that a look did not end. What the sensors say is not known then, and that holds nothing back.
+// Whether there is an inhibitor is not known either, and that holds everything back. After each further look
+// that does not end, the next one is tried later.
 func (s *survey) hangs(p *Problem, inhibitDir string, uptime time.Duration) {
 	s.found, s.seen, s.at, s.failures = Surroundings{Mains: true, Battery: -1}, true, uptime, s.failures+1
 	if inhibitDir != "" {
@@ -50,7 +53,8 @@ func (e *engine) surveyDue() bool {
 	return e.p.Lookout != nil && !e.looksHang() && (!e.survey.seen || e.p.System.Uptime()-e.survey.at >= e.survey.every())
 }
 
-// looksHang reports whether so many looks hang that there is none before one of them comes back. What was found then stands.
+// looksHang reports whether so many looks hang that there is none before one of them comes back. What was
+// found then stands.
 func (e *engine) looksHang() bool {
 	e.lostLooks = slices.DeleteFunc(e.lostLooks, func(back *atomic.Bool) bool { return back.Load() })
 	return len(e.lostLooks) >= looksHungMax
@@ -109,7 +113,8 @@ func (e *engine) endAtGate(c *live) {
 	}
 }
 
-// waitFor keeps why a component waits. A look at the surroundings takes no time worth telling: what it waited for before stays.
+// waitFor keeps why a component waits. A look at the surroundings takes no time worth telling: what it waited
+// for before stays.
 func (c *live) waitFor(w *Waiting) {
 	c.looks = w != nil && w.gate == gateLook
 	if !c.looks || c.waiting == nil {

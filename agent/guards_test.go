@@ -57,8 +57,8 @@ func TestNoRollbackBelowWhatTheImageShips(t *testing.T) {
 	}
 }
 
-// TestARefreshLowersNoIndexFloor: a refresh that began before a release was confirmed commits floors of before; the index that was confirmed
-// meanwhile stays.
+// TestARefreshLowersNoIndexFloor: a refresh that began before a release was confirmed commits floors of
+// before; the index that was confirmed meanwhile stays.
 func TestARefreshLowersNoIndexFloor(t *testing.T) {
 	d := &bareDevice{}
 	e := d.start(t, "rootfs").engine
@@ -81,8 +81,8 @@ func TestARefreshLowersNoIndexFloor(t *testing.T) {
 	}
 }
 
-// TestATrialKeepsNothingThatItsImageDemands: whichever floor the image on trial has raised, what is accepted under it is not kept; where it
-// has raised none, it is.
+// TestATrialKeepsNothingThatItsImageDemands: whichever floor the image on trial has raised, what is accepted
+// under it is not kept; where it has raised none, it is.
 func TestATrialKeepsNothingThatItsImageDemands(t *testing.T) {
 	_, r, _ := signedRefresh(t)
 	now := r.Floors()
@@ -104,7 +104,8 @@ func TestATrialKeepsNothingThatItsImageDemands(t *testing.T) {
 	}
 }
 
-// TestRetryAfterIsCapped: a server that says "in a year" is asked again after backoff_max, for metadata and for an image.
+// TestRetryAfterIsCapped: a server that says "in a year" is asked again after backoff_max, for metadata and
+// for an image.
 func TestRetryAfterIsCapped(t *testing.T) {
 	year := &Problem{Reason: ReasonServerBusy, Text: "503", RetryAfter: 365 * 24 * time.Hour}
 	e := (&bareDevice{}).start(t, "rootfs").engine

@@ -5,9 +5,9 @@ import (
 	"log/slog"
 )
 
-// identify compares the device's ID with the one that the state was last written with, and tells where they differ: the broker and the
-// fleet's books know the device by its ID, and a rollout's place, a group's topic and a certificate may hang on it. The next commit makes
-// the new one durable, with its event.
+// identify compares the device's ID with the one that the state was last written with, and tells where they
+// differ: the broker and the fleet's books know the device by its ID, and a rollout's place, a group's topic
+// and a certificate may hang on it. The next commit makes the new one durable, with its event.
 func (e *engine) identify(log *slog.Logger) {
 	e.book.id = e.cfg.Device.ID
 	before := e.book.device().ID

@@ -18,8 +18,8 @@ func (d *bareDevice) named(t *testing.T, id string) *Agent {
 	return a
 }
 
-// A device whose ID is another one says so in its status, and in one event that is durable with the new ID: once, however often it
-// starts before something is committed, and not again after it.
+// A device whose ID is another one says so in its status, and in one event that is durable with the new ID:
+// once, however often it starts before something is committed, and not again after it.
 func TestAnotherIDIsTold(t *testing.T) {
 	pause := func(a *Agent, name string) {
 		t.Helper()

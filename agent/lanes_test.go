@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// TestEachComponentHasItsDownload: a mirror that dripped took the only lane for days, and another component's few kilobytes were not asked
-// for. Two downloads run at once, beside a refresh, and no more: they share the link.
+// TestEachComponentHasItsDownload: a mirror that dripped took the only lane for days, and another component's
+// few kilobytes were not asked for. Two downloads run at once, beside a refresh, and no more: they share the
+// link.
 func TestEachComponentHasItsDownload(t *testing.T) {
 	w := &waiting{vendored: newVendored(), up: time.Hour, fails: ErrAbsent}
 	w.repo.Targets().Add("config", []byte("config"))

@@ -7,8 +7,8 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// A lateness is what is known where all roles have expired at once. That has two causes which look alike: a clock that is ahead, and a
-// publisher who has stopped.
+// A lateness is what is known where all roles have expired at once. That has two causes which look alike: a
+// clock that is ahead, and a publisher who has stopped.
 type lateness struct {
 	now, floor time.Time
 	// synchronised: the kernel vouches for the clock.
@@ -18,12 +18,13 @@ type lateness struct {
 	last     time.Time // when the last role expired
 }
 
-// lateShare: roles end at different times, so a publisher who stopped leaves a last one that has just ended. Where it ended longer ago than
-// this part of the time since the publisher's last word, the clock is rather what jumped.
+// lateShare: roles end at different times, so a publisher who stopped leaves a last one that has just ended.
+// Where it ended longer ago than this part of the time since the publisher's last word, the clock is rather
+// what jumped.
 const lateShare = 10
 
-// latenessOf reports whether all roles that are known have expired; old are those of the last refresh that succeeded. Root is always among
-// them, and lives longest as a rule.
+// latenessOf reports whether all roles that are known have expired; old are those of the last refresh that
+// succeeded. Root is always among them, and lives longest as a rule.
 func latenessOf(t *judgement, synchronised bool, roles, old []verifier.RoleInfo) (lateness, bool) {
 	l := lateness{now: t.now, floor: t.floor, synchronised: synchronised, signedAt: t.learned}
 	known := map[string]time.Time{}

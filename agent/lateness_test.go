@@ -8,8 +8,8 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// Where every role has expired, the text names both causes and the likelier one. It weighs who vouches for the clock, how long ago the
-// publisher signed last, and how long ago the last role expired.
+// Where every role has expired, the text names both causes and the likelier one. It weighs who vouches for
+// the clock, how long ago the publisher signed last, and how long ago the last role expired.
 func TestAllRolesExpiredAtOnce(t *testing.T) {
 	const day = 24 * time.Hour
 	signed := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -36,8 +36,8 @@ func openLedger(store Store) (*ledger, error) {
 	return &ledger{store: store, state: state, outbox: openOutbox(state)}, nil
 }
 
-// commit makes c durable and then takes it over. Floors of components always are the ledger's own. by is the worker that commits; nil:
-// the engine.
+// commit makes c durable and then takes it over. Floors of components always are the ledger's own. by is the
+// worker that commits; nil: the engine.
 func (l *ledger) commit(c Change, by *worker) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -80,7 +80,8 @@ func (l *ledger) commitLocked(c Change) error {
 	return nil
 }
 
-// identified adds the device's ID to a change, where the state does not hold it. It is no reason for a commit of its own.
+// identified adds the device's ID to a change, where the state does not hold it. It is no reason for a commit
+// of its own.
 func (l *ledger) identified(c Change) Change {
 	if l.id == "" || l.state.Device.ID == l.id || reflect.ValueOf(c).IsZero() {
 		return c
@@ -94,7 +95,8 @@ func (l *ledger) identified(c Change) Change {
 	return c
 }
 
-// list keeps the list of delegated roles' documents up to date. It is replaced rather than changed: a worker may be reading it.
+// list keeps the list of delegated roles' documents up to date. It is replaced rather than changed: a worker
+// may be reading it.
 func (l *ledger) list(c verifier.Change) {
 	listed := filter(l.state.Delegated, func(k verifier.Key) bool { return !slices.Contains(c.Drop, k) })
 	for _, d := range c.Put {
@@ -126,8 +128,8 @@ func (l *ledger) abandon(w *worker) {
 	w.abandon()
 }
 
-// put commits a record, with raise the rollback_index floor of what it has just confirmed, and the events that tell of the
-// change. p is what failed, or why a release was dropped, or nil.
+// put commits a record, with raise the rollback_index floor of what it has just confirmed, and the events
+// that tell of the change. p is what failed, or why a release was dropped, or nil.
 func (l *ledger) put(r Record, raise bool, p *Problem) error {
 	now, boot := l.outbox.now()
 	l.mu.Lock()
@@ -210,8 +212,9 @@ func (l *ledger) committed() bool {
 	return l.done
 }
 
-// unreadable notes that the store failed to read, which is no absence: nothing can be built on it any more, and the next start
-// finds out what is left. Without that an idle agent, which commits nothing, would ask in vain for ever.
+// unreadable notes that the store failed to read, which is no absence: nothing can be built on it any more,
+// and the next start finds out what is left. Without that an idle agent, which commits nothing, would ask in
+// vain for ever.
 func (l *ledger) unreadable(err error, by *worker) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

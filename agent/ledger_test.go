@@ -8,8 +8,9 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// TestARecordSaysWhoseFormItHas: what an agent of another version wrote keeps its number until it changes, and then takes this
-// one's: a reader must be able to tell a field that is zero from one that the writer did not know.
+// TestARecordSaysWhoseFormItHas: what an agent of another version wrote keeps its number until it changes,
+// and then takes this one's: a reader must be able to tell a field that is zero from one that the writer did
+// not know.
 func TestARecordSaysWhoseFormItHas(t *testing.T) {
 	const newer = RecordSchema + 1
 	store := &fakeStore{state: State{Records: map[string]Record{"rootfs": {Schema: newer, Component: "rootfs", Phase: Staged, Release: releaseV2}}}}
@@ -66,7 +67,8 @@ func (*refusingStore) Commit(Change) error {
 	return &Problem{Reason: ReasonDiskFull, Text: "no room", Err: ErrNothingWritten}
 }
 
-// TestARefusedCommitIsNotTakenOver: the ledger says what is durable, and the next commit brings what the refused one did not.
+// TestARefusedCommitIsNotTakenOver: the ledger says what is durable, and the next commit brings what the
+// refused one did not.
 func TestARefusedCommitIsNotTakenOver(t *testing.T) {
 	before := State{Floors: verifier.Floors{RootVersion: 1}, Time: TimeFloor{Accrued: 1}, Records: map[string]Record{}}
 	store := &refusingStore{fakeStore{state: before}}
@@ -95,8 +97,8 @@ func TestARefusedCommitIsNotTakenOver(t *testing.T) {
 	}
 }
 
-// TestARefusedCommitDoesNotLoseTheAnchor: the anchor that goes into the store with the first commit of a refresh goes with the next one
-// where that is refused.
+// TestARefusedCommitDoesNotLoseTheAnchor: the anchor that goes into the store with the first commit of a
+// refresh goes with the next one where that is refused.
 func TestARefusedCommitDoesNotLoseTheAnchor(t *testing.T) {
 	v := newVendored()
 	e := v.engine(t)

@@ -46,8 +46,8 @@ func next(r *Record, f *Facts) Action {
 		Text: fmt.Sprintf("a newer agent began it, and this one does not know its phase %.40q", r.Phase)}}
 }
 
-// waitOr returns Wait while a back-off runs, else the action of kind k. To look costs nothing: only an Observe that failed
-// waits, or a short drive would end before its trial began.
+// waitOr returns Wait while a back-off runs, else the action of kind k. To look costs nothing: only an
+// Observe that failed waits, or a short drive would end before its trial began.
 func (f *Facts) waitOr(k ActionKind) Action {
 	left, why := f.Backoff, f.Failure
 	if k == Observe {
@@ -59,8 +59,8 @@ func (f *Facts) waitOr(k ActionKind) Action {
 	return Action{Kind: k}
 }
 
-// lookAgain waits for another answer of the hook's status, which is asked for ever more seldom: what the first one after a boot says
-// may be too early.
+// lookAgain waits for another answer of the hook's status, which is asked for ever more seldom: what the
+// first one after a boot says may be too early.
 func (f *Facts) lookAgain(w *Waiting) Action {
 	if f.LookIn <= 0 {
 		return Action{Kind: Observe, Waiting: w}
@@ -155,16 +155,18 @@ func nextOffered(r *Record, f *Facts, offered *Release) Action {
 	return Action{Kind: TakeUp, Release: offered, Hook: f.Component.Hook, Reboot: f.Component.Reboot, Carried: f.Component.carried()}
 }
 
-// nextRunning is nextOffered where the booted slot holds the offered release. What boots for good is adopted, and again where
-// the publisher says something else of the image now, since others may wait for its index. What boots
-// only now is a trial whose record was lost with the database: it goes on from its beginning, since the bootloader
-// would otherwise fall back from a release that nobody judged. It needs a good slot to go back to.
+// nextRunning is nextOffered where the booted slot holds the offered release. What boots for good is adopted,
+// and again where the publisher says something else of the image now, since others may wait for its index.
+// What boots only now is a trial whose record was lost with the database: it goes on from its beginning,
+// since the bootloader would otherwise fall back from a release that nobody judged. It needs a good slot to
+// go back to.
 func nextRunning(r *Record, f *Facts, offered *Release) Action {
 	known := r.Confirmed != nil && r.Confirmed.ID() == offered.ID()
 	if known {
 		offered = offered.as(r.Confirmed)
 	}
-	// Nothing is adopted while another component is on trial: what is known then may have to be forgotten with its release.
+	// Nothing is adopted while another component is on trial: what is known then may have to be forgotten
+	// with its release.
 	if f.Offer.Problem != nil || known && (f.Busy != "" || r.Confirmed.saysAs(offered)) {
 		return waitFor(nil)
 	}
@@ -200,7 +202,8 @@ func (r *Record) remembered(offered *Release, now time.Time) *Waiting {
 		}
 	}
 	for _, h := range r.Held {
-		// What is held for longer was held by a clock that was ahead. One that went back since, to a boot's floor, lets nothing go.
+		// What is held for longer was held by a clock that was ahead. One that went back since, to a boot's
+		// floor, lets nothing go.
 		if left := h.Until.Sub(now); h.ID == id && left > 0 && left <= 2*HoldFor {
 			return &Waiting{Reason: ReasonHeld, Text: h.why("the release on offer, " + describe(offered) + ","), Left: SecondsOf(left)}
 		}
@@ -275,8 +278,9 @@ func nextStaged(r *Record, f *Facts) Action {
 	return Action{Kind: Order, Slot: slot}
 }
 
-// wayBack reports whether what is booted has not proved itself, and slot is what the device goes back to. A booted slot that is
-// good, beside a primary one that is good, too, is the trial of a rollback whose record was lost.
+// wayBack reports whether what is booted has not proved itself, and slot is what the device goes back to. A
+// booted slot that is good, beside a primary one that is good, too, is the trial of a rollback whose record
+// was lost.
 func (f *Facts) wayBack(slot string) bool {
 	good, primary := f.Slots.Slots[slot].Good, f.Slots.Primary == slot
 	if f.Slots.Slots[f.Slots.Booted].Good {

@@ -64,9 +64,10 @@ func refreshFirst() *Waiting {
 	return &Waiting{Reason: ReasonRefreshFirst, Text: "asking the repository once more whether it still names this release"}
 }
 
-// nextBlind is nextSwitched where the hook does not say, after a boot, which slot was booted. It may be the old release's, whose
-// hook is only busy: that says nothing about the new one. It may be the new one's, which has as long as a trial; then the try
-// ends by itself in some boots, and in the old release it counts as a lost one. Where nothing was ordered the gates are heard.
+// nextBlind is nextSwitched where the hook does not say, after a boot, which slot was booted. It may be the
+// old release's, whose hook is only busy: that says nothing about the new one. It may be the new one's, which
+// has as long as a trial; then the try ends by itself in some boots, and in the old release it counts as a
+// lost one. Where nothing was ordered the gates are heard.
 func nextBlind(r *Record, f *Facts) Action {
 	a, limit := f.waitOr(Observe), f.trial(r).trialDeadline()
 	if a.Kind == Observe || r.BlindBoots >= LostBootsMax && r.RebootedIn != f.BootID {
@@ -94,8 +95,8 @@ func sourceOrTry(r *Record, f *Facts) Action {
 	return Action{Kind: Try, Lived: f.lived(r)}
 }
 
-// ended reports whether a process of this boot began the verb of this phase and ended before it knew what came of it, as where the verb
-// restarts the agent itself.
+// ended reports whether a process of this boot began the verb of this phase and ended before it knew what
+// came of it, as where the verb restarts the agent itself.
 func (f *Facts) ended(r *Record) bool { return f.Anew && !r.Reboot && r.Begun == f.BootID }
 
 // afterSwitchBoot judges the first observation after a boot in switched.
@@ -155,7 +156,8 @@ func nextTrial(r *Record, f *Facts) Action {
 		return withdraw(f.departure(r))
 	}
 	reached := f.Reached || r.Local || r.Offline
-	// A device that slept through its deadline looks once more: only a check that comes to its end after it has the last word.
+	// A device that slept through its deadline looks once more: only a check that comes to its end after it
+	// has the last word.
 	if f.TrialAge >= limit && f.HealthIn > 0 {
 		if !f.Healthy {
 			return Action{Kind: Condemn, Problem: overdue(f, r, limit)}
@@ -188,7 +190,8 @@ func nextTrial(r *Record, f *Facts) Action {
 		Text: "on trial: health has not been proven yet"})
 }
 
-// observeInTrial is Observe. In the boot of the trial, a hook that does not answer until its deadline condemns the release.
+// observeInTrial is Observe. In the boot of the trial, a hook that does not answer until its deadline
+// condemns the release.
 func (f *Facts) observeInTrial(r *Record) Action {
 	limit, bounded := f.trial(r).trialDeadline(), f.BootID == r.BootID
 	if bounded && f.TrialAge >= limit && f.Looks >= BlindLooksMin && f.BlindFor >= BlindMin {
@@ -271,8 +274,8 @@ func nextRejecting(r *Record, f *Facts) Action {
 	return f.waitOr(Reject) // it was done and yet the slot is booted, or booted again and again: do it again, and report it
 }
 
-// rejectOrBack goes back, also where the status can't be had: that needs no leave. A reject that ended the agent itself is not said again where
-// it has done its work, and counts as one that failed where it has not.
+// rejectOrBack goes back, also where the status can't be had: that needs no leave. A reject that ended the
+// agent itself is not said again where it has done its work, and counts as one that failed where it has not.
 func rejectOrBack(r *Record, f *Facts) Action {
 	switch {
 	case f.ended(r) && f.Slots == nil && f.Blind == nil:
@@ -287,20 +290,20 @@ func rejectOrBack(r *Record, f *Facts) Action {
 	return f.waitOr(Reject)
 }
 
-// stuck reports whether nothing is left but to repeat a reject that fails, ever more seldom: no other component waits for that, since
-// its release may be what repairs the hook.
+// stuck reports whether nothing is left but to repeat a reject that fails, ever more seldom: no other
+// component waits for that, since its release may be what repairs the hook.
 func (r *Record) stuck(failures int, bootID string) bool {
 	return r.Phase == Rejecting && failures >= RejectFailuresMax && !r.leavesByReboot(bootID)
 }
 
-// leavesByReboot reports whether a slot whose reject fails may still be left by a reboot: not too often, and one that was ordered and did
-// not come is ordered again.
+// leavesByReboot reports whether a slot whose reject fails may still be left by a reboot: not too often, and
+// one that was ordered and did not come is ordered again.
 func (r *Record) leavesByReboot(bootID string) bool {
 	return r.Reboot && (r.LostBoots < LostBootsMax || r.RebootedIn == bootID)
 }
 
-// isBack reports whether the device has gone back although no reject succeeded: another slot runs and is primary, and a boot
-// has shown that no try is pending.
+// isBack reports whether the device has gone back although no reject succeeded: another slot runs and is
+// primary, and a boot has shown that no try is pending.
 func (f *Facts) isBack(r *Record) bool {
 	return f.Slots != nil && f.Slots.Booted != r.TargetSlot && f.Slots.Primary != r.TargetSlot && (!r.Reboot || f.BootID != r.BootID)
 }

@@ -61,8 +61,8 @@ func shown(s string) string {
 	}, s), shownBytesMax)
 }
 
-// EditDistance counts the insertions, deletions and replacements of bytes between two words (Levenshtein). It costs the product of their
-// lengths: the caller bounds them.
+// EditDistance counts the insertions, deletions and replacements of bytes between two words (Levenshtein). It
+// costs the product of their lengths: the caller bounds them.
 func EditDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

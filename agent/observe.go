@@ -55,9 +55,10 @@ func (e *engine) trial(c *live) *Component {
 	return trialOf(c.component, &r)
 }
 
-// stateNew reports whether nothing says that the component had another life here: the state began empty or, where a whole system boots, was
-// lost with its database. A floor of what was confirmed, an update that ended, and a trial of the system under another name show such a life.
-// What can't be told apart is done again rather than kept.
+// stateNew reports whether nothing says that the component had another life here: the state began empty or,
+// where a whole system boots, was lost with its database. A floor of what was confirmed, an update that
+// ended, and a trial of the system under another name show such a life. What can't be told apart is done
+// again rather than kept.
 func (e *engine) stateNew(c *live) bool {
 	if _, confirmed := e.book.floors().Index[c.name]; confirmed || c.last != nil {
 		return false
@@ -70,7 +71,8 @@ func (e *engine) stateNew(c *live) bool {
 	return e.book.began() || c.reboots()
 }
 
-// busy names another component that writes, tries or reboots: one at a time. One that found an empty state where it should not is to be left.
+// busy names another component that writes, tries or reboots: one at a time. One that found an empty state
+// where it should not is to be left.
 func (e *engine) busy(c *live) string {
 	for _, other := range e.live {
 		r := e.book.record(other.name)
@@ -149,8 +151,8 @@ func (e *engine) backoff(reason Reason, n int) time.Duration {
 	return Backoff(reason, n, e.cfg.BackoffMin, e.cfg.BackoffMax, e.p.Random())
 }
 
-// resumed is the uptime at which the back-off ends that a process finds in a record. Right after a boot it is a short one: a drive
-// may be short, too, and the next one would begin the wait anew.
+// resumed is the uptime at which the back-off ends that a process finds in a record. Right after a boot it is
+// a short one: a drive may be short, too, and the next one would begin the wait anew.
 func (e *engine) resumed(r *Record) time.Duration {
 	up, wait := e.p.System.Uptime(), time.Duration(0)
 	switch {
@@ -165,8 +167,8 @@ func (e *engine) resumed(r *Record) time.Duration {
 	return up + wait
 }
 
-// looked is note for the hook's status. While a trial's deadline runs it is asked for as often as health: one answer that did not
-// come must not be what condemns a release.
+// looked is note for the hook's status. While a trial's deadline runs it is asked for as often as health: one
+// answer that did not come must not be what condemns a release.
 func (e *engine) looked(c *live, r *Record, o outcome) {
 	up, reason := e.p.System.Uptime(), ReasonSlot
 	if o.problem == nil {
@@ -190,8 +192,8 @@ func (e *engine) looked(c *live, r *Record, o outcome) {
 	c.lookAt = up + wait
 }
 
-// transition follows a committed change of phase. Where a failure led back to what comes before the attempt, its back-off
-// goes on: the attempt will be the same again.
+// transition follows a committed change of phase. Where a failure led back to what comes before the attempt,
+// its back-off goes on: the attempt will be the same again.
 func (e *engine) transition(c *live, from, to Record, a Action, p *Problem) {
 	up := e.p.System.Uptime()
 	rel := to.Release

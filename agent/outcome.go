@@ -2,9 +2,9 @@ package agent
 
 import "cmp"
 
-// LastOutcome is how a component's last update ended, as the journal tells it; nil: it tells of none. The verdicts are durable with what
-// they tell of, and the newest of a component is kept (journal.spare), so nothing else needs to be stored. What the journal does not keep,
-// Spent and a long text's end, is missing.
+// LastOutcome is how a component's last update ended, as the journal tells it; nil: it tells of none. The
+// verdicts are durable with what they tell of, and the newest of a component is kept (journal.spare), so
+// nothing else needs to be stored. What the journal does not keep, Spent and a long text's end, is missing.
 func LastOutcome(events []Event, component string) *Outcome {
 	_, o := lastOutcome(events, component)
 	return o

@@ -71,7 +71,8 @@ func TestTheNextProcessSaysTheSameOfTheLastUpdate(t *testing.T) {
 	}
 }
 
-// However many verdicts come of one component, and whether a broker hears of them or not, how another one's last update ended stays.
+// However many verdicts come of one component, and whether a broker hears of them or not, how another one's
+// last update ended stays.
 func TestTheLastVerdictOfAComponentStays(t *testing.T) {
 	for _, told := range []uint64{0, 1, EventVerdictsMax, 1000} { // how many the broker has heard of
 		j := journal{mark: JournalMark{ID: "j"}}

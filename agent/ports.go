@@ -12,7 +12,8 @@ import (
 // ErrAbsent says that a file, document or image does not exist. It is an answer, not a failure.
 var ErrAbsent = errors.New("absent")
 
-// ErrNothingWritten says that a Commit was refused as a whole: what was durable before is all there is, and the store goes on.
+// ErrNothingWritten says that a Commit was refused as a whole: what was durable before is all there is, and
+// the store goes on.
 var ErrNothingWritten = errors.New("nothing was written")
 
 // A Repository hands over files that are trusted with nothing. Errors other than ErrAbsent are *Problem where
@@ -24,7 +25,8 @@ type Repository interface {
 	Metadata(ctx context.Context, name string, bytesMax int64) ([]byte, error)
 	// Image opens an image file. The caller closes the body.
 	Image(ctx context.Context, r ImageRequest) (ImageBody, error)
-	// MetadataAccepted says that what Metadata returned last verified. Who did that stands in this network, and speaks for itself.
+	// MetadataAccepted says that what Metadata returned last verified. Who did that stands in this network,
+	// and speaks for itself.
 	MetadataAccepted()
 	// MetadataSource names the mirror that Metadata was answered by last, without secrets; empty: none was.
 	MetadataSource() string
@@ -61,10 +63,10 @@ type ImageBody struct {
 	Validator string
 }
 
-// A Store keeps what must survive. Commit is its one write verb: one transaction, one crash point. What Commit
-// returned nil for is durable. A Commit whose error wraps ErrNothingWritten was refused: with reason Limit as beyond a bound, with reason
-// DiskFull because a large document, or a delegated role's, found no room. After any other error its outcome is unknown, and the process must end and
-// load again.
+// A Store keeps what must survive. Commit is its one write verb: one transaction, one crash point. What
+// Commit returned nil for is durable. A Commit whose error wraps ErrNothingWritten was refused: with reason
+// Limit as beyond a bound, with reason DiskFull because a large document, or a delegated role's, found no
+// room. After any other error its outcome is unknown, and the process must end and load again.
 type Store interface {
 	Load() (State, error)
 	// Document reads stored metadata, byte for byte as received. ErrAbsent where there is none, or where it
@@ -74,7 +76,8 @@ type Store interface {
 	Commit(c Change) error
 }
 
-// A Change is everything that one Commit makes durable, all or nothing; its floors are durable before anything counts that they vouch for.
+// A Change is everything that one Commit makes durable, all or nothing; its floors are durable before
+// anything counts that they vouch for.
 type Change struct {
 	Metadata verifier.Change
 	// Records replaces the records of these components.
@@ -101,8 +104,9 @@ type State struct {
 	Journal JournalMark
 	// Recovered says in words what had to be repaired or set aside at start; nil when nothing was.
 	Recovered []string
-	// New: this state began where nothing was, neither records nor floors; those of a database that was lost are. So the device is fresh
-	// from the factory, or what it remembers lies elsewhere, as on a partition that did not mount.
+	// New: this state began where nothing was, neither records nor floors; those of a database that was lost
+	// are. So the device is fresh from the factory, or what it remembers lies elsewhere, as on a partition
+	// that did not mount.
 	New bool
 }
 
@@ -119,8 +123,8 @@ type DeviceState struct {
 type Images interface {
 	// Partial opens the partial file of an image, creating it if there is none. It reserves t.Length bytes
 	// without changing the file's size, and fails with reason DiskFull before writing anything when what is
-	// missing plus the reserve does not fit. One partial of an image is open at a time. Who asks has found the staged image of no
-	// use: it goes where there is no room for both.
+	// missing plus the reserve does not fit. One partial of an image is open at a time. Who asks has found
+	// the staged image of no use: it goes where there is no room for both.
 	Partial(t verifier.Target) (Partial, error)
 	// Open opens a staged image; ErrAbsent where there is none. Its path is for hooks that need one.
 	Open(t verifier.Target) (Image, error)
@@ -133,8 +137,8 @@ type Images interface {
 type Partial interface {
 	// Size is the number of durable bytes, which a download resumes after.
 	Size() int64
-	// Validator is what SetValidator kept, or empty. One that can't be kept (no UTF-8, too long) is dropped, and is no error: a
-	// mirror chose it, and would fail the download at each attempt.
+	// Validator is what SetValidator kept, or empty. One that can't be kept (no UTF-8, too long) is dropped,
+	// and is no error: a mirror chose it, and would fail the download at each attempt.
 	Validator() string
 	SetValidator(v string) error
 	// Durable reads the durable bytes from the start, for hashing them again.
@@ -166,7 +170,8 @@ type Installer interface {
 	Install(ctx context.Context, j Job, v verifier.Verified, image Image) error
 	// Do runs any other verb.
 	Do(ctx context.Context, verb Verb, j Job) error
-	// Running is what runs for a component right now; false for nothing. It may be called at any time, also while a hook runs.
+	// Running is what runs for a component right now; false for nothing. It may be called at any time, also
+	// while a hook runs.
 	Running(component string) (HookRun, bool)
 }
 

@@ -69,7 +69,8 @@ const (
 	// ReasonNoRollback: there is nothing to go back to. ReasonOperator is the verdict on a release that an operator left.
 	ReasonNoRollback Reason = "no_rollback"
 	ReasonOperator   Reason = "operator_rollback"
-	// ReasonCancelled is the verdict on a release whose update an operator cancelled. ReasonNoUpdate: there is none to cancel.
+	// ReasonCancelled is the verdict on a release whose update an operator cancelled. ReasonNoUpdate: there
+	// is none to cancel.
 	ReasonCancelled Reason = "cancelled"
 	ReasonNoUpdate  Reason = "no_update"
 )

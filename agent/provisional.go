@@ -6,14 +6,16 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// A refresh in a trial with a newer anchor keeps nothing, and there are some of them, and one after the trial that keeps what it accepts. What
-// the first one fetched and accepted is handed to the others from memory, instead of from the network: a targets file may have many megabytes.
-// All of it is verified again each time, so nothing is trusted for having been here.
+// A refresh in a trial with a newer anchor keeps nothing, and there are some of them, and one after the trial
+// that keeps what it accepts. What the first one fetched and accepted is handed to the others from memory,
+// instead of from the network: a targets file may have many megabytes. All of it is verified again each time,
+// so nothing is trusted for having been here.
 
 // provisionalBytesMax bounds what is held: the default limit of a targets file. More than that is fetched again.
 const provisionalBytesMax = 24 << 20
 
-// provisional files are held by their names. Names that hold no version may mean other bytes the next time, so their files are not held.
+// provisional files are held by their names. Names that hold no version may mean other bytes the next time,
+// so their files are not held.
 type provisional struct {
 	mu    sync.Mutex
 	files map[string][]byte
@@ -69,7 +71,8 @@ func (r *refreshed) refused() bool {
 	return r.problem != nil && refused(r.problem)
 }
 
-// versioned reports whether a file's name holds its version, so that it never means other bytes. The chain of roots is always asked for.
+// versioned reports whether a file's name holds its version, so that it never means other bytes. The chain of
+// roots is always asked for.
 func versioned(q verifier.Request) bool {
 	return q.Key.Role != verifier.Root && q.Key.Role != verifier.Timestamp && q.Name != verifier.FileName(q.Key.Role, 0)
 }

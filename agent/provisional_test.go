@@ -46,8 +46,9 @@ func (c *counting) large() (n int) {
 	return n
 }
 
-// TestAFreshDeviceFetchesItsMetadataOnce: its hook answers after a wake has asked for the first refresh. What it is booted from was not known then,
-// so nothing was kept, and all was fetched again. The refresh waits for the answer, and not for ever.
+// TestAFreshDeviceFetchesItsMetadataOnce: its hook answers after a wake has asked for the first refresh. What
+// it is booted from was not known then, so nothing was kept, and all was fetched again. The refresh waits for
+// the answer, and not for ever.
 func TestAFreshDeviceFetchesItsMetadataOnce(t *testing.T) {
 	c := newCounting(t, nil)
 	c.slots = &Slots{Booted: "A", Primary: "A", Slots: map[string]Slot{"A": {Good: true}, "B": {}}}
@@ -78,8 +79,8 @@ func TestAFreshDeviceFetchesItsMetadataOnce(t *testing.T) {
 	}
 }
 
-// TestATrialFetchesALargeFileOnce: a trial with a newer anchor keeps nothing, so each of its refreshes fetched all of the metadata, and the
-// one after it once more.
+// TestATrialFetchesALargeFileOnce: a trial with a newer anchor keeps nothing, so each of its refreshes
+// fetched all of the metadata, and the one after it once more.
 func TestATrialFetchesALargeFileOnce(t *testing.T) {
 	w := &waiting{vendored: newVendored(), up: time.Hour, fails: ErrAbsent}
 	e := w.vendored.engine(t)

@@ -52,8 +52,8 @@ func (s *stubborn) reason(component int) Reason {
 	return ""
 }
 
-// TestOnlyWhatNeedsTheRebootWaits: a reboot command that succeeds and does nothing parked the engine for ten minutes at a time: no polls, a
-// check hung, pause and retry had no effect. And the reason was "internal".
+// TestOnlyWhatNeedsTheRebootWaits: a reboot command that succeeds and does nothing parked the engine for ten
+// minutes at a time: no polls, a check hung, pause and retry had no effect. And the reason was "internal".
 func TestOnlyWhatNeedsTheRebootWaits(t *testing.T) {
 	s := newStubborn(t)
 	s.passes(t, time.Minute)
@@ -92,8 +92,8 @@ func TestOnlyWhatNeedsTheRebootWaits(t *testing.T) {
 	}
 }
 
-// TestARebootThatDoesNotComeMakesRoom for a component that waits, once the agent has seen often enough that it does not come: the system's
-// release is taken back without a verdict, and tried again later.
+// TestARebootThatDoesNotComeMakesRoom for a component that waits, once the agent has seen often enough that
+// it does not come: the system's release is taken back without a verdict, and tried again later.
 func TestARebootThatDoesNotComeMakesRoom(t *testing.T) {
 	s := newStubborn(t)
 	s.passes(t, 20*time.Minute)

@@ -81,8 +81,9 @@ func (r Release) Info() release.Info {
 	return i
 }
 
-// A Record is all that is kept about one component. It carries its own hook, reboot flag and what else of the config an update needs to come to
-// its end: they govern until the component is idle again, whatever the config says meanwhile.
+// A Record is all that is kept about one component. It carries its own hook, reboot flag and what else of the
+// config an update needs to come to its end: they govern until the component is idle again, whatever the
+// config says meanwhile.
 type Record struct {
 	Schema    int    `json:"schema"`
 	Component string `json:"component"`
@@ -96,15 +97,15 @@ type Record struct {
 	TargetSlot string `json:"target_slot,omitempty"`
 	// BootID is the boot in which the phase was entered; from switched on.
 	BootID string `json:"boot_id,omitempty"`
-	// TrialFrom is the uptime at which the trial began, in boot BootID, or at which an agent found it without one; 0: an older agent
-	// noted none.
+	// TrialFrom is the uptime at which the trial began, in boot BootID, or at which an agent found it without
+	// one; 0: an older agent noted none.
 	TrialFrom time.Duration `json:"trial_from,omitempty"`
 	// Starts, in trial, counts how often an agent started anew in it.
 	Starts int `json:"starts,omitempty"`
 	// Acted: the hook's verb of this phase has succeeded in boot BootID: try in switched, reject in rejecting.
 	Acted bool `json:"acted,omitempty"`
-	// Begun is the boot in which the hook's try, or reject, was begun of a component that needs no reboot, until it is known what came of it: where
-	// the component is the agent itself, the verb ends the process.
+	// Begun is the boot in which the hook's try, or reject, was begun of a component that needs no reboot,
+	// until it is known what came of it: where the component is the agent itself, the verb ends the process.
 	Begun string `json:"begun,omitempty"`
 	// Local: the refresh before try needed no network, so the trial need not reach it either.
 	Local bool `json:"local,omitempty"`
@@ -113,18 +114,21 @@ type Record struct {
 	// LostBoots counts the trial boots in a row of which the agent never recorded the start; in rejecting, the reboots
 	// that were ordered because the hook could not go back and, once it could, the boots that led into the slot again.
 	LostBoots int `json:"lost_boots,omitempty"`
-	// BlindBoots, in switched, counts the reboots that were ordered because the hook never said which slot was booted; in idle, those that
-	// were to lead out of a slot that found an empty state.
+	// BlindBoots, in switched, counts the reboots that were ordered because the hook never said which slot
+	// was booted; in idle, those that were to lead out of a slot that found an empty state.
 	BlindBoots int `json:"blind_boots,omitempty"`
-	// RebootedIn is the boot in which a reboot was ordered last: one that does not come is asked for again, and counts once.
+	// RebootedIn is the boot in which a reboot was ordered last: one that does not come is asked for again,
+	// and counts once.
 	RebootedIn string `json:"rebooted_in,omitempty"`
 	// Back: the release lies in TargetSlot already, and a rollback goes back to it; the repository need not name it.
 	Back bool `json:"back,omitempty"`
 	// Offline, in a rollback: the release that is left did not reach the repository right before, so the trial need not.
 	Offline bool `json:"offline,omitempty"`
-	// Unreached, in a rollback, counts the trials that did not reach the repository, although the release that is left had.
+	// Unreached, in a rollback, counts the trials that did not reach the repository, although the release
+	// that is left had.
 	Unreached int `json:"unreached,omitempty"`
-	// Verdict, in rejecting, is why; nil brings the old release back without a verdict, and Cause is then why, to tell people.
+	// Verdict, in rejecting, is why; nil brings the old release back without a verdict, and Cause is then
+	// why, to tell people.
 	Verdict *Problem `json:"verdict,omitempty"`
 	Cause   *Problem `json:"cause,omitempty"`
 	// Unreachable, after a trial that was given up: the release to count it against if the
@@ -136,7 +140,8 @@ type Record struct {
 	// Spent is what the agent's counters say of this update: of all its boots, and of what ran beside it.
 	Spent Counters `json:"spent,omitzero"`
 
-	// Setback is the release that came back last, without a verdict: while it is on offer it is taken up again ever more seldom.
+	// Setback is the release that came back last, without a verdict: while it is on offer it is taken up
+	// again ever more seldom.
 	Setback Setback `json:"setback,omitzero"`
 
 	// Cuts counts the trials in a row that were cut short.
@@ -148,11 +153,12 @@ type Record struct {
 	Degraded bool `json:"degraded,omitempty"`
 	// Doubted, in idle: a slot that boots only for its trial found an empty state, and an event told of it.
 	Doubted bool `json:"doubted,omitempty"`
-	// Previous is the release that was confirmed before, and its slot: what a rollback goes back to. It ends when that slot
-	// is ordered to be written.
+	// Previous is the release that was confirmed before, and its slot: what a rollback goes back to. It ends
+	// when that slot is ordered to be written.
 	Previous     *Release `json:"previous,omitempty"`
 	PreviousSlot string   `json:"previous_slot,omitempty"`
-	// Unlisted is the target path that the repository does not list, once an event has told of it; empty: it lists it, or was not asked.
+	// Unlisted is the target path that the repository does not list, once an event has told of it; empty: it
+	// lists it, or was not asked.
 	Unlisted string `json:"unlisted,omitempty"`
 	// RollbackAsked and RetryAsked are what the operator asked for, until it is done.
 	RollbackAsked bool `json:"rollback_asked,omitempty"`
@@ -168,9 +174,9 @@ type Record struct {
 
 // Carried is what else the config said of the component when its update began. Agents of before carried nothing of it.
 type Carried struct {
-	// Env is the whole of the hook's own environment: without it a hook may find neither its slots nor its way back. It is as secret as the config, so it
-	// lies in the state directory alone, which only the agent's user can read, and only while an update is under way: no status, event or log
-	// shows it.
+	// Env is the whole of the hook's own environment: without it a hook may find neither its slots nor its
+	// way back. It is as secret as the config, so it lies in the state directory alone, which only the
+	// agent's user can read, and only while an update is under way: no status, event or log shows it.
 	Env map[string]string `json:"env,omitempty"`
 	// Deadline, Settle and Every are the trial's, for when the config no longer names the component.
 	Deadline time.Duration `json:"deadline,omitempty"`
@@ -230,8 +236,9 @@ type TimeFloor struct {
 	Signers []verifier.KeyHash `json:"signers,omitempty"`
 	// Accrued is the uptime since SignedAt was learned, as far as it was made durable.
 	Accrued time.Duration `json:"accrued,omitempty"`
-	// Built is the build time of the agent that ran last, and Ran the uptime that it has run for, as far as it was made durable:
-	// what there is to go by where no publisher signs the time, or none has since the build. Agents of before kept neither.
+	// Built is the build time of the agent that ran last, and Ran the uptime that it has run for, as far as
+	// it was made durable: what there is to go by where no publisher signs the time, or none has since the
+	// build. Agents of before kept neither.
 	Built time.Time     `json:"built,omitzero"`
 	Ran   time.Duration `json:"ran,omitempty"`
 	// BootID and At say in which boot, and at which uptime, Accrued and Ran were brought up to date; the uptime after At

@@ -22,12 +22,12 @@ type refreshed struct {
 	local   bool     // it needed no network
 	topmost bool     // all offers are listed by the top-level targets role, whose expiry each refresh judges
 	problem *Problem // of the top-level roles: nothing was looked up
-	// unfound are the problems of the searches, by component: a delegated role that has expired, is not to be had or is not what
-	// it should be concerns nobody but those whose target it may list.
+	// unfound are the problems of the searches, by component: a delegated role that has expired, is not to be
+	// had or is not what it should be concerns nobody but those whose target it may list.
 	unfound map[string]*Problem
 	fatal   error // a commit failed: the process must end
-	// elsewhere: what was handed over did not verify, and there is a mirror that has not failed yet, or the time that it was
-	// judged by turned out to be void.
+	// elsewhere: what was handed over did not verify, and there is a mirror that has not failed yet, or the
+	// time that it was judged by turned out to be void.
 	elsewhere bool
 	// provisional: what was accepted hangs on an anchor that is on trial, and nothing of it was kept.
 	provisional bool
@@ -42,8 +42,9 @@ func (old *refreshed) answers(now *refreshed) bool {
 		maps.Equal(old.paths, now.paths) && reflect.DeepEqual(old.index, now.index)
 }
 
-// refusedBytesMax is how many bytes of metadata a refresh hears before it asks nobody else at once: three of the longest targets
-// files, which take six seconds of CPU to refuse. The other mirrors come first at the next attempt.
+// refusedBytesMax is how many bytes of metadata a refresh hears before it asks nobody else at once: three of
+// the longest targets files, which take six seconds of CPU to refuse. The other mirrors come first at the
+// next attempt.
 const refusedBytesMax = 64 << 20
 
 // largeBytes is the length from which on, in bytes, a document has to itself the memory that the one before it took.
@@ -96,8 +97,8 @@ func (e *engine) refreshOnce(ctx context.Context, paths map[string]string, old *
 	return out
 }
 
-// metadataRefused lets the mirror rest that handed over last what did not verify. What an abandoned worker finds out concerns nobody: another
-// one has been handed something since.
+// metadataRefused lets the mirror rest that handed over last what did not verify. What an abandoned worker
+// finds out concerns nobody: another one has been handed something since.
 func (e *engine) metadataRefused(ctx context.Context) (elsewhere bool) {
 	return !workerOf(ctx).isAbandoned() && e.p.Repository.MetadataRefused()
 }
@@ -108,8 +109,8 @@ type judgement struct {
 	source              string
 }
 
-// findAll looks up each component's target path. None suffers from what another one's search meets; the mirror is told of it
-// at the end, so that all are asked of the same one.
+// findAll looks up each component's target path. None suffers from what another one's search meets; the
+// mirror is told of it at the end, so that all are asked of the same one.
 func (e *engine) findAll(ctx context.Context, out *refreshed, r *verifier.Refresh, keep *keeper, t *judgement) {
 	lied := false
 	var searches []*verifier.Search
@@ -139,12 +140,13 @@ func (e *engine) findAll(ctx context.Context, out *refreshed, r *verifier.Refres
 	e.dropStale(out, searches, keep.commit)
 }
 
-// staleMax is how many documents of unvisited roles are kept where a search failed, which may have been stopped on the way to
-// them: as many files and receipts as one search may visit.
+// staleMax is how many documents of unvisited roles are kept where a search failed, which may have been
+// stopped on the way to them: as many files and receipts as one search may visit.
 const staleMax = 64
 
-// dropStale drops what is stored of delegated roles that no search came to: nobody delegates to them any more as far as this
-// device's targets go. A vendor with ever new roles would fill the store else, also with searches that fail each time.
+// dropStale drops what is stored of delegated roles that no search came to: nobody delegates to them any more
+// as far as this device's targets go. A vendor with ever new roles would fill the store else, also with
+// searches that fail each time.
 func (e *engine) dropStale(out *refreshed, searches []*verifier.Search, commit func(verifier.Change) error) {
 	var stale []verifier.Key
 	for _, k := range e.book.delegated() {
@@ -199,8 +201,8 @@ func (e *engine) find(ctx context.Context, search *verifier.Search, path, compon
 	return judge(found, e.cfg.Device, floor), found.Role == verifier.Targets, nil
 }
 
-// drive runs a conversation with the verifier. It tells the repository of each file that verified, and names the mirror whose file
-// did not, or the absence that it could not do without.
+// drive runs a conversation with the verifier. It tells the repository of each file that verified, and names
+// the mirror whose file did not, or the absence that it could not do without.
 func (e *engine) drive(ctx context.Context, c verifier.Conversation, keep *keeper) error {
 	a := &answers{e: e, worker: workerOf(ctx)}
 	err := verifier.Drive(c, func(q verifier.Request) verifier.Answer {

@@ -24,15 +24,15 @@ func (e *engine) refreshTask() *task {
 	return e.newRefresh()
 }
 
-// clockLook is how often the clock is looked at that was ahead of all metadata. It costs no request. One that vouches for itself is
-// rarely what is wrong when metadata is too old.
+// clockLook is how often the clock is looked at that was ahead of all metadata. It costs no request. One that
+// vouches for itself is rarely what is wrong when metadata is too old.
 const (
 	clockLook     = time.Minute
 	clockLookSure = time.Hour
 )
 
-// failing is why the last refresh has no answer for a component, or nil: what was wrong with the top-level roles, or with the
-// search for its target. What another component's search met does not count.
+// failing is why the last refresh has no answer for a component, or nil: what was wrong with the top-level
+// roles, or with the search for its target. What another component's search met does not count.
 func (e *engine) failing(c *live) *Problem {
 	if e.lastProblem != nil {
 		return e.lastProblem
@@ -51,7 +51,8 @@ func (e *engine) lastRefusal() *Problem {
 	return p
 }
 
-// tooLate is how often the clock is looked at because the last refresh was refused for what time it is, or 0: it was not.
+// tooLate is how often the clock is looked at because the last refresh was refused for what time it is, or 0:
+// it was not.
 func (e *engine) tooLate() time.Duration {
 	switch p := e.lastRefusal(); {
 	case p == nil:
@@ -138,8 +139,8 @@ func (e *engine) refreshEnded(o outcome) error {
 	return nil
 }
 
-// searched takes what a component's search met, or nil, and lets it be tried again by its own back-off: one that fails for good must
-// not make the retries after an outage slow.
+// searched takes what a component's search met, or nil, and lets it be tried again by its own back-off: one
+// that fails for good must not make the retries after an outage slow.
 func (e *engine) searched(c *live, p *Problem) {
 	c.unfound = p
 	if p == nil {
@@ -152,9 +153,10 @@ func (e *engine) searched(c *live, p *Problem) {
 	e.plan.retry(p, c.misses, c.unlisted, e.p.System.Uptime(), e.p.Random())
 }
 
-// endsWait reports whether a refresh that succeeded ends a download's wait after a failure. What failed on the network is tried again once
-// the network is there, and what the server refused once the publisher has signed something: it may be uploaded by now. A server that names
-// a time is given that time, and nothing is tried more often than after the shortest wait.
+// endsWait reports whether a refresh that succeeded ends a download's wait after a failure. What failed on
+// the network is tried again once the network is there, and what the server refused once the publisher has
+// signed something: it may be uploaded by now. A server that names a time is given that time, and nothing is
+// tried more often than after the shortest wait.
 func (e *engine) endsWait(c *live, r *Record, out *refreshed) bool {
 	if r.Phase != Fetching || c.failure == nil || c.notBefore == 0 || c.failure.RetryAfter > 0 || out.began < c.failedAt+e.cfg.BackoffMin {
 		return false

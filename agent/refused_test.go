@@ -27,8 +27,8 @@ func (l *liars) Metadata(_ context.Context, name string, _ int64) ([]byte, error
 	return nil, agent.ErrAbsent
 }
 
-// Who holds the online keys and serves every mirror could make a device refuse sixteen long files in one refresh. It stops once it has
-// heard as much as three of the longest.
+// Who holds the online keys and serves every mirror could make a device refuse sixteen long files in one
+// refresh. It stops once it has heard as much as three of the longest.
 func TestRefusedMetadataIsBoundedInBytes(t *testing.T) {
 	for name, c := range map[string]struct{ length, asked int }{
 		"long":  {22 << 20, 3},

@@ -128,8 +128,8 @@ func (e *engine) componentStatus(c *live) ComponentStatus {
 	return s
 }
 
-// concerns is the ID of the release that a component is about: the one under way or on offer or, before the first answer, the one whose
-// trials were cut short last.
+// concerns is the ID of the release that a component is about: the one under way or on offer or, before the
+// first answer, the one whose trials were cut short last.
 func (c *live) concerns(r *Record) string {
 	switch {
 	case r.Release != nil:
@@ -176,8 +176,9 @@ func (e *engine) credentials() *Problem {
 	return e.p.Credentials()
 }
 
-// withOlder are the roles that a refresh came to, and those that it was stopped before and that are trusted as before: an outage must not
-// look as if the device had lost its targets. Under another root that is not known.
+// withOlder are the roles that a refresh came to, and those that it was stopped before and that are trusted
+// as before: an outage must not look as if the device had lost its targets. Under another root that is not
+// known.
 func withOlder(roles, older []verifier.RoleInfo) []verifier.RoleInfo {
 	if len(older) == 0 || roles[0] != older[0] {
 		return roles

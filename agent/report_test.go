@@ -33,7 +33,8 @@ type laterDevice struct {
 
 func (d *laterDevice) Uptime() time.Duration { return d.up }
 
-// The documents of two processes of one boot never look like each other, and say which is later. No start writes for that.
+// The documents of two processes of one boot never look like each other, and say which is later. No start
+// writes for that.
 func TestDocumentsOfABootAreOrdered(t *testing.T) {
 	d := &laterDevice{bareDevice: &bareDevice{slots: &Slots{}}, up: time.Hour}
 	type name struct {
@@ -74,8 +75,8 @@ func TestDocumentsOfABootAreOrdered(t *testing.T) {
 	}
 }
 
-// TestCutTrialsOfAnotherRelease: what was counted of a release that is neither on offer nor under way any more is remembered, and is no
-// problem of the device: it stood in the status for good.
+// TestCutTrialsOfAnotherRelease: what was counted of a release that is neither on offer nor under way any
+// more is remembered, and is no problem of the device: it stood in the status for good.
 func TestCutTrialsOfAnotherRelease(t *testing.T) {
 	for _, c := range []struct {
 		name string

@@ -8,7 +8,8 @@ import (
 	"github.com/ota-agent/ota-agent/release"
 )
 
-// TestCircleOfRequirements: releases that wait for each other are named, and so is one that waits for such; what merely waits is not.
+// TestCircleOfRequirements: releases that wait for each other are named, and so is one that waits for such;
+// what merely waits is not.
 func TestCircleOfRequirements(t *testing.T) {
 	requires := func(component string) string { return `{"component":"` + component + `","rollback_index":9}` }
 	for name, c := range map[string]struct {
@@ -48,8 +49,9 @@ func TestCircleOfRequirements(t *testing.T) {
 	}
 }
 
-// TestARequirementIsMetByWhatRuns: not by what was confirmed once. The bootloader may have fallen back since; nobody may ever have
-// confirmed what runs; and what a component runs that the config does not name is not known.
+// TestARequirementIsMetByWhatRuns: not by what was confirmed once. The bootloader may have fallen back since;
+// nobody may ever have confirmed what runs; and what a component runs that the config does not name is not
+// known.
 func TestARequirementIsMetByWhatRuns(t *testing.T) {
 	v2, v3 := indexed('2', 4, ""), indexed('3', 5, "")
 	fell := bothGood()
@@ -86,7 +88,8 @@ func TestARequirementIsMetByWhatRuns(t *testing.T) {
 	}
 }
 
-// TestARollbackNeedsItsRequirements: what the release before requires must run, or it would only wait for it between two slots.
+// TestARollbackNeedsItsRequirements: what the release before requires must run, or it would only wait for it
+// between two slots.
 func TestARollbackNeedsItsRequirements(t *testing.T) {
 	for index, want := range map[int]Reason{6: "", 5: ReasonRequires} {
 		r := rollable(Idle)
@@ -105,8 +108,8 @@ func TestARollbackNeedsItsRequirements(t *testing.T) {
 	}
 }
 
-// TestWhatLeftTheConfigHoldsNoRollbackBack: an application that requires what is to be left keeps it where it is, and no more once the config does
-// not name that application.
+// TestWhatLeftTheConfigHoldsNoRollbackBack: an application that requires what is to be left keeps it where it
+// is, and no more once the config does not name that application.
 func TestWhatLeftTheConfigHoldsNoRollbackBack(t *testing.T) {
 	needs := Record{Component: "app", Confirmed: indexed('7', 1, `{"component":"rootfs","rollback_index":6}`)}
 	for named, want := range map[bool]Reason{true: ReasonRequires, false: ""} {

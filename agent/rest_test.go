@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// atRest says of each field of a record what becomes of it when the record comes to rest. A new field must be given its place here: what is kept by
-// mistake belongs to another release, and what is forgotten by mistake was somebody's wish, or protected the device.
+// atRest says of each field of a record what becomes of it when the record comes to rest. A new field must be
+// given its place here: what is kept by mistake belongs to another release, and what is forgotten by mistake
+// was somebody's wish, or protected the device.
 var atRest = map[string]string{
 	"Schema": "set", "Component": "kept", "Phase": "set",
 	// What the update that ended was about, and how far it had come.
@@ -143,7 +144,8 @@ func TestEveryFieldAtRest(t *testing.T) {
 	end("a rollback that came back", back, Action{Kind: Settle}, nil, "Rejected", "Previous", "PreviousSlot", "UnreachableBoot", "Cuts")
 }
 
-// TestWishesEndWithWhatTheyAskFor: a wish outlives what it has to wait for, and ends with what it asks for, not before and not later.
+// TestWishesEndWithWhatTheyAskFor: a wish outlives what it has to wait for, and ends with what it asks for,
+// not before and not later.
 func TestWishesEndWithWhatTheyAskFor(t *testing.T) {
 	asked := func(p Phase) Record {
 		r := Record{Component: "rootfs", Phase: p, Confirmed: releaseV3, ConfirmedSlot: "A", Previous: releaseV2, PreviousSlot: "B", RollbackAsked: true, RetryAsked: true}

@@ -90,14 +90,15 @@ func Backoff(r Reason, attempt int, min, max time.Duration, jitter float64) time
 	return within(min+portion(ceiling-min, jitter), min, max)
 }
 
-// A refusal is a spell in which a server refuses: it says that there is no such file, or that it gives it to nobody. A CDN says so while it
-// lags, and anybody on a link without TLS may.
+// A refusal is a spell in which a server refuses: it says that there is no such file, or that it gives it to
+// nobody. A CDN says so while it lags, and anybody on a link without TLS may.
 type refusal struct {
 	from  time.Duration // uptime of the first one
 	count int           // in a row
 }
 
-// refusedFor is how long every mirror must have refused before that is believed: longer than a CDN lags, short beside the long wait.
+// refusedFor is how long every mirror must have refused before that is believed: longer than a CDN lags,
+// short beside the long wait.
 const refusedFor = time.Hour
 
 // meets takes how one more attempt ended.

@@ -45,8 +45,8 @@ func (e *engine) noRollback(c *live, r Record) *Problem {
 	return p
 }
 
-// configured are the records of the components that the config names. What another one ran is nothing that anybody keeps up to date any more,
-// so it holds nothing back.
+// configured are the records of the components that the config names. What another one ran is nothing that
+// anybody keeps up to date any more, so it holds nothing back.
 func (e *engine) configured() map[string]Record {
 	records := map[string]Record{}
 	for _, c := range e.live {
@@ -110,8 +110,9 @@ func wanted(r Record, index int64, records map[string]Record, refuse func(Reason
 	return nil
 }
 
-// nextRollback is nextIdle once a rollback was asked for. It asks the repository before, to find out whether the release
-// that is left reaches it: where that one does not, it can't be asked of the release before either.
+// nextRollback is nextIdle once a rollback was asked for. It asks the repository before, to find out whether
+// the release that is left reaches it: where that one does not, it can't be asked of the release before
+// either.
 func nextRollback(f *Facts) Action {
 	switch {
 	case f.Busy != "":

@@ -117,7 +117,8 @@ func TestRollbackRemembersWhatItLeft(t *testing.T) {
 	}
 }
 
-// TestRollbackThatCanNotBeTried ends without a verdict on the release that it was to go back to, and leaves the slot bad.
+// TestRollbackThatCanNotBeTried ends without a verdict on the release that it was to go back to, and leaves
+// the slot bad.
 func TestRollbackThatCanNotBeTried(t *testing.T) {
 	asked := rollable(Idle)
 	asked.RollbackAsked = true
@@ -143,8 +144,9 @@ func TestRollbackThatCanNotBeTried(t *testing.T) {
 	}
 }
 
-// TestRollbackThatReachesNothing: each trial that does not reach the repository is left by a reboot, which calls no slot bad, and
-// before the next one it is found out anew whether what is left reaches it. Where that does each time, the third trial ends the rollback.
+// TestRollbackThatReachesNothing: each trial that does not reach the repository is left by a reboot, which
+// calls no slot bad, and before the next one it is found out anew whether what is left reaches it. Where that
+// does each time, the third trial ends the rollback.
 func TestRollbackThatReachesNothing(t *testing.T) {
 	for name, left := range map[string]Facts{"an outage": {Failing: true}, "what is left reaches it": {Fresh: true}} {
 		r := rollable(Switched)
@@ -202,8 +204,8 @@ func TestRollbackLeavesTheFloor(t *testing.T) {
 	}
 }
 
-// TestRollbackCommand: what can't be done is refused with its reason and changes nothing; what can is durable before the
-// answer, and done by whichever process comes next.
+// TestRollbackCommand: what can't be done is refused with its reason and changes nothing; what can is durable
+// before the answer, and done by whichever process comes next.
 func TestRollbackCommand(t *testing.T) {
 	d := &bareDevice{slots: bothGood(), state: State{Records: map[string]Record{"rootfs": rollable(Idle), "app": {Component: "app", Phase: Idle}}}}
 	a := d.start(t, "rootfs", "app")
@@ -251,7 +253,8 @@ func TestDeclinedRollback(t *testing.T) {
 	}
 }
 
-// TestRetryOutlivesItsProcess: a retry that comes before the slots are known, and whose process dies, is done by the next.
+// TestRetryOutlivesItsProcess: a retry that comes before the slots are known, and whose process dies, is done
+// by the next.
 func TestRetryOutlivesItsProcess(t *testing.T) {
 	r := rollable(Idle)
 	r.Rejected = reject(nil, releaseV2.ID(), "", Problem{Reason: ReasonUnhealthy})

@@ -40,7 +40,8 @@ func (r *ramp) at(now time.Time) {
 	}
 }
 
-// device is one of the fleet: it polls every six hours. It returns when it joined, or how often it asked in vain by the end.
+// device is one of the fleet: it polls every six hours. It returns when it joined, or how often it asked in
+// vain by the end.
 func (r *ramp) device(t *testing.T, id string, end time.Duration) (joined time.Duration, checks uint64) {
 	t.Helper()
 	w := &waiting{vendored: newVendored(), up: time.Minute, fails: ErrAbsent}
@@ -64,8 +65,8 @@ func (r *ramp) device(t *testing.T, id string, end time.Duration) (joined time.D
 	return 0, e.checks
 }
 
-// TestEachDeviceJoinsARolloutAtItsPlace: a device joined at its next poll, or wake. In a ramp of two hours and with a poll of six each one joins
-// at its own place, as soon as a timestamp of that time is there.
+// TestEachDeviceJoinsARolloutAtItsPlace: a device joined at its next poll, or wake. In a ramp of two hours
+// and with a poll of six each one joins at its own place, as soon as a timestamp of that time is there.
 func TestEachDeviceJoinsARolloutAtItsPlace(t *testing.T) {
 	r := newRamp(2 * time.Hour)
 	id := fmt.Sprintf("%x", sha256.Sum256([]byte("system")))
@@ -79,7 +80,8 @@ func TestEachDeviceJoinsARolloutAtItsPlace(t *testing.T) {
 	}
 }
 
-// TestARolloutThatWasStoppedIsAskedForSeldom: the timestamps of its beginning are replayed. Nobody joins, and nobody asks all the time.
+// TestARolloutThatWasStoppedIsAskedForSeldom: the timestamps of its beginning are replayed. Nobody joins, and
+// nobody asks all the time.
 func TestARolloutThatWasStoppedIsAskedForSeldom(t *testing.T) {
 	r := newRamp(2 * time.Hour)
 	r.stopped = r.Start.Add(time.Minute)

@@ -13,8 +13,8 @@ import (
 	"github.com/ota-agent/ota-agent/verifier/tuftest"
 )
 
-// A vendored is a device with two components: the device maker signs for rootfs, and a vendor for app. Its repository has a
-// mirror for each of down, which says whether that one is.
+// A vendored is a device with two components: the device maker signs for rootfs, and a vendor for app. Its
+// repository has a mirror for each of down, which says whether that one is.
 type vendored struct {
 	*bareDevice
 	repo         *tuftest.Repository
@@ -130,7 +130,8 @@ func wantOnlyApp(t *testing.T, e *engine, reason Reason) {
 	}
 }
 
-// A search that fails concerns its own component, whatever is wrong with the vendor's role; and whoever asks for a check hears of it.
+// A search that fails concerns its own component, whatever is wrong with the vendor's role; and whoever asks
+// for a check hears of it.
 func TestASearchThatFailsIsItsComponentsOwn(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -191,8 +192,8 @@ func (s *strictStore) Commit(c Change) error {
 	return s.vendored.Commit(c)
 }
 
-// What a store refuses it has not written, be it beyond a bound or without room: there is nothing to find out, and nobody who can
-// sign such a thing may end the agent at each refresh.
+// What a store refuses it has not written, be it beyond a bound or without room: there is nothing to find
+// out, and nobody who can sign such a thing may end the agent at each refresh.
 func TestARefusedChangeEndsNoProcess(t *testing.T) {
 	for _, reason := range []Reason{ReasonLimit, ReasonDiskFull} {
 		v := newVendored()
@@ -220,8 +221,8 @@ func TestARefusedChangeEndsNoProcess(t *testing.T) {
 	}
 }
 
-// A top-level role without room is every component's problem: nothing of it is taken over, and the refresh is done again, later
-// than after an outage.
+// A top-level role without room is every component's problem: nothing of it is taken over, and the refresh is
+// done again, later than after an outage.
 func TestATopLevelRoleWithoutRoom(t *testing.T) {
 	for _, role := range []string{verifier.Timestamp, verifier.Snapshot, verifier.Targets} {
 		v := newVendored()
@@ -277,8 +278,9 @@ func (v *vendored) delegate(names ...string) {
 	v.repo.Publish("vendor")
 }
 
-// A vendor has its role trust ever new ones. What is stored stays what the last search came to, whether that came to its end or fails
-// each time; and where there is nothing to drop nothing is written, also in a process that begins with what one before it left.
+// A vendor has its role trust ever new ones. What is stored stays what the last search came to, whether that
+// came to its end or fails each time; and where there is nothing to drop nothing is written, also in a
+// process that begins with what one before it left.
 func TestStoredRolesAreThoseThatASearchComesTo(t *testing.T) {
 	v := newVendored()
 	e := v.engine(t)
@@ -310,7 +312,8 @@ func TestStoredRolesAreThoseThatASearchComesTo(t *testing.T) {
 	}
 }
 
-// A search that a missing file ends keeps what lies behind it, but not without bound: that file may be missing on purpose.
+// A search that a missing file ends keeps what lies behind it, but not without bound: that file may be
+// missing on purpose.
 func TestAFailedSearchKeepsALittle(t *testing.T) {
 	v := newVendored()
 	e := v.engine(t)

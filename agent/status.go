@@ -8,8 +8,9 @@ const StatusSchema = 1
 // Status is the one status document: the same by CLI, socket and MQTT. Fields are only ever added.
 type Status struct {
 	Schema int `json:"schema"`
-	// Seq rises with each document of a process, and Started from process to process of a boot: it is the uptime at which this one began,
-	// in microseconds. (BootID, Started, Seq) names a document, and orders those of a boot, at no write.
+	// Seq rises with each document of a process, and Started from process to process of a boot: it is the
+	// uptime at which this one began, in microseconds. (BootID, Started, Seq) names a document, and orders
+	// those of a boot, at no write.
 	Seq        uint64            `json:"seq"`
 	Started    int64             `json:"started,omitempty"`
 	Agent      string            `json:"agent"` // the agent's version
@@ -24,7 +25,8 @@ type Status struct {
 	Counters   Counters          `json:"counters"`
 	// Abandoned counts the workers that the agent left behind since it started, because they hung.
 	Abandoned uint64 `json:"abandoned,omitempty"`
-	// Journal and LastEvent are the journal's name and the Seq of its newest event: of two boots' documents the later one has the higher.
+	// Journal and LastEvent are the journal's name and the Seq of its newest event: of two boots' documents
+	// the later one has the higher.
 	Journal   string `json:"journal,omitempty"`
 	LastEvent uint64 `json:"last_event,omitempty"`
 	// LastFailure is why the process before this one ended, until this one has committed something.
@@ -60,7 +62,8 @@ type RepositoryStatus struct {
 	NextIn      Seconds   `json:"next_in"`
 	// Credentials: an own key file can't be used, or is out of its time. What works without it goes on.
 	Credentials *Problem `json:"credentials,omitempty"`
-	// LastCheck is what was counted from the beginning of the last refresh to its end, with what ran beside it; nil: none ended yet.
+	// LastCheck is what was counted from the beginning of the last refresh to its end, with what ran beside
+	// it; nil: none ended yet.
 	LastCheck *Counters `json:"last_check,omitempty"`
 	// Bandwidth is the cap on downloads, bytes per second; 0: none.
 	Bandwidth int64        `json:"bandwidth,omitempty"`
@@ -82,7 +85,8 @@ type ComponentStatus struct {
 	Primary string `json:"primary,omitempty"`
 	// Running is what the booted slot holds, as far as that is known.
 	Running ReleaseStatus `json:"running"`
-	// Previous is what a rollback would go back to, as far as the record can tell, and NoRollback why it would be refused now.
+	// Previous is what a rollback would go back to, as far as the record can tell, and NoRollback why it
+	// would be refused now.
 	Previous   *ReleaseStatus `json:"previous,omitempty"`
 	NoRollback *Problem       `json:"no_rollback,omitempty"`
 	// Release is what is being worked at.

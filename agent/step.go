@@ -98,8 +98,9 @@ func (r *Record) drop(a *Action) {
 	}
 }
 
-// reboot notes a reboot that was ordered for want of a hook that answers: the first one in a boot counts, which bounds how often a hook
-// that fails everywhere reboots the machine. One that only follows a verb needs no bound, and no write.
+// reboot notes a reboot that was ordered for want of a hook that answers: the first one in a boot counts,
+// which bounds how often a hook that fails everywhere reboots the machine. One that only follows a verb needs
+// no bound, and no write.
 func (r *Record) reboot(bootID string) {
 	switch {
 	case r.RebootedIn == bootID:
@@ -132,7 +133,8 @@ func (r *Record) rearm(a *Action) {
 	r.enter(Switched, a)
 }
 
-// rejected notes that the hook's reject succeeded in boot bootID, and counts the boots in which it had to be said again.
+// rejected notes that the hook's reject succeeded in boot bootID, and counts the boots in which it had to be
+// said again.
 func (r *Record) rejected(bootID string) {
 	switch {
 	case !r.Acted:

@@ -48,8 +48,8 @@ func TestTimeFloorIsVoidWithItsKeys(t *testing.T) {
 	}
 }
 
-// TestOtherKeysDoNotTakeOverWhatOneMadeOfTheTime: of two keys that each suffice one is stolen. What is learned from the other must
-// not keep alive what the thief said.
+// TestOtherKeysDoNotTakeOverWhatOneMadeOfTheTime: of two keys that each suffice one is stolen. What is
+// learned from the other must not keep alive what the thief said.
 func TestOtherKeysDoNotTakeOverWhatOneMadeOfTheTime(t *testing.T) {
 	_, r, at := signedRefresh(t)
 	stolen := []verifier.KeyHash{{7}}
@@ -60,8 +60,8 @@ func TestOtherKeysDoNotTakeOverWhatOneMadeOfTheTime(t *testing.T) {
 	}
 }
 
-// TestTimeFloorOfAnOlderAgent: it kept no signers. If the stored timestamp says the same time they are known; if nothing
-// vouches for it any more, it is void.
+// TestTimeFloorOfAnOlderAgent: it kept no signers. If the stored timestamp says the same time they are known;
+// if nothing vouches for it any more, it is void.
 func TestTimeFloorOfAnOlderAgent(t *testing.T) {
 	_, r, at := signedRefresh(t)
 	old := TimeFloor{SignedAt: at, Accrued: 48 * time.Hour, BootID: "boot-1", At: time.Hour}

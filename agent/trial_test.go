@@ -111,8 +111,9 @@ func TestDeadlineThatWasSleptThrough(t *testing.T) {
 	}
 }
 
-// TestAHoldEndsWhateverTheClockSaid: network time was spoofed by 80 days when the third unreachable trial was counted. That must not
-// hold the release back for 87; and a boot whose time is still a week behind must not let go what is held.
+// TestAHoldEndsWhateverTheClockSaid: network time was spoofed by 80 days when the third unreachable trial was
+// counted. That must not hold the release back for 87; and a boot whose time is still a week behind must not
+// let go what is held.
 func TestAHoldEndsWhateverTheClockSaid(t *testing.T) {
 	for name, c := range map[string]struct {
 		ahead, later time.Duration
@@ -137,8 +138,9 @@ func TestAHoldEndsWhateverTheClockSaid(t *testing.T) {
 	}
 }
 
-// TestBlindReboots: where the hook never says which slot was booted, a try is ended by a reboot, which counts as little as one
-// that went by unseen; and a hook that fails in the old release must neither reject anything nor reboot the machine for ever.
+// TestBlindReboots: where the hook never says which slot was booted, a try is ended by a reboot, which counts
+// as little as one that went by unseen; and a hook that fails in the old release must neither reject anything
+// nor reboot the machine for ever.
 func TestBlindReboots(t *testing.T) {
 	slots := &Slots{Booted: "A", Primary: "A", Slots: map[string]Slot{"A": {Good: true}, "B": {}}}
 	for _, acted := range []bool{true, false} {
@@ -174,8 +176,8 @@ func TestBlindReboots(t *testing.T) {
 	}
 }
 
-// TestDeadlineOfAnEarlierProcess: a process that starts when the trial's deadline is over has asked nobody yet. It looks once,
-// and asks the repository once, before it gives the trial up.
+// TestDeadlineOfAnEarlierProcess: a process that starts when the trial's deadline is over has asked nobody
+// yet. It looks once, and asks the repository once, before it gives the trial up.
 func TestDeadlineOfAnEarlierProcess(t *testing.T) {
 	d := &bareDevice{state: State{Records: map[string]Record{"rootfs": {Schema: RecordSchema, Component: "rootfs", Phase: Trial, Release: releaseV2,
 		TargetSlot: "B", BootID: "boot-1", Reboot: true, TrialFrom: 10 * time.Minute}}}}
@@ -215,8 +217,8 @@ func TestDeadlineOfAnEarlierProcess(t *testing.T) {
 	}
 }
 
-// TestStartsInATrialEndIt: an agent that was ended ever again before health had settled goes back, without a verdict, once the trial's
-// time is over: at its start, since it may not live for longer, and never later.
+// TestStartsInATrialEndIt: an agent that was ended ever again before health had settled goes back, without a
+// verdict, once the trial's time is over: at its start, since it may not live for longer, and never later.
 func TestStartsInATrialEndIt(t *testing.T) {
 	r := Record{Phase: Trial, Release: releaseV2, TargetSlot: "B", BootID: "boot-1", Reboot: true}
 	f := Facts{Component: &Component{}, BootID: "boot-1", Anew: true, TrialAge: defaultTrialDeadline - 1}
@@ -245,8 +247,8 @@ func TestStartsInATrialEndIt(t *testing.T) {
 	}
 }
 
-// TestLooksInATrialAreAsOftenAsHealthChecks: one answer of the hook that did not come, with the back-off of a hook that fails, took up
-// all the time that a release has to prove itself.
+// TestLooksInATrialAreAsOftenAsHealthChecks: one answer of the hook that did not come, with the back-off of a
+// hook that fails, took up all the time that a release has to prove itself.
 func TestLooksInATrialAreAsOftenAsHealthChecks(t *testing.T) {
 	for name, c := range map[string]struct {
 		r    Record
@@ -270,8 +272,8 @@ func TestLooksInATrialAreAsOftenAsHealthChecks(t *testing.T) {
 	}
 }
 
-// TestOneLookDoesNotCondemn: an agent that starts again after the deadline of a trial asks more than once before it takes a hook that
-// does not answer for the release's.
+// TestOneLookDoesNotCondemn: an agent that starts again after the deadline of a trial asks more than once
+// before it takes a hook that does not answer for the release's.
 func TestOneLookDoesNotCondemn(t *testing.T) {
 	r := Record{Phase: Trial, Release: releaseV2, TargetSlot: "B", BootID: "boot-1", Reboot: true}
 	for looks := 1; looks <= BlindLooksMin; looks++ {

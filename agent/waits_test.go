@@ -10,7 +10,8 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// A waiting device is a vendored one whose time goes on when the test says so, and whose downloads fail as the test says.
+// A waiting device is a vendored one whose time goes on when the test says so, and whose downloads fail as
+// the test says.
 type waiting struct {
 	*vendored
 	up     time.Duration
@@ -66,8 +67,8 @@ func (w *waiting) passes(t *testing.T, d time.Duration) {
 	}
 }
 
-// TestOneRefusalOfAnImageCostsLittle: a 404 for an image, from a CDN that lagged or from anybody on the link, cost half a day to a day,
-// and neither a check nor a new timestamp ended that.
+// TestOneRefusalOfAnImageCostsLittle: a 404 for an image, from a CDN that lagged or from anybody on the link,
+// cost half a day to a day, and neither a check nor a new timestamp ended that.
 func TestOneRefusalOfAnImageCostsLittle(t *testing.T) {
 	w := newWaiting(t)
 	w.fails = ErrAbsent

@@ -8,14 +8,15 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// An ordered reboot usually comes within rebootUsual. A machine that is still up after rebootMax is asked again: until then a service may
-// take its time to stop.
+// An ordered reboot usually comes within rebootUsual. A machine that is still up after rebootMax is asked
+// again: until then a service may take its time to stop.
 const (
 	rebootUsual = 2 * time.Minute
 	rebootMax   = 10 * time.Minute
 )
 
-// rebootWaiting is what a component waits for that is to reboot the machine, or nil: it may. An order that was given is good for a while.
+// rebootWaiting is what a component waits for that is to reboot the machine, or nil: it may. An order that
+// was given is good for a while.
 func (f *Facts) rebootWaiting() *Waiting {
 	switch {
 	case f.RebootFor <= 0 || f.RebootFor >= rebootMax:
@@ -57,8 +58,8 @@ func (e *engine) work(c *live, r Record, a Action) func(context.Context) outcome
 	return e.outcomeOf(do)
 }
 
-// noEffect says that a verb ended well, and that what is seen since orders it again. So it failed, and it is not done again before its
-// back-off is over.
+// noEffect says that a verb ended well, and that what is seen since orders it again. So it failed, and it is
+// not done again before its back-off is over.
 func noEffect(r Record, k ActionKind) *Problem {
 	switch {
 	case k == Restart:
@@ -70,7 +71,8 @@ func noEffect(r Record, k ActionKind) *Problem {
 	return &Problem{Reason: ReasonSlot, Text: string(k) + " of slot " + r.TargetSlot + " ended well, and the hook's status does not show it"}
 }
 
-// outcomeOf runs do and sorts how it ended. A download that the byte budget stopped has not failed: its gate is closed now.
+// outcomeOf runs do and sorts how it ended. A download that the byte budget stopped has not failed: its gate
+// is closed now.
 func (e *engine) outcomeOf(do func(context.Context) (outcome, error)) func(context.Context) outcome {
 	return func(ctx context.Context) outcome {
 		o, err := do(ctx)
@@ -83,7 +85,8 @@ func (e *engine) outcomeOf(do func(context.Context) (outcome, error)) func(conte
 
 var verbs = map[ActionKind]Verb{Examine: VerbHealth, Confirm: VerbConfirm, Reject: VerbReject}
 
-// job tells the hook what it is about. Until the component is idle the record's hook and environment are used, then the config's.
+// job tells the hook what it is about. Until the component is idle the record's hook and environment are
+// used, then the config's.
 func (e *engine) job(c *live, r Record) Job {
 	j := Job{Component: c.name, Hook: r.Hook, Env: r.Carried.Env, Slot: r.TargetSlot, Attempt: r.Attempts + 1}
 	if r.Release != nil {

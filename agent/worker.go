@@ -12,25 +12,29 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// A refresh, a download and a look at the surroundings run in workers, beside the engine. What a worker waits for has bounds of its own,
-// and these may fail: in a library, in the kernel, in our own code. So the engine has bounds, too, and enforces them without the worker's
-// help: it abandons the worker, tells that, and goes on. An abandoned worker may come back at any time. It must do no harm then.
+// A refresh, a download and a look at the surroundings run in workers, beside the engine. What a worker waits
+// for has bounds of its own, and these may fail: in a library, in the kernel, in our own code. So the engine
+// has bounds, too, and enforces them without the worker's help: it abandons the worker, tells that, and goes
+// on. An abandoned worker may come back at any time. It must do no harm then.
 
 // Bounds of workers.
 const (
-	// silenceMax is how long a refresh or a download may get no further (Moved). It is longer than each wait that the config of the
-	// repository allows: 9 min for one answer's header, 10 min for one byte of its body.
+	// silenceMax is how long a refresh or a download may get no further (Moved). It is longer than each wait
+	// that the config of the repository allows: 9 min for one answer's header, 10 min for one byte of its
+	// body.
 	silenceMax = 15 * time.Minute
-	// trialSilenceMax counts instead once a trial's deadline is over and the trial has not reached the repository: as long as the default
-	// time-outs give one server for its answer's header.
+	// trialSilenceMax counts instead once a trial's deadline is over and the trial has not reached the
+	// repository: as long as the default time-outs give one server for its answer's header.
 	trialSilenceMax = 90 * time.Second
-	// refreshMax bounds a refresh, however slowly it gets on: 64 MiB, the most that the limits allow for one file, take 37 h at the default
-	// rate_min. A download has no such bound: it takes what its size and the link take.
+	// refreshMax bounds a refresh, however slowly it gets on: 64 MiB, the most that the limits allow for one
+	// file, take 37 h at the default rate_min. A download has no such bound: it takes what its size and the
+	// link take.
 	refreshMax = 48 * time.Hour
 	// lookMax bounds a look at the surroundings: it reads some small files.
 	lookMax = 30 * time.Second
-	// abandonedMax bounds the workers that are left behind and have not come back: each may hold a connection, and as much memory as the
-	// largest metadata file. One more is not abandoned. Then the watchdog starves, and the service manager starts the process anew.
+	// abandonedMax bounds the workers that are left behind and have not come back: each may hold a
+	// connection, and as much memory as the largest metadata file. One more is not abandoned. Then the
+	// watchdog starves, and the service manager starts the process anew.
 	abandonedMax = 4
 	// stopMax is how long Run waits for its workers when it ends.
 	stopMax = 5 * time.Second
@@ -39,8 +43,8 @@ const (
 // errAbandoned is what a worker meets that was abandoned.
 var errAbandoned = errors.New("this worker was abandoned: nothing of it counts any more")
 
-// A worker is one run of a task, as far as its own goroutine and the engine share it. A nil worker is the engine itself, or a caller that
-// runs no workers: it is never abandoned.
+// A worker is one run of a task, as far as its own goroutine and the engine share it. A nil worker is the
+// engine itself, or a caller that runs no workers: it is never abandoned.
 type worker struct {
 	began     time.Time
 	movedAt   atomic.Int64 // a Duration after began
@@ -75,8 +79,8 @@ func WithMoved(ctx context.Context, f func()) context.Context {
 	return context.WithValue(ctx, movedKey{}, f)
 }
 
-// Moved notes that the work which runs with ctx got on: bytes came, or another server is asked. Adapters call it. Where that stays out
-// for too long the work is abandoned.
+// Moved notes that the work which runs with ctx got on: bytes came, or another server is asked. Adapters call
+// it. Where that stays out for too long the work is abandoned.
 func Moved(ctx context.Context) {
 	if moved, ok := ctx.Value(movedKey{}).(func()); ok {
 		moved()
@@ -118,8 +122,8 @@ func (w *worker) moved() {
 	}
 }
 
-// ran is for how long the worker has run, and silent for how long it has got no further. The clock is that of the process, which stands
-// still in a suspend: who slept is not overdue for that.
+// ran is for how long the worker has run, and silent for how long it has got no further. The clock is that of
+// the process, which stands still in a suspend: who slept is not overdue for that.
 func (w *worker) ran() (ran, silent time.Duration) {
 	ran = time.Since(w.began)
 	return ran, ran - time.Duration(w.movedAt.Load())
@@ -127,8 +131,9 @@ func (w *worker) ran() (ran, silent time.Duration) {
 
 func (w *worker) isAbandoned() bool { return w != nil && w.abandoned.Load() }
 
-// abandon lets nothing that the worker does have any effect from now on. The caller holds the ledger's lock (ledger.abandon), so that no
-// commit of the worker is under way. It does not wait: what the worker touches just now is closed behind it.
+// abandon lets nothing that the worker does have any effect from now on. The caller holds the ledger's lock
+// (ledger.abandon), so that no commit of the worker is under way. It does not wait: what the worker touches
+// just now is closed behind it.
 func (w *worker) abandon() {
 	w.abandoned.Store(true)
 	if w.alone {
@@ -143,8 +148,9 @@ func (w *worker) abandon() {
 	}
 }
 
-// settle closes an abandoned worker's partial file. Whoever touches the file just now does it afterwards instead. So the file is open,
-// and can't be opened by another worker, for as long as a write of this one may still be under way.
+// settle closes an abandoned worker's partial file. Whoever touches the file just now does it afterwards
+// instead. So the file is open, and can't be opened by another worker, for as long as a write of this one may
+// still be under way.
 func (w *worker) settle() {
 	if !w.abandoned.Load() || !w.mu.TryLock() {
 		return

@@ -202,8 +202,9 @@ func hungBy(err error) Reason {
 	return ""
 }
 
-// TestARefreshThatHangsIsAbandoned: a server kept a refresh for ever, and with it each check and the end of the process. The engine goes on
-// without it. When it comes back, with a timestamp that was good then, nothing of it is kept: trust would go backwards.
+// TestARefreshThatHangsIsAbandoned: a server kept a refresh for ever, and with it each check and the end of
+// the process. The engine goes on without it. When it comes back, with a timestamp that was good then,
+// nothing of it is kept: trust would go backwards.
 func TestARefreshThatHangsIsAbandoned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newHanging()
@@ -233,8 +234,8 @@ func TestARefreshThatHangsIsAbandoned(t *testing.T) {
 	})
 }
 
-// TestADownloadThatHangsIsAbandoned, in its request, in its body, and in a write: its component is told why and tries again, and whatever
-// hangs does no harm when it comes back.
+// TestADownloadThatHangsIsAbandoned, in its request, in its body, and in a write: its component is told why
+// and tries again, and whatever hangs does no harm when it comes back.
 func TestADownloadThatHangsIsAbandoned(t *testing.T) {
 	for _, place := range []string{"image", "body", "write"} {
 		t.Run(place, func(t *testing.T) {
@@ -284,8 +285,8 @@ func testHangingDownload(t *testing.T, place string) {
 	stop()
 }
 
-// TestALookThatHangsIsAbandoned: a sensor hung, and nothing was downloaded any more. What a sensor says holds nothing back where it is not
-// known; an inhibitor that may be there does.
+// TestALookThatHangsIsAbandoned: a sensor hung, and nothing was downloaded any more. What a sensor says holds
+// nothing back where it is not known; an inhibitor that may be there does.
 func TestALookThatHangsIsAbandoned(t *testing.T) {
 	for name, dir := range map[string]string{"sensors": "", "inhibitors": "/run/inhibit"} {
 		t.Run(name, func(t *testing.T) {
@@ -313,8 +314,8 @@ func TestALookThatHangsIsAbandoned(t *testing.T) {
 	}
 }
 
-// TestLooksThatAllHangStarveNobody: a driver that hangs for good was looked at until the watchdog starved, again and again. A process with a
-// thread in that driver may not even end, and keeps the store locked.
+// TestLooksThatAllHangStarveNobody: a driver that hangs for good was looked at until the watchdog starved,
+// again and again. A process with a thread in that driver may not even end, and keeps the store locked.
 func TestLooksThatAllHangStarveNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newHanging()
@@ -381,7 +382,8 @@ func TestRunEndsWhateverHangs(t *testing.T) {
 	}
 }
 
-// TestATrialEndsWhileItsRefreshHangs: a trial whose deadline was 20 s was still on trial after three minutes, and for ever.
+// TestATrialEndsWhileItsRefreshHangs: a trial whose deadline was 20 s was still on trial after three minutes,
+// and for ever.
 func TestATrialEndsWhileItsRefreshHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newHanging()
@@ -417,8 +419,9 @@ func onTrial(t *testing.T, d *hanging) error {
 		TargetSlot: "B", BootID: d.BootID(), TrialFrom: d.Uptime(), Reboot: true, Hook: "/hook"}}})
 }
 
-// TestTheWatchdogStarves for a hook that hangs, and for nothing else: a hook's processes may still write, so its lane can't be given away. And
-// workers that never come back take room: only another process gets rid of them.
+// TestTheWatchdogStarves for a hook that hangs, and for nothing else: a hook's processes may still write, so
+// its lane can't be given away. And workers that never come back take room: only another process gets rid of
+// them.
 func TestTheWatchdogStarves(t *testing.T) {
 	beats := func(a *Agent) bool {
 		before := a.Beat()

@@ -82,8 +82,8 @@ func TestMain(m *testing.M) {
 // quickKDF makes opening the test keys cheap: they guard nothing.
 var quickKDF = publish.KDF{LogN: 10, R: 8, P: 1}
 
-// lasting is how long metadata is good. The uptime of this machine counts anew at each boot of a board, and an agent that
-// trusts no clock adds it up.
+// lasting is how long metadata is good. The uptime of this machine counts anew at each boot of a board, and
+// an agent that trusts no clock adds it up.
 const lasting = 5 * 365 * 24 * time.Hour
 
 func newLab(t *testing.T) *lab {

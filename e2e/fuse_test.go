@@ -18,8 +18,8 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// A sickMount is a directory that is mounted through FUSE and read-only. Once it hangs, its other side answers nothing, or no
-// read: whoever asks then waits in the kernel, and no signal ends that.
+// A sickMount is a directory that is mounted through FUSE and read-only. Once it hangs, its other side
+// answers nothing, or no read: whoever asks then waits in the kernel, and no signal ends that.
 type sickMount struct {
 	mu    sync.Mutex
 	all   bool // hangs at whatever it is asked, else at reads of large files
@@ -145,8 +145,9 @@ func (n *sickNode) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int
 	return fuse.ReadResultData(dest[:got]), 0
 }
 
-// A mount whose other side never answers holds up neither a check over the network, nor a download, nor the end of the agent, be it
-// a stick or a repository that the config names. What hangs in the kernel is left behind, and few hang at a time.
+// A mount whose other side never answers holds up neither a check over the network, nor a download, nor the
+// end of the agent, be it a stick or a repository that the config names. What hangs in the kernel is left
+// behind, and few hang at a time.
 func TestHungMount(t *testing.T) {
 	for name, tt := range map[string]struct {
 		all, configured bool

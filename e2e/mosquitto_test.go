@@ -25,7 +25,8 @@ import (
 	"github.com/ota-agent/ota-agent/mqtt/schematest"
 )
 
-// A mosquitto is Debian's broker with mutual TLS: the common name of a client's certificate is its user name, and the rules are by user.
+// A mosquitto is Debian's broker with mutual TLS: the common name of a client's certificate is its user name,
+// and the rules are by user.
 type mosquitto struct {
 	t       testing.TB
 	program string
@@ -35,7 +36,8 @@ type mosquitto struct {
 	cmd     *exec.Cmd
 }
 
-// deviceRules are those that docs/mqtt.md shows: a device hears its wakes, writes its own topics, and reads its own status.
+// deviceRules are those that docs/mqtt.md shows: a device hears its wakes, writes its own topics, and reads
+// its own status.
 var deviceRules = func() string {
 	text, err := os.ReadFile("../docs/mqtt.md")
 	if err != nil {
@@ -266,9 +268,8 @@ const currentHook = `#!/bin/sh
 [ "$1" != status ] || printf 'slots=A,B\nbooted=A\nprimary=A\nstate.A=good\nstate.B=bad\nversion.A=2\nsha256.A=%s\n'
 `
 
-// newMQTTDevice provisions a device that comes to the broker as its ID. It reads its repository from a directory: once within 20 s, and then
-// not for ten minutes, but for wakes.
-// more goes into the table [mqtt].
+// newMQTTDevice provisions a device that comes to the broker as its ID. It reads its repository from a
+// directory: once within 20 s, and then not for ten minutes, but for wakes. more goes into the table [mqtt].
 func newMQTTDevice(t testing.TB, m *mosquitto, id, more string) *device {
 	t.Helper()
 	r := newRepository(t, 64<<10)

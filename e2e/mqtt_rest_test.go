@@ -16,8 +16,8 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// With an hour of keep-alive nothing goes over the wire at rest: no ping, no probe of the kernel. And the process hardly wakes, also with
-// the usual minute.
+// With an hour of keep-alive nothing goes over the wire at rest: no ping, no probe of the kernel. And the
+// process hardly wakes, also with the usual minute.
 func TestMosquittoRest(t *testing.T) {
 	for _, c := range []struct {
 		keepAlive string
@@ -136,8 +136,8 @@ func (w *wireMeter) between(d *device, m *mosquitto) {
 	w.t.Cleanup(d.kill) // before the meter waits for its connections
 }
 
-// wakes are the moments of the next while in which any thread of the process slept and woke. What happens within a tenth of a second is one wake:
-// the CPU is up then.
+// wakes are the moments of the next while in which any thread of the process slept and woke. What happens
+// within a tenth of a second is one wake: the CPU is up then.
 func (d *device) wakes(while time.Duration) (at []time.Duration) {
 	d.t.Helper()
 	const every = 100 * time.Millisecond
@@ -171,7 +171,8 @@ func (d *device) switches() (n int64) {
 	return n
 }
 
-// socketTimers are the kernel's timers of the connections to an address: 00 is none, 01 sends again, 02 probes (proc_net_tcp(5)).
+// socketTimers are the kernel's timers of the connections to an address: 00 is none, 01 sends again, 02
+// probes (proc_net_tcp(5)).
 func (d *device) socketTimers(t *testing.T, address string) (timers []string) {
 	t.Helper()
 	_, port, err := net.SplitHostPort(address)

@@ -14,7 +14,8 @@ import (
 
 const brokerPatience = 30 * time.Second
 
-// With mutual TLS and rules by device: a session proves itself, a wake makes the device ask its repository, and what it says arrives.
+// With mutual TLS and rules by device: a session proves itself, a wake makes the device ask its repository,
+// and what it says arrives.
 func TestMosquittoWakesAndHears(t *testing.T) {
 	m := startMosquitto(t, deviceRules, "")
 	l := m.listen()
@@ -52,7 +53,8 @@ func TestMosquittoWakesAndHears(t *testing.T) {
 	}
 }
 
-// Mosquitto acknowledges what it forbids, publications and subscriptions both. The device must not take that for being heard.
+// Mosquitto acknowledges what it forbids, publications and subscriptions both. The device must not take that
+// for being heard.
 func TestMosquittoDenies(t *testing.T) {
 	for name, rules := range map[string]string{
 		"everything":              "user operator\ntopic readwrite ota/#\n",

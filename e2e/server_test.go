@@ -93,8 +93,8 @@ func flipMiddle(t *testing.T, path string) {
 	must(t, os.WriteFile(path, b, 0o644))
 }
 
-// The first mirror drips a little above the lowest rate that is allowed, and the second is honest: after a minute the image goes on from
-// there, at the byte where it is.
+// The first mirror drips a little above the lowest rate that is allowed, and the second is honest: after a
+// minute the image goes on from there, at the byte where it is.
 func TestDrippingFirstMirror(t *testing.T) {
 	t.Parallel()
 	const length = 3 << 20

@@ -132,7 +132,8 @@ func (m *machine) eventually(within time.Duration, what string, is func() bool) 
 	}
 }
 
-// ownConfig and ownUnit are what docs/hooks.md says of an agent that is an application of its own, with times for a test.
+// ownConfig and ownUnit are what docs/hooks.md says of an agent that is an application of its own, with times
+// for a test.
 const (
 	ownConfig = `anchor = "/etc/ota-agent/root.json"
 [device]
@@ -172,8 +173,8 @@ var ownReleases = map[string]string{
 	"the one before ": "#!/bin/sh\n# the first\nexec ./agent.real \"$@\"\n",
 }
 
-// TestAnAgentAsItsOwnApplication: under a booted systemd, with the shipped unit and hook, in the documented way. The agent installs a release of
-// itself, which restarts the service in the middle of try.
+// TestAnAgentAsItsOwnApplication: under a booted systemd, with the shipped unit and hook, in the documented
+// way. The agent installs a release of itself, which restarts the service in the middle of try.
 func TestAnAgentAsItsOwnApplication(t *testing.T) {
 	m := bootMachine(t)
 	binary, err := buildAgent()
@@ -221,7 +222,8 @@ func TestAnAgentAsItsOwnApplication(t *testing.T) {
 	}
 }
 
-// provisionOwn makes a device whose slot A holds an agent that works, and a repository that offers one that does what its script says.
+// provisionOwn makes a device whose slot A holds an agent that works, and a repository that offers one that
+// does what its script says.
 func provisionOwn(m *machine, binary, script string) *httptest.Server {
 	for _, path := range []string{"var/lib/ota-agent", "srv/ota-agent", "run/ota-agent"} {
 		must(m.t, os.RemoveAll(filepath.Join(m.root, path)))

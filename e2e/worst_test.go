@@ -23,12 +23,12 @@ const (
 	margin = 64 << 10
 )
 
-// BenchmarkWorst shows the agent the worst metadata that was found, and prints what each costs it. It fails where a budget is
-// missed. Run it with -benchtime 1x.
+// BenchmarkWorst shows the agent the worst metadata that was found, and prints what each costs it. It fails
+// where a budget is missed. Run it with -benchtime 1x.
 func BenchmarkWorst(b *testing.B) { showWorst(b, func(string) bool { return true }) }
 
-// The agent stays within its budgets also where the worst metadata comes: here one document of each author's, in the benchmark
-// all of them.
+// The agent stays within its budgets also where the worst metadata comes: here one document of each author's,
+// in the benchmark all of them.
 func TestWorstMetadata(t *testing.T) {
 	shown := map[string]bool{
 		"snapshot, names out of order": true, "targets, names out of order": true,

@@ -7,8 +7,9 @@ import (
 	"syscall"
 )
 
-// An Aide is this program once more, in a process that may hang in the kernel for ever and then is left behind: package fetch has it
-// look at directories. It is no hook, and has no part in the hook protocol; it stands here since this package alone starts processes.
+// An Aide is this program once more, in a process that may hang in the kernel for ever and then is left
+// behind: package fetch has it look at directories. It is no hook, and has no part in the hook protocol; it
+// stands here since this package alone starts processes.
 type Aide struct {
 	in, out *os.File // our ends of its standard input and output
 	cmd     *exec.Cmd

@@ -23,7 +23,8 @@ func beAnAide() {
 	}
 }
 
-// TestAide: it is asked over pipes, knows nothing of this process's environment, and Close ends it, its silence, and who waits for it.
+// TestAide: it is asked over pipes, knows nothing of this process's environment, and Close ends it, its
+// silence, and who waits for it.
 func TestAide(t *testing.T) {
 	a, err := StartAide("ota-agent", aideArg)
 	if err != nil {

@@ -19,8 +19,8 @@ type Config struct {
 	BootID string
 	// Environ is the agent's environment as "NAME=value". Only the proxy variables are handed on to hooks.
 	Environ []string
-	// Trusted refuses a program that somebody else could change. It is asked before each run: a check may be new, and a mode may have
-	// changed since the start. Nil: whoever made the runner knows its programs.
+	// Trusted refuses a program that somebody else could change. It is asked before each run: a check may be
+	// new, and a mode may have changed since the start. Nil: whoever made the runner knows its programs.
 	Trusted func(path string) error
 	// Log takes one debug line per run; nil is silent.
 	Log *slog.Logger
@@ -28,7 +28,8 @@ type Config struct {
 
 // ComponentConfig is one component's part.
 type ComponentConfig struct {
-	// Env is added to the hook's environment where the job brings none (agent.Job.Env). CheckEnv says which names are not taken.
+	// Env is added to the hook's environment where the job brings none (agent.Job.Env). CheckEnv says which
+	// names are not taken.
 	Env map[string]string
 	// HealthHTTP is a URL that must answer with a status of 200 to 299; empty: none.
 	HealthHTTP string
@@ -58,8 +59,9 @@ type Timeout struct {
 	Default, Min, Max time.Duration
 }
 
-// AllTimeouts lists them in the order of an update. The bounds: below Min a busy device can't start a shell script in time;
-// above Max nobody waits for the hook any more. TimeoutStopSec of the service must be longer than Grace.
+// AllTimeouts lists them in the order of an update. The bounds: below Min a busy device can't start a shell
+// script in time; above Max nobody waits for the hook any more. TimeoutStopSec of the service must be longer
+// than Grace.
 func AllTimeouts() []Timeout {
 	return []Timeout{
 		{"status", func(t *Timeouts) *time.Duration { return &t.Status }, 30 * time.Second, time.Second, 10 * time.Minute},

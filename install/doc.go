@@ -13,11 +13,12 @@
 //   - Before a verb starts, what is left of the component's previous hook has ended, even if the agent that started it
 //     died.
 //
-// The last promise needs an identity that outlives the agent and can't be mistaken. A process ID in a file could be
-// torn, or be reused; a cgroup needs rights and a hierarchy that small devices do not have; a subreaper dies with the
-// agent. So each hook carries a mark in its environment, which its children inherit, also when they drop their rights: the
-// session it was started in, the component, and a proof of both that nobody can make who does not know this boot's secret. A process
-// that carries the mark of its own session is the hook's; one that left the session (setsid) is a service that the hook
-// started on purpose, and one that copied the mark from elsewhere is nobody's. It is signalled through
-// a pidfd that was opened before the mark was read, so a reused process ID is never hit.
+// The last promise needs an identity that outlives the agent and can't be mistaken. A process ID in a file
+// could be torn, or be reused; a cgroup needs rights and a hierarchy that small devices do not have; a
+// subreaper dies with the agent. So each hook carries a mark in its environment, which its children inherit,
+// also when they drop their rights: the session it was started in, the component, and a proof of both that
+// nobody can make who does not know this boot's secret. A process that carries the mark of its own session is
+// the hook's; one that left the session (setsid) is a service that the hook started on purpose, and one that
+// copied the mark from elsewhere is nobody's. It is signalled through a pidfd that was opened before the mark
+// was read, so a reused process ID is never hit.
 package install

@@ -17,14 +17,14 @@ const (
 	endWait = 10 * time.Second
 	// endPoll is the pause between two looks at them.
 	endPoll = 10 * time.Millisecond
-	// looksBefore is how many looks in a row must find nothing of an earlier agent's hooks: between the listing of the processes and the
-	// look at one of them it may have started another and ended.
+	// looksBefore is how many looks in a row must find nothing of an earlier agent's hooks: between the
+	// listing of the processes and the look at one of them it may have started another and ended.
 	looksBefore = 2
 )
 
-// endLeftovers kills what is left of the component's earlier hooks and waits until it is gone: an installer that
-// outlived its agent must not write while the next one does. Once nothing is left of an earlier agent's hooks, only the agent's own
-// session is looked at: nothing that begins later can be theirs.
+// endLeftovers kills what is left of the component's earlier hooks and waits until it is gone: an installer
+// that outlived its agent must not write while the next one does. Once nothing is left of an earlier agent's
+// hooks, only the agent's own session is looked at: nothing that begins later can be theirs.
 func (r *Runner) endLeftovers(ctx context.Context, m mark) error {
 	deadline := time.Now().Add(endWait)
 	for empty := 0; ; {
@@ -64,8 +64,8 @@ func (r *Runner) clear(component string) {
 	r.cleared[component] = true
 }
 
-// killMarked sends SIGKILL to each process that carries m and returns those it found. before: also those in other sessions, which
-// an earlier agent started.
+// killMarked sends SIGKILL to each process that carries m and returns those it found. before: also those in
+// other sessions, which an earlier agent started.
 func killMarked(m mark, before bool) ([]procEntry, error) {
 	ids, err := processIDs()
 	if err != nil {

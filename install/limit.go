@@ -6,7 +6,8 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// Limit is how long what the agent does with a component's hook may take by its time-outs, without what is hashed before it.
+// Limit is how long what the agent does with a component's hook may take by its time-outs, without what is
+// hashed before it.
 func (r *Runner) Limit(component string, action agent.ActionKind) time.Duration {
 	t := r.component(component).Timeouts
 	switch action {

@@ -28,9 +28,9 @@ const (
 	secretFileBytesMax = 1 << 10
 )
 
-// A mark identifies the processes of a component's hooks. All children inherit it, also past the agent's death and past a change of
-// their user. It holds for one session only, since a process that runs as a hook's user can read the hook's environment: what such a
-// process copies is worth nothing in a session of its own.
+// A mark identifies the processes of a component's hooks. All children inherit it, also past the agent's
+// death and past a change of their user. It holds for one session only, since a process that runs as a hook's
+// user can read the hook's environment: what such a process copies is worth nothing in a session of its own.
 type mark struct {
 	session   int // of this agent
 	component string
@@ -61,8 +61,8 @@ func (m mark) variable() string {
 	return markName + "=" + strconv.Itoa(m.session) + ":" + m.component + ":" + m.proof(m.session)
 }
 
-// marks reports whether a process with this environment, in this session, belongs to a hook of m's component, started by this agent or
-// by one before it in this boot. A process that left the hook's session does not.
+// marks reports whether a process with this environment, in this session, belongs to a hook of m's component,
+// started by this agent or by one before it in this boot. A process that left the hook's session does not.
 func (m mark) marks(environ []byte, session int) bool {
 	for entry := range bytes.SplitSeq(environ, []byte{0}) {
 		value, ok := bytes.CutPrefix(entry, []byte(markName+"="))

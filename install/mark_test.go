@@ -41,7 +41,8 @@ func mustRun(t *testing.T, what string, pid int) {
 	}
 }
 
-// Whoever carries OTA_RUN in the environment, and does not know the secret, is nobody's leftover: it is left alone, and holds no hook up.
+// Whoever carries OTA_RUN in the environment, and does not know the secret, is nobody's leftover: it is left
+// alone, and holds no hook up.
 func TestAForeignMarkHoldsNothingUp(t *testing.T) {
 	r := newRunner(t, ComponentConfig{})
 	session, err := unix.Getsid(0)
@@ -64,8 +65,8 @@ func TestAForeignMarkHoldsNothingUp(t *testing.T) {
 	mustRun(t, "a process with a guessed mark", guess.Process.Pid)
 }
 
-// A hook that drops its rights is found all the same. A process of the same user can read its mark, and can do nothing with it in a
-// session of its own.
+// A hook that drops its rights is found all the same. A process of the same user can read its mark, and can
+// do nothing with it in a session of its own.
 func TestAHookThatDropsItsRights(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can drop its rights")

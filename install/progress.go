@@ -49,8 +49,8 @@ func (r *Runner) Running(component string) (agent.HookRun, bool) {
 		Percent: int(this.process.progress.percent.Load())}, true
 }
 
-// A progressReader takes a hook's standard output and keeps the lines "progress=NN" to itself: they are neither an answer nor
-// words for people. It holds back no more than one such line.
+// A progressReader takes a hook's standard output and keeps the lines "progress=NN" to itself: they are
+// neither an answer nor words for people. It holds back no more than one such line.
 type progressReader struct {
 	next    *capture
 	percent atomic.Int32 // -1: not said

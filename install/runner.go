@@ -200,8 +200,8 @@ func (r result) answer() ([]byte, error) {
 	return r.stdout.head, nil
 }
 
-// problem is nil for exit code 0; otherwise its text begins with the program's own last line, says what happened, and then
-// what the program said before.
+// problem is nil for exit code 0; otherwise its text begins with the program's own last line, says what
+// happened, and then what the program said before.
 func (o outcome) problem(what string, p *process) error {
 	code := -1
 	if o.state != nil && o.stopped == nil {
@@ -233,7 +233,8 @@ func (o outcome) problem(what string, p *process) error {
 	return problem(reason, cause, "%s (%s %s; before that it said: %s)", last, what, o.ending(), before)
 }
 
-// LogRun is the log's message for a hook's run, at level debug. Runs are as many as the agent orders; nobody else can repeat them.
+// LogRun is the log's message for a hook's run, at level debug. Runs are as many as the agent orders; nobody
+// else can repeat them.
 const LogRun = "hook"
 
 func (r *Runner) logRun(what string, p *process, o outcome) {

@@ -10,7 +10,8 @@ import (
 	"github.com/ota-agent/ota-agent/agent/files"
 )
 
-// A hook or a check that somebody else could change since the start is not run, nor one whose interpreter could be changed.
+// A hook or a check that somebody else could change since the start is not run, nor one whose interpreter
+// could be changed.
 func TestAProgramThatOthersMayChangeIsNotRun(t *testing.T) {
 	ran := filepath.Join(t.TempDir(), "ran")
 	checks := t.TempDir()

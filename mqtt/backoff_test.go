@@ -98,8 +98,8 @@ func TestThrownOutIsRecognised(t *testing.T) {
 	}
 }
 
-// TestABrokerThatCrashesThreeTimesIsSoonBack: a broker that crashes right after each reconnect, three times, and stays up then. The wake
-// path is back within minutes, whatever the device draws.
+// TestABrokerThatCrashesThreeTimesIsSoonBack: a broker that crashes right after each reconnect, three times,
+// and stays up then. The wake path is back within minutes, whatever the device draws.
 func TestABrokerThatCrashesThreeTimesIsSoonBack(t *testing.T) {
 	for _, spread := range []time.Duration{10 * time.Second, ReconnectSpreadDefault} {
 		b := backoff{spread: spread}
@@ -113,8 +113,8 @@ func TestABrokerThatCrashesThreeTimesIsSoonBack(t *testing.T) {
 	}
 }
 
-// TestAFightIsFound: two clients with one ID. Whoever connects throws the other one out, so a session lives as long as the
-// other one waits. Both must see it within the hour, and come ever more seldom.
+// TestAFightIsFound: two clients with one ID. Whoever connects throws the other one out, so a session lives
+// as long as the other one waits. Both must see it within the hour, and come ever more seldom.
 func TestAFightIsFound(t *testing.T) {
 	for _, spread := range []time.Duration{time.Second, 10 * time.Second, ReconnectSpreadDefault, 20 * time.Minute} {
 		for seed := range uint64(200) {

@@ -27,8 +27,8 @@ type Client struct {
 	broker broker
 	agent  Agent
 	log    *slog.Logger
-	// unheard is how many sessions in a row ended in the middle of an event, and shyUntil when sessions try the proof again; only
-	// Run's goroutine uses them.
+	// unheard is how many sessions in a row ended in the middle of an event, and shyUntil when sessions try
+	// the proof again; only Run's goroutine uses them.
 	unheard  int
 	shyUntil time.Time
 	// ackTimeout bounds the wait for the broker's answer to one packet.

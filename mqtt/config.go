@@ -29,13 +29,14 @@ type Config struct {
 	StartJitter time.Duration
 	// ReconnectSpread bounds the wait after the first session that ended or did not come about, 1 s to 1 h; default 5 min.
 	ReconnectSpread time.Duration
-	// WakeSpread is the spread of a wake to a group or the fleet that asks for none that can be read, 1 s to 30 d; default 10 min.
+	// WakeSpread is the spread of a wake to a group or the fleet that asks for none that can be read, 1 s to
+	// 30 d; default 10 min.
 	WakeSpread time.Duration
 	Device     agent.Device
 	// Now is the time that certificates are judged by: the agent's effective time.
 	Now func() time.Time
-	// NowIsFloor reports that nobody knows the time but that Now has passed: a certificate is not refused then for beginning later.
-	// Nil: it is known.
+	// NowIsFloor reports that nobody knows the time but that Now has passed: a certificate is not refused
+	// then for beginning later. Nil: it is known.
 	NowIsFloor func() bool
 	// Random draws from [0,1), for jitter.
 	Random func() float64
@@ -50,7 +51,8 @@ const (
 	clientIDBytesMax = 128
 )
 
-// Defaults and bounds of the spreads. The defaults hold for a million devices: a server sees at most some 3,300 of them in a second.
+// Defaults and bounds of the spreads. The defaults hold for a million devices: a server sees at most some
+// 3,300 of them in a second.
 const (
 	StartJitterDefault     = 5 * time.Minute
 	StartJitterMax         = 24 * time.Hour

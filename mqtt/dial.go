@@ -20,16 +20,17 @@ import (
 // Bounds of a connection.
 const (
 	connectTimeout = 20 * time.Second
-	// userTimeout is how long sent bytes may stay without an acknowledgement (TCP_USER_TIMEOUT). At rest nothing is sent, so
-	// it costs nothing then.
+	// userTimeout is how long sent bytes may stay without an acknowledgement (TCP_USER_TIMEOUT). At rest
+	// nothing is sent, so it costs nothing then.
 	userTimeout = 30 * time.Second
 	// credentialBytesMax bounds the certificate, key, CA and password files.
 	credentialBytesMax = 1 << 20
 )
 
-// dial connects to the broker, with TLS where the config says so, and returns the certificate that this side shows, or nil. Files are
-// read at each call, so a rotated certificate counts from the next session on. The kernel sends no keep-alive probes: on a link that
-// sleeps each one would wake the modem. A half-open link is found by a ping, each keep-alive, and by userTimeout.
+// dial connects to the broker, with TLS where the config says so, and returns the certificate that this side
+// shows, or nil. Files are read at each call, so a rotated certificate counts from the next session on. The
+// kernel sends no keep-alive probes: on a link that sleeps each one would wake the modem. A half-open link is
+// found by a ping, each keep-alive, and by userTimeout.
 func (c *Client) dial(ctx context.Context) (net.Conn, *x509.Certificate, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()

@@ -1,6 +1,6 @@
-// Package mqtt lets a broker wake the agent and shows the agent's status and what happened there. The broker is trusted with nothing: a
-// wake is a hint that never chooses what is installed, what the broker sends is bounded before it is parsed, and
-// an agent without a broker keeps itself up to date by polling.
+// Package mqtt lets a broker wake the agent and shows the agent's status and what happened there. The broker
+// is trusted with nothing: a wake is a hint that never chooses what is installed, what the broker sends is
+// bounded before it is parsed, and an agent without a broker keeps itself up to date by polling.
 //
 // Topics, below a prefix that the config names (docs/mqtt.md shows how to set a broker up and wake devices):
 //

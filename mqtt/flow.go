@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// large takes a message over publishBytesMax. A large wake is a wake all the same: its body is skipped, and the message is handed on without
-// one. To refuse it would end each session of the whole fleet for as long as somebody's large message is retained.
+// large takes a message over publishBytesMax. A large wake is a wake all the same: its body is skipped, and
+// the message is handed on without one. To refuse it would end each session of the whole fleet for as long as
+// somebody's large message is retained.
 func (g *guard) large(first byte, header []byte, length int64) error {
 	topic, err := g.in.Peek(2)
 	if err != nil {

@@ -54,9 +54,10 @@ func (e *packetError) Error() string {
 }
 
 // A guard is a connection that lets through only packets that the library can be trusted with. Unguarded, it
-// allocates whatever length a packet announces (up to 256 MiB), panics on a SUBACK with more return codes than
-// there were topics, and keeps QoS 2 messages for as long as the broker likes. It also knows when bytes went and came, which is what
-// pings are about, and why the connection ended, of which the library says only that it did.
+// allocates whatever length a packet announces (up to 256 MiB), panics on a SUBACK with more return codes
+// than there were topics, and keeps QoS 2 messages for as long as the broker likes. It also knows when bytes
+// went and came, which is what pings are about, and why the connection ended, of which the library says only
+// that it did.
 type guard struct {
 	net.Conn
 	in      *bufio.Reader
@@ -67,7 +68,8 @@ type guard struct {
 	tokens  int    // messages that may come without a wait
 	counted time.Time
 	pulse
-	// skippedAt is when a part of a body was skipped last, since pulse.begun; 0: none was. What comes after the body has to wait for it.
+	// skippedAt is when a part of a body was skipped last, since pulse.begun; 0: none was. What comes after
+	// the body has to wait for it.
 	skippedAt atomic.Int64
 	// keepAlive is what CONNECT says; seconds.
 	keepAlive uint16
@@ -207,8 +209,8 @@ func (g *guard) admit(first byte, length int64) error {
 	return nil
 }
 
-// Write sends a whole packet. The library would ping by a ticker of its own, every five seconds; it is told of no keep-alive, so that it does not, and
-// CONNECT gets here what it should have said.
+// Write sends a whole packet. The library would ping by a ticker of its own, every five seconds; it is told
+// of no keep-alive, so that it does not, and CONNECT gets here what it should have said.
 func (g *guard) Write(p []byte) (int, error) {
 	if len(p) > 0 && p[0]>>4 == typeConnect {
 		stated, err := stateKeepAlive(p, g.keepAlive)

@@ -157,8 +157,8 @@ func message(topic string, qos byte, size int) []byte {
 	return b.Bytes()
 }
 
-// TestGuardSkipsALargeBody: a large message is handed on without its body, and what comes after it is not touched. Before, it ended
-// the session, and the next one, for as long as it was retained.
+// TestGuardSkipsALargeBody: a large message is handed on without its body, and what comes after it is not
+// touched. Before, it ended the session, and the next one, for as long as it was retained.
 func TestGuardSkipsALargeBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, size := range []int{publishBytesMax, 20 << 10, 1 << 20, 5 << 20} {
@@ -247,7 +247,8 @@ func (d *deadlines) SetWriteDeadline(at time.Time) error {
 	return nil
 }
 
-// TestNoDeadlineOutlivesItsWrite: the kernel's answer to a ping comes at once, and the timer of its deadline would wake the CPU again ten seconds later.
+// TestNoDeadlineOutlivesItsWrite: the kernel's answer to a ping comes at once, and the timer of its deadline
+// would wake the CPU again ten seconds later.
 func TestNoDeadlineOutlivesItsWrite(t *testing.T) {
 	conn := new(deadlines)
 	g := newGuard(conn, guardConfig, 3)

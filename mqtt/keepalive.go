@@ -34,9 +34,10 @@ func (p pulse) received() {
 // silence is how long nothing was sent.
 func (p pulse) silence() time.Duration { return time.Since(p.begun) - time.Duration(p.sentAt.Load()) }
 
-// keep pings the broker whenever nothing was sent for keepAlive, until ctx ends; an error says that since the ping before no byte has come. There is
-// one timer in each keepAlive, and none for the answer, which would wake the CPU once more: a link that is dead the kernel notices,
-// since the ping stays unacknowledged (userTimeout), and a broker that hangs the next ping.
+// keep pings the broker whenever nothing was sent for keepAlive, until ctx ends; an error says that since the
+// ping before no byte has come. There is one timer in each keepAlive, and none for the answer, which would
+// wake the CPU once more: a link that is dead the kernel notices, since the ping stays unacknowledged
+// (userTimeout), and a broker that hangs the next ping.
 func (g *guard) keep(ctx context.Context, keepAlive time.Duration) error {
 	timer := time.NewTimer(keepAlive)
 	defer timer.Stop()

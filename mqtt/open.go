@@ -67,7 +67,8 @@ func (s *session) open(ctx context.Context) error {
 	return s.publish(ctx, "online", true, []byte("1"))
 }
 
-// read looks through the answers to the subscriptions. That the status topic is refused only means that there will be no proof.
+// read looks through the answers to the subscriptions. That the status topic is refused only means that there
+// will be no proof.
 func (s *session) read(answers map[string]byte) {
 	var topics []string
 	for _, topic := range s.cfg.wakeTopics() {

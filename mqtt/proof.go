@@ -13,8 +13,9 @@ import (
 // shyFor is how long sessions leave the proof out after the broker hung up on its subscription.
 const shyFor = 24 * time.Hour
 
-// A proof is that this device's status came back to it: it is heard, and it hears. A broker that forbids a topic acknowledges what is
-// published there all the same, and its subscription too; so nothing else shows it.
+// A proof is that this device's status came back to it: it is heard, and it hears. A broker that forbids a
+// topic acknowledges what is published there all the same, and its subscription too; so nothing else shows
+// it.
 type proof struct {
 	mu   sync.Mutex
 	sent [sha256.Size]byte // the last status that was published in this session
@@ -30,7 +31,8 @@ func (p *proof) expect(document []byte) {
 	p.sent = sha256.Sum256(document)
 }
 
-// heard takes what came on the status topic. What was retained there before, or came from another client with this ID, proves nothing.
+// heard takes what came on the status topic. What was retained there before, or came from another client with
+// this ID, proves nothing.
 func (p *proof) heard(document []byte) {
 	p.mu.Lock()
 	same := p.sent == sha256.Sum256(document)
@@ -51,8 +53,8 @@ func (s *session) proven() {
 	s.show(agent.BrokerProven, s.denied, 0)
 }
 
-// filters are the topics to subscribe to, with their QoS. The status topic is left out for a while where the broker hung up on it: some do
-// so on a topic that they forbid.
+// filters are the topics to subscribe to, with their QoS. The status topic is left out for a while where the
+// broker hung up on it: some do so on a topic that they forbid.
 func (c *Client) filters() map[string]byte {
 	filters := make(map[string]byte)
 	for _, topic := range c.cfg.wakeTopics() {

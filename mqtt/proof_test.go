@@ -20,7 +20,8 @@ func inState(want agent.BrokerState) func(agent.BrokerStatus) bool {
 
 const statusTopic = "ota/device/board-1/status"
 
-// TestASessionProvesItself: where the device may read its status topic, its own status comes back, once: after that it need not.
+// TestASessionProvesItself: where the device may read its status topic, its own status comes back, once:
+// after that it need not.
 func TestASessionProvesItself(t *testing.T) {
 	b := startBroker(t, nil)
 	r := start(t, testConfig("tcp://"+b.address), silent())
@@ -36,8 +37,8 @@ func TestASessionProvesItself(t *testing.T) {
 	}
 }
 
-// TestASessionThatCannotProveItselfIsNoError: a broker that forbids acknowledges what is published all the same. The session goes on, and
-// wakes that are allowed arrive.
+// TestASessionThatCannotProveItselfIsNoError: a broker that forbids acknowledges what is published all the
+// same. The session goes on, and wakes that are allowed arrive.
 func TestASessionThatCannotProveItselfIsNoError(t *testing.T) {
 	t.Run("may not read its status", func(t *testing.T) {
 		b := startBroker(t, nil)
@@ -70,7 +71,8 @@ func (a *fakeAgent) unproven(t *testing.T) {
 	}
 }
 
-// TestAnothersStatusProvesNothing: what a clone publishes on the same topic, or what is retained there, is not this session's.
+// TestAnothersStatusProvesNothing: what a clone publishes on the same topic, or what is retained there, is
+// not this session's.
 func TestAnothersStatusProvesNothing(t *testing.T) {
 	p := newProof()
 	p.heard([]byte("before anything was sent"))
@@ -177,8 +179,8 @@ func puppetBroker(t *testing.T, hook func(conn net.Conn, p packets.ControlPacket
 	return listener.Addr().String()
 }
 
-// TestABrokerThatHangsUpOnTheProofKeepsItsSession: some brokers end a session that subscribes to what it may not. The next session does
-// without the proof.
+// TestABrokerThatHangsUpOnTheProofKeepsItsSession: some brokers end a session that subscribes to what it may
+// not. The next session does without the proof.
 func TestABrokerThatHangsUpOnTheProofKeepsItsSession(t *testing.T) {
 	var tries atomic.Int64
 	address := puppetBroker(t, func(conn net.Conn, p packets.ControlPacket) bool {
@@ -202,8 +204,8 @@ func TestABrokerThatHangsUpOnTheProofKeepsItsSession(t *testing.T) {
 	}
 }
 
-// TestASubackIsBoundedWithoutTheProof: the library panics on a SUBACK with more return codes than topics, also in a session that leaves
-// the status topic out.
+// TestASubackIsBoundedWithoutTheProof: the library panics on a SUBACK with more return codes than topics,
+// also in a session that leaves the status topic out.
 func TestASubackIsBoundedWithoutTheProof(t *testing.T) {
 	var tries atomic.Int64
 	address := puppetBroker(t, func(conn net.Conn, p packets.ControlPacket) bool {
@@ -224,8 +226,8 @@ func TestASubackIsBoundedWithoutTheProof(t *testing.T) {
 	r.agent.state(t, "refusing the packet", func(s agent.BrokerStatus) bool { return s.Reason == agent.ReasonBadAnswer })
 }
 
-// TestTheDeviceIsOfflineAfterASessionThatItEnds: it says so first; without an acknowledgement it cuts the connection, rather than close it in
-// order, which would cancel the last will.
+// TestTheDeviceIsOfflineAfterASessionThatItEnds: it says so first; without an acknowledgement it cuts the
+// connection, rather than close it in order, which would cancel the last will.
 func TestTheDeviceIsOfflineAfterASessionThatItEnds(t *testing.T) {
 	for _, c := range []struct {
 		name         string
@@ -282,8 +284,8 @@ func TestTheDeviceIsOfflineAfterASessionThatItEnds(t *testing.T) {
 	}
 }
 
-// TestALongBodyThatIsSkippedEndsNoSession: what the broker sends after it, the acknowledgement of what was published meanwhile, comes later
-// than that may take otherwise.
+// TestALongBodyThatIsSkippedEndsNoSession: what the broker sends after it, the acknowledgement of what was
+// published meanwhile, comes later than that may take otherwise.
 func TestALongBodyThatIsSkippedEndsNoSession(t *testing.T) {
 	const patient = 2 * time.Second // for an acknowledgement
 	const parts = publishBurst + 4*int(patient/publishEvery)

@@ -22,8 +22,8 @@ func ownFile(act string, err error) error {
 		Text: fmt.Sprintf("%s: %v; polling goes on without the broker; put the file right, it is read again at the next attempt", act, err)}
 }
 
-// ownExpired names the client's own certificate as the cause where the broker refused and the certificate is out of its time. A broker says
-// no more than "bad certificate", or hangs up.
+// ownExpired names the client's own certificate as the cause where the broker refused and the certificate is
+// out of its time. A broker says no more than "bad certificate", or hangs up.
 func (c *Client) ownExpired(shown *x509.Certificate, err error) error {
 	if shown == nil {
 		return err

@@ -52,8 +52,8 @@ func (r *report) published(s agent.Status, now time.Time) (err error) {
 	return err
 }
 
-// parts returns what of s is news when it changes, and what tells how far something has come. The rest, figures that move by themselves or
-// with each poll, is in each document, and no reason for one.
+// parts returns what of s is news when it changes, and what tells how far something has come. The rest,
+// figures that move by themselves or with each poll, is in each document, and no reason for one.
 func parts(s agent.Status) (news, progress string, err error) {
 	s.Seq, s.Time.Effective, s.Time.Floor = 0, time.Time{}, time.Time{}
 	s.Counters, s.Budget = agent.Counters{}, nil
@@ -83,8 +83,9 @@ func parts(s agent.Status) (news, progress string, err error) {
 	return string(document), string(figures), err
 }
 
-// figureless returns a copy of v in which each duration (agent.Seconds) is 0, since it counts by itself, and each problem without the
-// time of its last occurrence. It goes by the type, so that a duration that is added to the document later makes no device publish each second.
+// figureless returns a copy of v in which each duration (agent.Seconds) is 0, since it counts by itself, and
+// each problem without the time of its last occurrence. It goes by the type, so that a duration that is added
+// to the document later makes no device publish each second.
 func figureless(v reflect.Value) reflect.Value {
 	switch {
 	case v.Type() == reflect.TypeFor[agent.Seconds]():

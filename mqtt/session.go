@@ -88,8 +88,9 @@ func (s *session) hold(ctx, life context.Context) (lived time.Duration, err erro
 	return max(time.Since(begun), 1), err
 }
 
-// leave ends the connection. A session that this side ends says first that the device is offline; unless the broker acknowledges that, the
-// connection is cut rather than closed in order: the broker then publishes the last will, which says the same.
+// leave ends the connection. A session that this side ends says first that the device is offline; unless the
+// broker acknowledges that, the connection is cut rather than closed in order: the broker then publishes the
+// last will, which says the same.
 func (s *session) leave(inOrder bool) {
 	if !inOrder || !s.farewell() {
 		if g := s.guard.Load(); g != nil {
@@ -99,8 +100,8 @@ func (s *session) leave(inOrder bool) {
 	s.paho.Disconnect(quiesceMillis)
 }
 
-// cause says why the session ended: what the guard saw tells more than the library, which completes what is under way with
-// an error of its own.
+// cause says why the session ended: what the guard saw tells more than the library, which completes what is
+// under way with an error of its own.
 func (s *session) cause(err error) error {
 	g := s.guard.Load()
 	if g == nil {
@@ -202,7 +203,8 @@ func (s *session) publish(ctx context.Context, name string, retained bool, paylo
 	return nil
 }
 
-// farewell says what the last will would, since an orderly end cancels the will. It returns whether the broker acknowledged it.
+// farewell says what the last will would, since an orderly end cancels the will. It returns whether the
+// broker acknowledged it.
 func (s *session) farewell() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), farewellTimeout)
 	defer cancel()
@@ -213,8 +215,9 @@ func (s *session) farewell() bool {
 	return err == nil
 }
 
-// wait waits for a token, which by itself may never complete. While the guard skips a long body, the answer is behind it: most counts
-// from its end. A body has 256 MiB at most, and its parts come one in each publishEvery.
+// wait waits for a token, which by itself may never complete. While the guard skips a long body, the answer
+// is behind it: most counts from its end. A body has 256 MiB at most, and its parts come one in each
+// publishEvery.
 func (s *session) wait(ctx context.Context, token paho.Token, most time.Duration) error {
 	timer := time.NewTimer(most)
 	defer timer.Stop()

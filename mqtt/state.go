@@ -7,7 +7,8 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// show says in the status document how the way to the broker is. wrong is why, or nil; wait is the time to the next attempt, or 0.
+// show says in the status document how the way to the broker is. wrong is why, or nil; wait is the time to
+// the next attempt, or 0.
 func (c *Client) show(state agent.BrokerState, wrong *agent.Problem, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

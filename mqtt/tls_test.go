@@ -153,7 +153,8 @@ func TestTLSRefusals(t *testing.T) {
 	}
 }
 
-// A device that knows only a floor of the time reaches a broker whose certificate begins later. One with a clock refuses it.
+// A device that knows only a floor of the time reaches a broker whose certificate begins later. One with a
+// clock refuses it.
 func TestRenewedBrokerCertificateWithoutAClock(t *testing.T) {
 	a := newAuthority(t)
 	b := startBroker(t, &tls.Config{Certificates: []tls.Certificate{a.leaf("broker")}})
@@ -176,8 +177,8 @@ func TestRenewedBrokerCertificateWithoutAClock(t *testing.T) {
 	}
 }
 
-// TestOwnCredentialsAreNamed: what is wrong with this device's own files is not the network's fault, and ends nothing but the session. A broker that refuses
-// an expired certificate says no more than "bad certificate".
+// TestOwnCredentialsAreNamed: what is wrong with this device's own files is not the network's fault, and ends
+// nothing but the session. A broker that refuses an expired certificate says no more than "bad certificate".
 func TestOwnCredentialsAreNamed(t *testing.T) {
 	a, dir := newAuthority(t), t.TempDir()
 	pool := x509.NewCertPool()

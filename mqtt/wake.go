@@ -16,10 +16,10 @@ const (
 	nonceBytesMax = 64
 )
 
-// ParseWake reads a wake's payload: {"nonce": text, "spread": seconds}, both optional. It never fails, since all that a wake
-// can do is to cause a refresh. The fields are read one by one: what is wrong with one of them costs only that one. usual is the spread
-// of a payload whose spread can't be read, or that has none. On a topic that many devices hear it is not 0: a typing
-// error would bring all of them at once.
+// ParseWake reads a wake's payload: {"nonce": text, "spread": seconds}, both optional. It never fails, since
+// all that a wake can do is to cause a refresh. The fields are read one by one: what is wrong with one of
+// them costs only that one. usual is the spread of a payload whose spread can't be read, or that has none. On
+// a topic that many devices hear it is not 0: a typing error would bring all of them at once.
 func ParseWake(payload []byte, usual time.Duration) agent.Wake {
 	w := agent.Wake{Source: "mqtt", Spread: usual}
 	var fields map[string]json.RawMessage
@@ -46,8 +46,8 @@ func nonceOf(field json.RawMessage) string {
 	return text
 }
 
-// spreadOf reads a number of seconds. It compares before it converts: 1e300 seconds don't fit a Duration. The agent has a
-// bound of its own for what it follows.
+// spreadOf reads a number of seconds. It compares before it converts: 1e300 seconds don't fit a Duration. The
+// agent has a bound of its own for what it follows.
 func spreadOf(field json.RawMessage) (spread time.Duration, ok bool) {
 	var seconds *float64
 	if json.Unmarshal(field, &seconds) != nil || seconds == nil || *seconds < 0 {

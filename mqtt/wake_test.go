@@ -10,8 +10,8 @@ import (
 	"github.com/ota-agent/ota-agent/mqtt/schematest"
 )
 
-// TestParseWake: what can't be read of a wake costs only the field that it stands in, and a spread that can't be read is
-// the usual one.
+// TestParseWake: what can't be read of a wake costs only the field that it stands in, and a spread that can't
+// be read is the usual one.
 func TestParseWake(t *testing.T) {
 	const usual = 7 * time.Minute
 	long := strings.Repeat("n", nonceBytesMax)

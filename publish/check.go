@@ -122,8 +122,9 @@ func Component(targetPath string) string {
 	return base
 }
 
-// checkRollout refuses a rollout that is shorter than a timestamp may be old. A device joins by a timestamp that was signed shortly before, so a
-// fleet that is shown older ones joins after the end, all together. And an order to stop reaches nobody in time.
+// checkRollout refuses a rollout that is shorter than a timestamp may be old. A device joins by a timestamp
+// that was signed shortly before, so a fleet that is shown older ones joins after the end, all together. And
+// an order to stop reaches nobody in time.
 func (s settings) checkRollout(r *release.Rollout) error {
 	if age := s.expiry().Timestamp; r != nil && r.Duration > 0 && r.Duration < age {
 		return fmt.Errorf("%w: it lasts %s, and a timestamp of this repository may be %s old before it expires: devices could neither "+

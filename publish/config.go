@@ -76,7 +76,8 @@ type settings struct {
 	Hardware []string `json:"hardware,omitempty"`
 	// Highest is the highest rollback_index that each target path was ever published with.
 	Highest map[string]int64 `json:"highest,omitempty"`
-	// TargetsFileMax is the longest targets file that the devices' configs accept (targets_file_max), in bytes; 0: their default.
+	// TargetsFileMax is the longest targets file that the devices' configs accept (targets_file_max), in
+	// bytes; 0: their default.
 	TargetsFileMax int64 `json:"targets_file_max,omitempty"`
 }
 

@@ -9,7 +9,8 @@ import (
 	"github.com/ota-agent/ota-agent/release"
 )
 
-// TestARolloutLastsAsLongAsATimestampIsGood: in a rollout of a minute no device joined at its place, and none could be stopped.
+// TestARolloutLastsAsLongAsATimestampIsGood: in a rollout of a minute no device joined at its place, and none
+// could be stopped.
 func TestARolloutLastsAsLongAsATimestampIsGood(t *testing.T) {
 	for name, tt := range map[string]struct {
 		timestamp, rollout time.Duration

@@ -8,9 +8,10 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// Astray says that the store's path no longer leads to the directory that is open, or returns nil. A partition that was mounted over it
-// late hides what is written here: whoever looks at the path finds another state, and after a reboot so does the agent. The process must end
-// and open what is there now. An error of the look itself is no answer, and no reason to end.
+// Astray says that the store's path no longer leads to the directory that is open, or returns nil. A
+// partition that was mounted over it late hides what is written here: whoever looks at the path finds another
+// state, and after a reboot so does the agent. The process must end and open what is there now. An error of
+// the look itself is no answer, and no reason to end.
 func (s *Store) Astray() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,7 +11,8 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// A state directory that is a link to a partition which did not mount is called that: "file exists" sends a person looking for a file.
+// A state directory that is a link to a partition which did not mount is called that: "file exists" sends a
+// person looking for a file.
 func TestDanglingStateLinkIsNamed(t *testing.T) {
 	for name, path := range map[string]string{"the directory itself": "state", "a directory above": "state/below/it"} {
 		base := fastDir(t)
@@ -30,8 +31,8 @@ func TestDanglingStateLinkIsNamed(t *testing.T) {
 	}
 }
 
-// Something else comes to lie at the store's path while it is open: a partition that mounts late, or a directory that was put there. What
-// is committed from then on nobody would find again, so nothing is.
+// Something else comes to lie at the store's path while it is open: a partition that mounts late, or a
+// directory that was put there. What is committed from then on nobody would find again, so nothing is.
 func TestAStoreWhoseDirectoryIsCoveredCommitsNothing(t *testing.T) {
 	cover := map[string]func(t *testing.T, path string){
 		"by a mount": func(t *testing.T, path string) {
@@ -64,7 +65,8 @@ func TestAStoreWhoseDirectoryIsCoveredCommitsNothing(t *testing.T) {
 	}
 }
 
-// A state that begins where nothing was is known as such for as long as its database lives; one that replaces a lost database is not.
+// A state that begins where nothing was is known as such for as long as its database lives; one that replaces
+// a lost database is not.
 func TestANewStateIsKnownAsNew(t *testing.T) {
 	dir := fastDir(t)
 	s := openT(t, dir)

@@ -7,8 +7,8 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// TestAClosedStoreFailsAndDoesNotPanic: the process does not wait for a worker that hangs, so the worker may touch the store after it
-// was closed.
+// TestAClosedStoreFailsAndDoesNotPanic: the process does not wait for a worker that hangs, so the worker may
+// touch the store after it was closed.
 func TestAClosedStoreFailsAndDoesNotPanic(t *testing.T) {
 	s, err := Open(t.TempDir(), Options{})
 	if err != nil {

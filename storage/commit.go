@@ -13,11 +13,12 @@ import (
 // crash the floors are as high as what the database holds, or higher, and no document lacks its file. Dropping
 // comes before putting; of two values for one key the later counts. What is stored already is not written again.
 //
-// An error that wraps agent.ErrNothingWritten refuses all of c, and the store goes on. Its reason is Limit where c is beyond a
-// bound, and DiskFull where the file of a large document finds no room, or a delegated role's document would leave too little:
-// whoever may sign such a thing must not be able to end the agent of a device whose disk is nearly full. After any other error
-// what is on the disk is unknown, and the store answers every call with that error: close it and open it again. The same goes where
-// something else lies at the store's path by now (Astray).
+// An error that wraps agent.ErrNothingWritten refuses all of c, and the store goes on. Its reason is Limit
+// where c is beyond a bound, and DiskFull where the file of a large document finds no room, or a delegated
+// role's document would leave too little: whoever may sign such a thing must not be able to end the agent of
+// a device whose disk is nearly full. After any other error what is on the disk is unknown, and the store
+// answers every call with that error: close it and open it again. The same goes where something else lies at
+// the store's path by now (Astray).
 func (s *Store) Commit(c agent.Change) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,8 +67,8 @@ func (s *Store) apply(p *plan) error {
 	return err
 }
 
-// transact makes f one transaction, upon what is durable: also where it runs once more, since the attempt that found the disk
-// full may have left its root page in the page cache alone.
+// transact makes f one transaction, upon what is durable: also where it runs once more, since the attempt
+// that found the disk full may have left its root page in the page cache alone.
 func (s *Store) transact(f func(tx *bbolt.Tx) error) error {
 	return s.orWithReserve(func() error {
 		if err := s.settle(); err != nil {
@@ -77,10 +78,10 @@ func (s *Store) transact(f func(tx *bbolt.Tx) error) error {
 	})
 }
 
-// applyFloors brings the floors file to where the commit's copy will say it is. A record without a copy is written once
-// more where it lies, since it may be in the page cache only, and clean there after a sync that failed. The same bytes:
-// if that is torn, the disk did not have them, and the older record still counts. The file has all its blocks, but on some file
-// systems bytes written over others take new ones.
+// applyFloors brings the floors file to where the commit's copy will say it is. A record without a copy is
+// written once more where it lies, since it may be in the page cache only, and clean there after a sync that
+// failed. The same bytes: if that is torn, the disk did not have them, and the older record still counts. The
+// file has all its blocks, but on some file systems bytes written over others take new ones.
 func (s *Store) applyFloors(p *plan) error {
 	if s.uncopied != nil && len(p.writes) > 0 {
 		if err := s.orWithReserve(func() error { return s.slots.rewrite(s.uncopied) }); err != nil {

@@ -144,7 +144,8 @@ func (db *database) update(f func(tx *bbolt.Tx) error) error {
 	return db.counted(func() error { return db.bolt.Update(f) })
 }
 
-// counted runs commit, which makes one transaction, and counts what that wrote. One that failed may have written its root page.
+// counted runs commit, which makes one transaction, and counts what that wrote. One that failed may have
+// written its root page.
 func (db *database) counted(commit func() error) error {
 	before := db.bolt.Stats().TxStats
 	err := db.disk.do(opCommit, db.file.name, func() error {

@@ -113,8 +113,8 @@ func (s *Store) Document(k verifier.Key) ([]byte, error) {
 	return got, err
 }
 
-// DocumentFile is Document as a stream, with its length: for whoever hands it on and verifies it elsewhere. A large file is not held in
-// memory, and its hash is not looked at.
+// DocumentFile is Document as a stream, with its length: for whoever hands it on and verifies it elsewhere. A
+// large file is not held in memory, and its hash is not looked at.
 func (s *Store) DocumentFile(k verifier.Key) (io.ReadCloser, int64, error) {
 	var r io.ReadCloser
 	var length int64
@@ -186,8 +186,8 @@ func (s *Store) readBlob(b *blob) ([]byte, error) {
 	return got, nil
 }
 
-// holds reports whether b's file is there, whole. Reading it back is cheaper than writing it again, and a damaged one is found.
-// A second copy of it in memory would be a third of what a large document may cost.
+// holds reports whether b's file is there, whole. Reading it back is cheaper than writing it again, and a
+// damaged one is found. A second copy of it in memory would be a third of what a large document may cost.
 func (s *Store) holds(b *blob) bool {
 	f, err := s.openBlob(b)
 	if err != nil {

@@ -30,7 +30,8 @@ func lock(d *dir, shared bool, timeout time.Duration) error {
 	}
 }
 
-// Locked reports whether an agent has the store at path open, or begins to, or ends. It is no error where nothing can be told.
+// Locked reports whether an agent has the store at path open, or begins to, or ends. It is no error where
+// nothing can be told.
 func Locked(path string) bool {
 	d, err := openDir(&disk{}, path, false)
 	if err != nil {

@@ -141,8 +141,9 @@ func (p *partial) stage() error {
 	})
 }
 
-// disown takes this boot out of the tag, best effort, after a failure: the kernel may have dropped bytes that it failed to
-// write, and calls the next sync a success. So no later process may count what lies behind the durable bytes.
+// disown takes this boot out of the tag, best effort, after a failure: the kernel may have dropped bytes that
+// it failed to write, and calls the next sync a success. So no later process may count what lies behind the
+// durable bytes.
 func (p *partial) disown() { _ = p.setTag(tag{durable: p.tag.durable, validator: p.tag.validator}) }
 
 // try runs a step and remembers its failure: nothing is built on what may or may not have taken effect.

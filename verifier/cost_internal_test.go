@@ -24,8 +24,8 @@ func parsed(t *testing.T, text string) strict.Value {
 	return v
 }
 
-// RSA keys longer than 8192 bits, or with a larger exponent than everybody's, are unusable, as is an entry that is longer than
-// any key.
+// RSA keys longer than 8192 bits, or with a larger exponent than everybody's, are unusable, as is an entry
+// that is longer than any key.
 func TestL2_KeysThatBurnTimeAreUnusable(t *testing.T) {
 	entry := func(bits, exponent, padding int) string {
 		n := new(big.Int).Add(new(big.Int).Lsh(big.NewInt(1), uint(bits-1)), big.NewInt(1))
@@ -145,8 +145,8 @@ func TestL2_EachBoundOfADocument(t *testing.T) {
 	}
 }
 
-// A search that is over keeps neither the keys of roles that it never came to nor those of the one that lists the target: the
-// agent keeps all searches of a refresh until its end.
+// A search that is over keeps neither the keys of roles that it never came to nor those of the one that lists
+// the target: the agent keeps all searches of a refresh until its end.
 func TestL1_AFinishedSearchKeepsNoKeys(t *testing.T) {
 	targets := func(text string) *targetsRole {
 		return &targetsRole{document: &document{role: "d", version: 1}, targets: parsed(t, text)}
@@ -203,8 +203,8 @@ func grouped(n int64) string {
 	return fmt.Sprintf("%s,%03d", grouped(n/1000), n%1000)
 }
 
-// A vendor's file may name thousands of keys for the roles that share a path: they are parsed at each search that comes there,
-// up to a bound for the whole refresh.
+// A vendor's file may name thousands of keys for the roles that share a path: they are parsed at each search
+// that comes there, up to a bound for the whole refresh.
 func TestL3_ParsedKeysAreBounded(t *testing.T) {
 	var ids, keys strings.Builder
 	for i := range 256 {

@@ -156,7 +156,8 @@ func TestL3_LongDocumentsAreHashedAFewTimes(t *testing.T) {
 	}
 }
 
-// Many vendors' long roles are checked up to a bound, in one refresh; what was checked before and is unchanged does not count.
+// Many vendors' long roles are checked up to a bound, in one refresh; what was checked before and is
+// unchanged does not count.
 func TestL3_CheckedBytesAreBounded(t *testing.T) {
 	repo, client := newDevice()
 	repo.MetaHashes = true
@@ -188,8 +189,8 @@ func TestL3_CheckedBytesAreBounded(t *testing.T) {
 
 func strings200k() string { return strings.Repeat("x", 200_000) }
 
-// A long delegated role has the room of the top-level file, which is read again for the next search, and whose signatures are
-// not checked again.
+// A long delegated role has the room of the top-level file, which is read again for the next search, and
+// whose signatures are not checked again.
 func TestL1_TheTopLevelFileMakesRoom(t *testing.T) {
 	repo, client := newDevice()
 	repo.Targets().Add("plain", []byte("p"))

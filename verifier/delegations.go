@@ -10,8 +10,9 @@ import (
 	"github.com/ota-agent/ota-agent/verifier/strict"
 )
 
-// delegations say who else may sign which target paths (TUF 4.5, TAP 15). The zero value delegates nothing. Keys and roles were
-// read once, and stay where they lie: whoever may sign for a few paths chooses how many there are, and a search needs few of them.
+// delegations say who else may sign which target paths (TUF 4.5, TAP 15). The zero value delegates nothing.
+// Keys and roles were read once, and stay where they lie: whoever may sign for a few paths chooses how many
+// there are, and a search needs few of them.
 type delegations struct {
 	keys     strict.Value
 	roles    strict.Value // in order of appearance, which is their priority
@@ -28,8 +29,9 @@ type delegatedRole struct {
 	matchedBy   string       // which of the two the role has
 }
 
-// readDelegations reads a delegations object and refuses one that can be read in two ways (A18). Of one that was read before, keys
-// and roles are not gone through again: that may take longer than all else that a search does with the file.
+// readDelegations reads a delegations object and refuses one that can be read in two ways (A18). Of one that
+// was read before, keys and roles are not gone through again: that may take longer than all else that a
+// search does with the file.
 func readDelegations(v strict.Value, limits Limits, before bool) (delegations, error) {
 	var d delegations
 	err := v.Object(func(name []byte, v strict.Value) (err error) {
@@ -289,8 +291,8 @@ type delegatee struct {
 	terminating bool
 }
 
-// rolesFor yields the roles that are trusted with a path, in the order to search them, up to the first that is terminating, and
-// one more than most at the most.
+// rolesFor yields the roles that are trusted with a path, in the order to search them, up to the first that
+// is terminating, and one more than most at the most.
 func (d *delegations) rolesFor(m *pathMatch, most int, limits Limits) ([]delegatee, error) {
 	if s := d.succinct; s != nil {
 		return []delegatee{{grant: s.grant, name: s.bin(m.sum)}}, nil

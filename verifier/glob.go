@@ -12,9 +12,9 @@ func matchPath(pattern, path string) bool {
 	return (&pathMatch{path: path, steps: math.MaxInt}).glob([]byte(pattern))
 }
 
-// glob holds the path against a pattern. Both are compared segment by segment, so that no wildcard crosses a slash. Case matters,
-// a leading dot is nothing special, and a backslash stands for itself. Where the steps end, it
-// ends: the caller looks whether they did.
+// glob holds the path against a pattern. Both are compared segment by segment, so that no wildcard crosses a
+// slash. Case matters, a leading dot is nothing special, and a backslash stands for itself. Where the steps
+// end, it ends: the caller looks whether they did.
 func (m *pathMatch) glob(pattern []byte) bool {
 	path := m.path
 	m.steps -= len(pattern)

@@ -37,8 +37,8 @@ func readMeta(v strict.Value) (meta, error) {
 	return m, err
 }
 
-// metas are the entries of a meta object, by file name. They were all read once, and stay where they lie: a snapshot may have a
-// hundred thousand, and whoever holds the timestamp key chooses them.
+// metas are the entries of a meta object, by file name. They were all read once, and stay where they lie: a
+// snapshot may have a hundred thousand, and whoever holds the timestamp key chooses them.
 type metas struct{ index strict.Index }
 
 // readMetas reads a whole meta object.

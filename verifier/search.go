@@ -94,8 +94,8 @@ func (s *Search) Found() (Found, error) {
 	return *s.found, nil
 }
 
-// Visited reports whether the search has come to a delegated role, be it in vain. What no search comes to any more need not be
-// kept: the snapshot is the memory against its rollback.
+// Visited reports whether the search has come to a delegated role, be it in vain. What no search comes to any
+// more need not be kept: the snapshot is the memory against its rollback.
 func (s *Search) Visited(role string) bool { return s.visited[role] }
 
 // Holds reports whether a floor's signers still meet the threshold of the role that lists the found target:
@@ -168,8 +168,8 @@ func (s *Search) visit(t *targetsRole, by signers, expires time.Time) error {
 	return s.advance()
 }
 
-// trim keeps of the roles that are yet to visit those that the search can still come to, and one more: the limit. A role that
-// waits twice is visited where it comes first.
+// trim keeps of the roles that are yet to visit those that the search can still come to, and one more: the
+// limit. A role that waits twice is visited where it comes first.
 func (s *Search) trim(waiting []step) []step {
 	var kept []step
 	seen := map[string]bool{}

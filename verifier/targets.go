@@ -41,8 +41,8 @@ func (r *Refresh) check(w wanted, raw []byte, note *receipt) (*targetsRole, *Met
 	return t, t.expiry(r.now, "5.6.5")
 }
 
-// believe reads bytes that match the snapshot's entry, and is TUF 5.6.3. What a receipt vouches for was checked before; if
-// the two disagree in anything, everything is checked.
+// believe reads bytes that match the snapshot's entry, and is TUF 5.6.3. What a receipt vouches for was
+// checked before; if the two disagree in anything, everything is checked.
 func (r *Refresh) believe(w wanted, raw []byte, note *receipt) (*targetsRole, *MetadataError) {
 	if note.vouchesFor(w.meta, w.signers) || note != nil && note == r.dropped && note.isOfBytes(raw) {
 		if t, refusal := reopenTargets(w.role, raw, r.limits); refusal == nil && note.describes(t.document) {
@@ -70,9 +70,10 @@ func (r *Refresh) believe(w wanted, raw []byte, note *receipt) (*targetsRole, *M
 	return t, refusal
 }
 
-// makeRoom lets the top-level targets file go where a delegated role's may be so long that both, and the canonical form of the
-// second, would take more than the longest file and its own canonical form. The next search reads it again; its signatures
-// are not checked a second time, since what was verified here is remembered.
+// makeRoom lets the top-level targets file go where a delegated role's may be so long that both, and the
+// canonical form of the second, would take more than the longest file and its own canonical form. The next
+// search reads it again; its signatures are not checked a second time, since what was verified here is
+// remembered.
 func (r *Refresh) makeRoom(w wanted) {
 	next := w.meta.length
 	if next < 0 {
@@ -152,7 +153,8 @@ func (l *loader) readNote(a Answer) error {
 	return nil
 }
 
-// begin asks the store. A stored file of another length than the snapshot states is not the right one: it is not even read.
+// begin asks the store. A stored file of another length than the snapshot states is not the right one: it is
+// not even read.
 func (l *loader) begin() {
 	bytesMax := max(l.refresh.limits.StatedBytes, l.refresh.limits.TargetsBytes)
 	if stated := l.wanted.meta.length; stated >= 0 {

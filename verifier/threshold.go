@@ -115,8 +115,8 @@ func checkKeys(v strict.Value, limits Limits) error {
 	})
 }
 
-// A keyRing holds the keys that some grants name, by ID: all of one delegator are parsed in one pass over its key map, and
-// keep nothing of its file alive. A key ID without a usable key counts for nothing.
+// A keyRing holds the keys that some grants name, by ID: all of one delegator are parsed in one pass over its
+// key map, and keep nothing of its file alive. A key ID without a usable key counts for nothing.
 type keyRing map[string]publicKey
 
 func (r keyRing) name(g grant) {
@@ -125,8 +125,8 @@ func (r keyRing) name(g grant) {
 	}
 }
 
-// read parses the named keys of a key map, and says how many it tried. A longer key than any is as unusable as one that can't be
-// parsed.
+// read parses the named keys of a key map, and says how many it tried. A longer key than any is as unusable
+// as one that can't be parsed.
 func (r keyRing) read(keys strict.Value) (tried int) {
 	_ = keys.Object(func(name []byte, v strict.Value) error { // it was read as an object before
 		if _, named := r[string(name)]; named && len(v.Raw()) <= KeyBytesMax {

@@ -6,7 +6,8 @@ import (
 	"github.com/ota-agent/ota-agent/verifier/strict"
 )
 
-// Bounds of the look for paths that are like the one that is not listed. It costs one pass over files that were read anyway.
+// Bounds of the look for paths that are like the one that is not listed. It costs one pass over files that
+// were read anyway.
 const (
 	// nearMax candidates are kept, whatever is listed.
 	nearMax = 16

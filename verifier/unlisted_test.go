@@ -24,7 +24,8 @@ func unlisted(t *testing.T, client *tuftest.Client, path string) verifier.Unlist
 	return search.Unlisted()
 }
 
-// A search that finds nothing names the roles that it asked, and the listed paths that are most like what was asked for.
+// A search that finds nothing names the roles that it asked, and the listed paths that are most like what was
+// asked for.
 func TestUnlistedNamesRolesAndNearPaths(t *testing.T) {
 	repo, client := newDevice()
 	repo.Targets().Add("board/stable/rootfs.img", []byte("a"))

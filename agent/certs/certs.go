@@ -1,7 +1,8 @@
-// Package certs verifies a server's certificate for a device that does not know what time it is, but only a time that has certainly
-// passed (the floor). It takes the place of crypto/tls's own verification for that device alone, and differs in one point: a
-// certificate that begins after the floor is not refused for that, since it may well have begun by now. One that ended before the
-// floor is refused, as are a wrong name, a wrong authority and a chain that was never valid as a whole.
+// Package certs verifies a server's certificate for a device that does not know what time it is, but only a
+// time that has certainly passed (the floor). It takes the place of crypto/tls's own verification for that
+// device alone, and differs in one point: a certificate that begins after the floor is not refused for that,
+// since it may well have begun by now. One that ended before the floor is refused, as are a wrong name, a
+// wrong authority and a chain that was never valid as a whole.
 package certs
 
 import (
@@ -15,9 +16,9 @@ import (
 // chainMax bounds how many certificates of a server are looked at for their beginning; a chain has two or three.
 const chainMax = 8
 
-// FromFloor returns a copy of c that verifies from the floor on. A server's name comes from the connection; ip is the server's
-// address where it is asked for by address, since TLS does not send that, and empty otherwise. Then a connection without a name is
-// refused.
+// FromFloor returns a copy of c that verifies from the floor on. A server's name comes from the connection;
+// ip is the server's address where it is asked for by address, since TLS does not send that, and empty
+// otherwise. Then a connection without a name is refused.
 func FromFloor(c *tls.Config, floor func() time.Time, ip string) *tls.Config {
 	c = c.Clone()
 	c.Time = floor
@@ -37,7 +38,8 @@ func FromFloor(c *tls.Config, floor func() time.Time, ip string) *tls.Config {
 	return c
 }
 
-// verify looks for a moment, not before the floor, at which the chain is valid: the floor, or when one of its certificates begins.
+// verify looks for a moment, not before the floor, at which the chain is valid: the floor, or when one of its
+// certificates begins.
 func verify(chain []*x509.Certificate, roots *x509.CertPool, name string, floor time.Time) error {
 	if len(chain) == 0 || name == "" {
 		return errors.New("the server shows no certificate, or it is not known for which name")

@@ -53,8 +53,9 @@ func (t *trip) watchAddress(conn net.Conn, addresses func() ([]netip.Addr, bool)
 	}()
 }
 
-// dropMoved closes idle connections after the device's addresses or default routes changed: they may hang on an address that is
-// gone. And on another network other servers' addresses answer, and a login page may stand in between.
+// dropMoved closes idle connections after the device's addresses or default routes changed: they may hang on
+// an address that is gone. And on another network other servers' addresses answer, and a login page may stand
+// in between.
 func (w *wire) dropMoved() {
 	list, ok := w.addresses()
 	if !ok {

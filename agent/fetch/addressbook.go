@@ -80,8 +80,8 @@ func (b *book) served(a netip.AddrPort) {
 	}
 }
 
-// prefer puts the address first that a trip with a pin found to work, for as long as a bad one may rest: those that were merely
-// slower than it may be as bad.
+// prefer puts the address first that a trip with a pin found to work, for as long as a bad one may rest:
+// those that were merely slower than it may be as bad.
 func (b *book) prefer(t *trip) {
 	_, a := t.sentTo()
 	if t.pin == nil || !a.IsValid() {

@@ -110,7 +110,8 @@ func (l counting) Accept() (net.Conn, error) {
 	return c, err
 }
 
-// Bad servers: one that accepts and is silent, and a hole on the path that lets small packets through, and loses the rest.
+// Bad servers: one that accepts and is silent, and a hole on the path that lets small packets through, and
+// loses the rest.
 func deaf(c net.Conn) { io.Copy(io.Discard, c) }
 
 func hole(address string, bytes int64) func(net.Conn) {
@@ -131,8 +132,9 @@ func hole(address string, bytes int64) func(net.Conn) {
 
 const farmBytes = 20_000
 
-// TestEachAddressOfAName: a name with one good address is reached within two time-outs, however many bad ones stand before it;
-// the bad ones rest, so that the next request is answered at once. Before, the same bad address was taken each time.
+// TestEachAddressOfAName: a name with one good address is reached within two time-outs, however many bad ones
+// stand before it; the bad ones rest, so that the next request is answered at once. Before, the same bad
+// address was taken each time.
 func TestEachAddressOfAName(t *testing.T) {
 	a := newAuthority(t)
 	pair, err := tls.X509KeyPair(a.pair(t, "server"))

@@ -16,9 +16,10 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// An Aide is a process that runs ServeMedia; Read and Write are its output and input. A directory may lie on a file system
-// whose other side does not answer (FUSE, NFS, a dying stick): who calls the kernel there may hang for ever, and no signal ends it.
-// So the agent itself never does: it asks an aide, and leaves one behind that hangs.
+// An Aide is a process that runs ServeMedia; Read and Write are its output and input. A directory may lie on
+// a file system whose other side does not answer (FUSE, NFS, a dying stick): who calls the kernel there may
+// hang for ever, and no signal ends it. So the agent itself never does: it asks an aide, and leaves one
+// behind that hangs.
 type Aide interface {
 	io.ReadWriter
 	// Close kills it. It returns at once, ends a Read and a Write under way, and may be called more than once.
@@ -51,8 +52,8 @@ type aide struct {
 	idle  *time.Timer
 }
 
-// ask returns the reply and how many of its bytes are in into. A Problem is the reply's; after any other error the aide is of no
-// use any more, and the caller leaves it.
+// ask returns the reply and how many of its bytes are in into. A Problem is the reply's; after any other
+// error the aide is of no use any more, and the caller leaves it.
 func (a *aide) ask(ctx context.Context, q aideAsk, into []byte, patience time.Duration) (aideReply, int, error) {
 	var late atomic.Bool
 	timer := time.AfterFunc(patience, func() {

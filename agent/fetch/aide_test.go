@@ -139,8 +139,8 @@ func withKernel(t *testing.T, change func(*Config), tell story, body func(t *tes
 	})
 }
 
-// TestHungMediumStopsNothing: a mount whose other side never answers delays a check over the network by two seconds once, hides no
-// stick beside it, keeps one process, and is found when it answers again.
+// TestHungMediumStopsNothing: a mount whose other side never answers delays a check over the network by two
+// seconds once, hides no stick beside it, keeps one process, and is found when it answers again.
 func TestHungMediumStopsNothing(t *testing.T) {
 	withKernel(t, nil, honest, func(t *testing.T, s *scene, k *kernel, mounts string) {
 		hung, stick := filepath.Join(mounts, "a-hung"), filepath.Join(mounts, "stick")
@@ -209,7 +209,8 @@ func TestSlowDirectoryRests(t *testing.T) {
 	})
 }
 
-// TestSlowDirectoriesHideNoStick: some that answer just in time use up each look, and yet the stick behind them is come to, and stays.
+// TestSlowDirectoriesHideNoStick: some that answer just in time use up each look, and yet the stick behind
+// them is come to, and stays.
 func TestSlowDirectoriesHideNoStick(t *testing.T) {
 	withKernel(t, nil, honest, func(t *testing.T, s *scene, k *kernel, mounts string) {
 		first, last := filepath.Join(mounts, "stick0"), filepath.Join(mounts, "stick1") // of a directory's order nothing is known
@@ -235,7 +236,8 @@ func TestSlowDirectoriesHideNoStick(t *testing.T) {
 	})
 }
 
-// TestAideThatDied: one that was killed while it waited for work, by a device that is short of memory, is not held against the medium.
+// TestAideThatDied: one that was killed while it waited for work, by a device that is short of memory, is not
+// held against the medium.
 func TestAideThatDied(t *testing.T) {
 	withKernel(t, nil, honest, func(t *testing.T, s *scene, k *kernel, mounts string) {
 		plug(t, filepath.Join(mounts, "stick"))
@@ -281,8 +283,8 @@ func TestManyHungMedia(t *testing.T) {
 	})
 }
 
-// TestHungFile: the medium answers a look, and hangs at its file: the image goes on over the network, a directory that the config
-// names is left for the next mirror, and the caller can leave at once.
+// TestHungFile: the medium answers a look, and hangs at its file: the image goes on over the network, a
+// directory that the config names is left for the next mirror, and the caller can leave at once.
 func TestHungFile(t *testing.T) {
 	t.Run("an image", func(t *testing.T) {
 		withKernel(t, nil, honest, func(t *testing.T, s *scene, k *kernel, mounts string) {
@@ -375,7 +377,8 @@ func TestHungFile(t *testing.T) {
 	})
 }
 
-// TestSlowMedium: a stick keeps to the pace of a server. One that creeps is left, and one that drips is measured, as a mirror is.
+// TestSlowMedium: a stick keeps to the pace of a server. One that creeps is left, and one that drips is
+// measured, as a mirror is.
 func TestSlowMedium(t *testing.T) {
 	const size = 4 << 20
 	image := fetchtest.Bytes(size)

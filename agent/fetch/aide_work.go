@@ -21,7 +21,8 @@ const (
 	askBytesMax = 32 << 10
 	// replyBytesMax bounds a reply's line: the names of a directory, in base64.
 	replyBytesMax = 64 << 10
-	// readBytesMax is how much is read at once. At the lowest rate that is about what comes before a body counts as silent.
+	// readBytesMax is how much is read at once. At the lowest rate that is about what comes before a body
+	// counts as silent.
 	readBytesMax = 32 << 10
 )
 
@@ -57,8 +58,9 @@ type aideReply struct {
 	Bytes int `json:"bytes,omitempty"`
 }
 
-// ServeMedia is what an aide does: it looks at directories and reads files for the agent at the other end, until in ends or
-// something is not as agreed. It may hang in the kernel, on a file system whose other side does not answer; that is what it is for.
+// ServeMedia is what an aide does: it looks at directories and reads files for the agent at the other end,
+// until in ends or something is not as agreed. It may hang in the kernel, on a file system whose other side
+// does not answer; that is what it is for.
 func ServeMedia(in io.Reader, out io.Writer) error { return serveMedia(in, out, func(aideAsk) {}) }
 
 // serveMedia calls before, which a test hangs in, before it looks.
@@ -127,8 +129,8 @@ func (w *aideWork) do(q aideAsk) (aideReply, []byte) {
 	return r, data
 }
 
-// read looks after the directory when the file ends: a medium that was pulled may show as a short file. A file that ended is
-// closed: an open one would keep its medium from being unmounted.
+// read looks after the directory when the file ends: a medium that was pulled may show as a short file. A
+// file that ended is closed: an open one would keep its medium from being unmounted.
 func (w *aideWork) read(at int64, bytes int) ([]byte, error) {
 	if w.file == nil || bytes <= 0 {
 		return nil, errors.New("no file is open")

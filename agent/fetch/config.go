@@ -16,8 +16,8 @@ type Config struct {
 	// most. Where such a directory holds metadata/ and targets/, it is one more mirror while it is there: for images
 	// before the configured ones, for metadata after them, since a stick may be older than the network.
 	Media []string
-	// Aide starts a process that runs ServeMedia, which looks at media and file:// directories in this one's place: it may hang
-	// there, and then is left behind. Nil: that is done in this process.
+	// Aide starts a process that runs ServeMedia, which looks at media and file:// directories in this one's
+	// place: it may hang there, and then is left behind. Nil: that is done in this process.
 	Aide func() (Aide, error)
 	// CA is a PEM file with the only authorities to believe; empty: the system's.
 	CA string
@@ -29,8 +29,8 @@ type Config struct {
 	Proxy string
 	// Now is the effective time, by which certificates are judged. Required.
 	Now func() time.Time
-	// NowIsFloor reports that nobody knows the time but that Now has passed: a certificate is not refused then for beginning later.
-	// Nil: it is known.
+	// NowIsFloor reports that nobody knows the time but that Now has passed: a certificate is not refused
+	// then for beginning later. Nil: it is known.
 	NowIsFloor func() bool
 
 	// DialTimeout bounds name resolution and connecting, all addresses of a name together; 1 s to 2 min, default 30 s.

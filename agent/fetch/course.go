@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// A download need not stay with a mirror that drips. Each minute it asks itself whether another mirror would be better; these
-// are the rule's bounds. With an honest mirror that is ten times faster, an image arrives within twice that mirror's time
-// and ten minutes.
+// A download need not stay with a mirror that drips. Each minute it asks itself whether another mirror would
+// be better; these are the rule's bounds. With an honest mirror that is ten times faster, an image arrives
+// within twice that mirror's time and ten minutes.
 const (
 	// measureTime is how long a mirror's rate is measured; only waiting for its bytes counts.
 	measureTime = time.Minute
@@ -87,8 +87,8 @@ func (c course) clipped(rate float64) float64 {
 	return rate
 }
 
-// A gauge counts what a body brings, and the time spent waiting for it: neither a slow disk nor our own cap is the mirror's
-// fault.
+// A gauge counts what a body brings, and the time spent waiting for it: neither a slow disk nor our own cap
+// is the mirror's fault.
 type gauge struct {
 	spent time.Duration
 	bytes int64

@@ -20,7 +20,8 @@ func CheckKeys(c Config) error {
 	return errors.Join(lost.ca, lost.cert)
 }
 
-// Credentials says which of this device's own files can't be used or are out of their time; nil: none. What works without them goes on.
+// Credentials says which of this device's own files can't be used or are out of their time; nil: none. What
+// works without them goes on.
 func (r *Repository) Credentials() *agent.Problem {
 	w := r.wire
 	w.mu.Lock()
@@ -65,8 +66,8 @@ func (w *wire) outOfTime() string {
 	return ""
 }
 
-// blamesUs says what is wrong with this device's own certificate where a server that is shown it refused; nil where nothing is. A server
-// says no more than "bad certificate", or 400 with a web page.
+// blamesUs says what is wrong with this device's own certificate where a server that is shown it refused; nil
+// where nothing is. A server says no more than "bad certificate", or 400 with a web page.
 func (t *trip) blamesUs() *agent.Problem {
 	t.mu.Lock()
 	host, secure := t.asked[len(t.asked)-1], t.secure
@@ -87,7 +88,8 @@ func (t *trip) blamesUs() *agent.Problem {
 	return nil
 }
 
-// wantsCertificate says whether a status may mean that the client's certificate was refused: nginx says 400, and 495 or 496 to itself.
+// wantsCertificate says whether a status may mean that the client's certificate was refused: nginx says 400,
+// and 495 or 496 to itself.
 func wantsCertificate(code int) bool {
 	switch code {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, 495, 496:

@@ -14,8 +14,9 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// TestLostKeyFiles: a device whose files are lost or don't fit together starts, uses what works without them, and says what is wrong;
-// once they are put right they count at once. A lost CA never means the system's authorities.
+// TestLostKeyFiles: a device whose files are lost or don't fit together starts, uses what works without them,
+// and says what is wrong; once they are put right they count at once. A lost CA never means the system's
+// authorities.
 func TestLostKeyFiles(t *testing.T) {
 	a := newAuthority(t)
 	clients := x509.NewCertPool()
@@ -94,7 +95,8 @@ func TestLostKeyFiles(t *testing.T) {
 	}
 }
 
-// TestOwnCertificateHasExpired: a server that refuses says no more than "bad certificate", so the device says what it is.
+// TestOwnCertificateHasExpired: a server that refuses says no more than "bad certificate", so the device says
+// what it is.
 func TestOwnCertificateHasExpired(t *testing.T) {
 	a := newAuthority(t)
 	clients := x509.NewCertPool()

@@ -272,8 +272,9 @@ func TestWhenAllMirrorsLie(t *testing.T) {
 	}
 }
 
-// rauc-hawkbit-updater#158 asked for a missing file each half second, for ever. A file that is not there is asked for once more
-// after backoff_min, an hour here, and then not until the publisher has signed something new, or half a day has gone by.
+// rauc-hawkbit-updater#158 asked for a missing file each half second, for ever. A file that is not there is
+// asked for once more after backoff_min, an hour here, and then not until the publisher has signed something
+// new, or half a day has gone by.
 func TestMissingImageWaitsForNewMetadata(t *testing.T) {
 	img := fetchtest.Bytes(300_000)
 	p := newPublisher(t, img)
@@ -405,8 +406,8 @@ func TestStickIsVerifiedLikeAnything(t *testing.T) {
 	}
 }
 
-// TestPulledStickLosesNothing: a stick is pulled in the middle of an image. The reason says what to do, and what was read
-// is not read again.
+// TestPulledStickLosesNothing: a stick is pulled in the middle of an image. The reason says what to do, and
+// what was read is not read again.
 func TestPulledStickLosesNothing(t *testing.T) {
 	img := fetchtest.Bytes(300_000)
 	p := newPublisher(t, img)
@@ -515,7 +516,8 @@ func TestTrialBesideAStick(t *testing.T) {
 	}
 }
 
-// TestFailuresNameTheMirror: wrong bytes name who sent them, and metadata that is not to be had names its URL and the status.
+// TestFailuresNameTheMirror: wrong bytes name who sent them, and metadata that is not to be had names its URL
+// and the status.
 func TestFailuresNameTheMirror(t *testing.T) {
 	p := newPublisher(t, fetchtest.Bytes(5000))
 	for _, tt := range []struct {
@@ -558,8 +560,8 @@ func TestFailuresNameTheMirror(t *testing.T) {
 	}
 }
 
-// TestAPageInTheMiddle: a server that says 404 by a web page, as most do. What it says of the next root lets a new device get on; once the
-// timestamp has verified, a missing image is missing, and no login page.
+// TestAPageInTheMiddle: a server that says 404 by a web page, as most do. What it says of the next root lets
+// a new device get on; once the timestamp has verified, a missing image is missing, and no login page.
 func TestAPageInTheMiddle(t *testing.T) {
 	p := newPublisher(t, fetchtest.Bytes(5000))
 	l := newLiar(t, p, "")

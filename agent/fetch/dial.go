@@ -34,8 +34,8 @@ type pin struct {
 	address netip.AddrPort
 }
 
-// connect dials a host by its addresses, the ones that rest last. It refuses those beyond reach, by the address that was
-// resolved: a name says nothing.
+// connect dials a host by its addresses, the ones that rest last. It refuses those beyond reach, by the
+// address that was resolved: a name says nothing.
 func (w *wire) connect(reach nearness, pinned *pin) dialer {
 	return func(ctx context.Context, network, target string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, w.cfg.DialTimeout)

@@ -12,9 +12,9 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// A directory is a repository's on a medium that may be pulled at any moment. It is only ever read, and nothing outside it
-// is: not by "..", not by a symbolic link, not by a device file. Its methods may hang where the medium does, so an aide alone
-// calls those that look at it.
+// A directory is a repository's on a medium that may be pulled at any moment. It is only ever read, and
+// nothing outside it is: not by "..", not by a symbolic link, not by a device file. Its methods may hang
+// where the medium does, so an aide alone calls those that look at it.
 type directory struct {
 	path string
 	// below is the directory's path within the medium at path, out of which no link leads; empty: it is path itself.

@@ -24,19 +24,21 @@
 //
 // # Slow mirrors
 //
-// An image's body may go on from another mirror at the byte where it is, by the rules of resuming: a mirror that fails hands
-// over to the next one at once, and one that is slow to the fastest (relay.go; the rule is in course.go, and pure).
+// An image's body may go on from another mirror at the byte where it is, by the rules of resuming: a mirror
+// that fails hands over to the next one at once, and one that is slow to the fastest (relay.go; the rule is
+// in course.go, and pure).
 //
 // # Addresses
 //
-// Each address of a name is tried as a mirror is. One that takes the connection and then fails (TLS, header or body) rests, and the
-// same request goes on at all others at once (visit.go). A redirect leads no nearer to this device than the mirror that sent it, by
-// the address that was resolved (nearness.go).
+// Each address of a name is tried as a mirror is. One that takes the connection and then fails (TLS, header
+// or body) rests, and the same request goes on at all others at once (visit.go). A redirect leads no nearer
+// to this device than the mirror that sent it, by the address that was resolved (nearness.go).
 //
 // # Media
 //
-// A directory may come and go: on a USB stick. Where one turns up at a configured place, it is one more mirror, for images
-// the first, for metadata the last. What lies on it is as hostile as any server: it is never written to, no link on it
-// leads elsewhere, and nothing on it makes the agent wait: whatever may hang in the kernel is done by an aide, a process that can be
-// left behind (aide.go). What is bad is known by its metadata when it is plugged in again (memory.go).
+// A directory may come and go: on a USB stick. Where one turns up at a configured place, it is one more
+// mirror, for images the first, for metadata the last. What lies on it is as hostile as any server: it is
+// never written to, no link on it leads elsewhere, and nothing on it makes the agent wait: whatever may hang
+// in the kernel is done by an aide, a process that can be left behind (aide.go). What is bad is known by its
+// metadata when it is plugged in again (memory.go).
 package fetch

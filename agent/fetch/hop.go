@@ -117,8 +117,8 @@ func (t *trip) hosts() []string {
 	return slices.Clone(t.asked)
 }
 
-// portalBehind takes a redirect into a private network for a login page where the mirror was asked in the clear and has not shown
-// that it is reached: that is how such pages are put before whoever comes.
+// portalBehind takes a redirect into a private network for a login page where the mirror was asked in the
+// clear and has not shown that it is reached: that is how such pages are put before whoever comes.
 func (t *trip) portalBehind(p *agent.Problem) *agent.Problem {
 	if !errors.Is(p, errPrivate) || t.home.Scheme != "http" || t.wire.proof.holds(t.home.Host) {
 		return p

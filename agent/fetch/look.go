@@ -10,8 +10,8 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// A look is one look at all places, by an aide. A directory that does not answer in time rests, as a mirror does, and is not
-// looked at while an aide hangs there.
+// A look is one look at all places, by an aide. A directory that does not answer in time rests, as a mirror
+// does, and is not looked at while an aide hangs there.
 type look struct {
 	media *media
 	aide  *aide

@@ -73,8 +73,8 @@ func (m *medium) same(o *medium) bool {
 	return m.path == o.path && m.place == o.place && m.digest == o.digest
 }
 
-// media are the places to look at, and what was there at the last look. A look may hang, so it is made aside: no lock is held
-// meanwhile, and a request waits for it no longer than lookWait.
+// media are the places to look at, and what was there at the last look. A look may hang, so it is made aside:
+// no lock is held meanwhile, and a request waits for it no longer than lookWait.
 type media struct {
 	places []place
 	log    *slog.Logger
@@ -153,8 +153,8 @@ func (m *media) take(now []*medium) {
 	m.looking = nil
 }
 
-// known is the medium that was found before, or the new one, with the health that its metadata is remembered with. A bad one is no
-// news: plugging it in again changes nothing.
+// known is the medium that was found before, or the new one, with the health that its metadata is remembered
+// with. A bad one is no news: plugging it in again changes nothing.
 func (m *media) known(s *medium) *medium {
 	for _, old := range m.found {
 		if old.same(s) {
@@ -203,8 +203,9 @@ func (m *media) news(ctx context.Context) bool {
 	return arrived
 }
 
-// WatchMedia calls arrived after a medium with a repository was plugged in, or got other metadata, until ctx ends. Where
-// no media are configured it returns at once. What is there at the start is no news: the first poll finds it.
+// WatchMedia calls arrived after a medium with a repository was plugged in, or got other metadata, until ctx
+// ends. Where no media are configured it returns at once. What is there at the start is no news: the first
+// poll finds it.
 func (r *Repository) WatchMedia(ctx context.Context, arrived func()) {
 	if len(r.media.places) == 0 {
 		return

@@ -53,7 +53,8 @@ func plug(t *testing.T, dir string) {
 	write(t, filepath.Join(dir, "targets", "app.img"), []byte("an image"))
 }
 
-// TestMediaFound: what is found of all that may be plugged in, and that none of it makes the look hang or lead elsewhere.
+// TestMediaFound: what is found of all that may be plugged in, and that none of it makes the look hang or
+// lead elsewhere.
 func TestMediaFound(t *testing.T) {
 	mounts, outside := t.TempDir(), t.TempDir()
 	plug(t, outside)
@@ -112,7 +113,8 @@ func TestMediaFound(t *testing.T) {
 	}
 }
 
-// TestMediumStaysInside: a stick's own links lead nowhere but on the stick, and a name never leads out of its directory.
+// TestMediumStaysInside: a stick's own links lead nowhere but on the stick, and a name never leads out of its
+// directory.
 func TestMediumStaysInside(t *testing.T) {
 	mounts := t.TempDir()
 	ota := filepath.Join(mounts, "stick", "ota")
@@ -148,8 +150,8 @@ func TestMediumStaysInside(t *testing.T) {
 	}
 }
 
-// TestMediaBesideTheNetwork: images come from the stick first, metadata from it last; a look at it costs no request; and
-// what was wrong with one stick is not held against the next.
+// TestMediaBesideTheNetwork: images come from the stick first, metadata from it last; a look at it costs no
+// request; and what was wrong with one stick is not held against the next.
 func TestMediaBesideTheNetwork(t *testing.T) {
 	mounts := t.TempDir()
 	stick := filepath.Join(mounts, "stick")
@@ -242,8 +244,8 @@ func TestWatchMedia(t *testing.T) {
 	})
 }
 
-// TestABadStickStaysBad: pulling a stick and plugging it in again, be it elsewhere, ends neither its rest nor any wait; other
-// metadata on it do, and so does the rest's end.
+// TestABadStickStaysBad: pulling a stick and plugging it in again, be it elsewhere, ends neither its rest nor
+// any wait; other metadata on it do, and so does the rest's end.
 func TestABadStickStaysBad(t *testing.T) {
 	mounts := t.TempDir()
 	tell := func(c net.Conn, _ *http.Request) {

@@ -6,16 +6,18 @@ import (
 )
 
 const (
-	// rememberedMax is how many media are remembered. Beyond that the one whose rest ends first is forgotten; of those that don't
-	// rest, the one that was here the longest ago.
+	// rememberedMax is how many media are remembered. Beyond that the one whose rest ends first is forgotten;
+	// of those that don't rest, the one that was here the longest ago.
 	rememberedMax = 16
-	// liesMax bounds how many media in a row are believed to be something else than the bad ones before: one that shows other
-	// metadata each time would have its image written each time. After so many an unknown one begins with a rest of restMax.
+	// liesMax bounds how many media in a row are believed to be something else than the bad ones before: one
+	// that shows other metadata each time would have its image written each time. After so many an unknown
+	// one begins with a rest of restMax.
 	liesMax = 3
 )
 
-// A memory is the health of the mirrors on a medium that was here, by its metadata: what a stick did is not forgotten when it is
-// pulled, and other metadata make another stick of it. Copies of a stick count as the same one.
+// A memory is the health of the mirrors on a medium that was here, by its metadata: what a stick did is not
+// forgotten when it is pulled, and other metadata make another stick of it. Copies of a stick count as the
+// same one.
 type memory struct {
 	key               string
 	metadata, targets *health

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// A long metadata file is in memory once, whether the server says its length or not: its length is what signed metadata states.
+// A long metadata file is in memory once, whether the server says its length or not: its length is what
+// signed metadata states.
 func TestMetadataIsHeldOnce(t *testing.T) {
 	const length, slack = 8 << 20, 1 << 20
 	file := bytes.Repeat([]byte("0123456789abcdef"), length/16)

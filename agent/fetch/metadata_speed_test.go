@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestMetadataDrip: a large metadata file is not waited for at a mirror that drips while another one may be faster. Where all are
-// slow, the fastest brings it.
+// TestMetadataDrip: a large metadata file is not waited for at a mirror that drips while another one may be
+// faster. Where all are slow, the fastest brings it.
 func TestMetadataDrip(t *testing.T) {
 	const size, m = 3_000_000, time.Minute
 	metadata := func(hosts ...string) func(*Config) {

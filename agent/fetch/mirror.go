@@ -194,9 +194,10 @@ func (m *mirrors) refused() (elsewhere bool) {
 	return m.blame(list, []*mirror{m.last})
 }
 
-// imageRefused lets the mirror rest whose bytes of an image did not verify, and says whether one is left that does not
-// rest. Where several gave a part of the image, those rest that did not bring it to its end: a liar can't have the one
-// after it blamed by cutting its own answer short. If it was the last one all the same, its next lie has no other giver.
+// imageRefused lets the mirror rest whose bytes of an image did not verify, and says whether one is left that
+// does not rest. Where several gave a part of the image, those rest that did not bring it to its end: a liar
+// can't have the one after it blamed by cutting its own answer short. If it was the last one all the same,
+// its next lie has no other giver.
 func (m *mirrors) imageRefused(image string) (elsewhere bool) {
 	list := m.all()
 	m.mu.Lock()

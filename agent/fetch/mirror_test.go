@@ -237,8 +237,8 @@ func TestDeadlineInBody(t *testing.T) {
 	})
 }
 
-// TestALieIsNotBoughtTwice: an image is not asked for at a mirror that lied about it while there is another one, be that
-// one away. Metadata is cheap, and is.
+// TestALieIsNotBoughtTwice: an image is not asked for at a mirror that lied about it while there is another
+// one, be that one away. Metadata is cheap, and is.
 func TestALieIsNotBoughtTwice(t *testing.T) {
 	answers := map[string]string{"a.example": good, "b.example": "", "c.example": none}
 	mirrored(t, answers, func(t *testing.T, s *scene, asked func() []string) {
@@ -367,8 +367,8 @@ func TestRefusedImageHasItsOwnGivers(t *testing.T) {
 	})
 }
 
-// TestABadMirrorDoesNotHoldTheDevice: whatever the first mirror's answer makes fail, the honest one is asked next, and a body that
-// failed says so.
+// TestABadMirrorDoesNotHoldTheDevice: whatever the first mirror's answer makes fail, the honest one is asked
+// next, and a body that failed says so.
 func TestABadMirrorDoesNotHoldTheDevice(t *testing.T) {
 	img := fetchtest.Bytes(imageBytes)
 	for name, tell := range map[string]story{

@@ -10,8 +10,8 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// TestEachStepIsTold: the engine abandons a worker that gets no further for a while. A large file on a slow link, and a mirror after another one
-// that does not answer, get on.
+// TestEachStepIsTold: the engine abandons a worker that gets no further for a while. A large file on a slow
+// link, and a mirror after another one that does not answer, get on.
 func TestEachStepIsTold(t *testing.T) {
 	const chunks = 5
 	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// Nearness says how near an address is to this device. A redirect leads no nearer than the mirror that sent it: else a server
-// could make the device ask its own services, a cloud's metadata address or the machines beside it.
+// Nearness says how near an address is to this device. A redirect leads no nearer than the mirror that sent
+// it: else a server could make the device ask its own services, a cloud's metadata address or the machines
+// beside it.
 type nearness uint8
 
 const (
@@ -74,8 +75,9 @@ func embedded(ip netip.Addr) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// nearnessOfName judges a host that somebody else resolves, a proxy: by its literal address. What looks like a number and is
-// no address of the usual form may be one to the proxy (127.1, 0x7f000001), and counts as this device.
+// nearnessOfName judges a host that somebody else resolves, a proxy: by its literal address. What looks like
+// a number and is no address of the usual form may be one to the proxy (127.1, 0x7f000001), and counts as
+// this device.
 func nearnessOfName(host string, own []netip.Addr) nearness {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return nearnessOf(ip, own)

@@ -121,8 +121,8 @@ func redirects(to string) story {
 	}
 }
 
-// TestRedirectLeadsNoNearer: a server must not make the device ask itself, its neighbours or a cloud's metadata address, be it
-// by an address or by a name that resolves to one.
+// TestRedirectLeadsNoNearer: a server must not make the device ask itself, its neighbours or a cloud's
+// metadata address, be it by an address or by a name that resolves to one.
 func TestRedirectLeadsNoNearer(t *testing.T) {
 	for _, tt := range []struct {
 		mirror, to string // addresses
@@ -167,7 +167,8 @@ func bracketed(ip string) string {
 	return ip
 }
 
-// TestANearAddressHidesNoOther: where a redirect's host has a bad address and a near one, the good one beside them is still reached.
+// TestANearAddressHidesNoOther: where a redirect's host has a bad address and a near one, the good one beside
+// them is still reached.
 func TestANearAddressHidesNoOther(t *testing.T) {
 	w := &town{names: map[string]string{"repo.example": "198.51.100.1"}, tell: redirects("http://other.example:81/x")}
 	lookup := func(ctx context.Context, host string) (list []netip.Addr, err error) {
@@ -200,8 +201,8 @@ func TestANearAddressHidesNoOther(t *testing.T) {
 	}
 }
 
-// TestOneNearMirrorOpensNothing: neither the config's naming of a mirror on this device, nor the connection that is open to it,
-// lets another mirror lead there.
+// TestOneNearMirrorOpensNothing: neither the config's naming of a mirror on this device, nor the connection
+// that is open to it, lets another mirror lead there.
 func TestOneNearMirrorOpensNothing(t *testing.T) {
 	w := &town{names: map[string]string{"repo.example": "198.51.100.1"}}
 	hits := 0
@@ -232,7 +233,8 @@ func TestOneNearMirrorOpensNothing(t *testing.T) {
 	}
 }
 
-// TestRedirectThroughAProxy: the proxy resolves and dials, so what the URL says counts. The proxy itself may stand anywhere.
+// TestRedirectThroughAProxy: the proxy resolves and dials, so what the URL says counts. The proxy itself may
+// stand anywhere.
 func TestRedirectThroughAProxy(t *testing.T) {
 	for to, refused := range map[string]bool{
 		"127.0.0.1": true, "[::1]": true, "10.0.0.1": true, "169.254.169.254": true, "203.0.113.77": true, "localhost": true, "127.1": true,
@@ -259,8 +261,8 @@ const (
 	serverHost = "192.0.2.2"
 )
 
-// TestOwnAddressInANamespace: with real interfaces and sockets, a redirect to the device's second address does not arrive, nor one
-// into a private network that the device has.
+// TestOwnAddressInANamespace: with real interfaces and sockets, a redirect to the device's second address
+// does not arrive, nor one into a private network that the device has.
 func TestOwnAddressInANamespace(t *testing.T) {
 	switch os.Getenv(roleKey) {
 	case "device":

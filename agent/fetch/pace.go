@@ -3,9 +3,9 @@ package fetch
 import "time"
 
 // A pace judges how fast a body comes: never silent for longer than idle, and never below bytesMin in a whole
-// window. Only time spent waiting for the network is put in: a slow disk, or our own bandwidth cap, is not the
-// server's fault. Together with a length the minimum rate is a deadline. Bodies that come side by side share the link: all of
-// them together must bring bytesMin, each its part.
+// window. Only time spent waiting for the network is put in: a slow disk, or our own bandwidth cap, is not
+// the server's fault. Together with a length the minimum rate is a deadline. Bodies that come side by side
+// share the link: all of them together must bring bytesMin, each its part.
 type pace struct {
 	idle, window time.Duration
 	bytesMin     int64 // within a window

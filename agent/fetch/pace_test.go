@@ -31,8 +31,8 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// TestPaceWithAGoal: a body that would take more than eight minutes is given up where another mirror may be faster, and never once all
-// of it is here.
+// TestPaceWithAGoal: a body that would take more than eight minutes is given up where another mirror may be
+// faster, and never once all of it is here.
 func TestPaceWithAGoal(t *testing.T) {
 	type step struct {
 		elapsed time.Duration

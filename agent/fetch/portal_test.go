@@ -25,8 +25,8 @@ func page(status string, through *bool) story {
 	}
 }
 
-// TestRefusalByAPage: what refuses with a web page is a login page, or a proxy, unless its host has served verified metadata in this
-// network. Before, such a page was believed for hours.
+// TestRefusalByAPage: what refuses with a web page is a login page, or a proxy, unless its host has served
+// verified metadata in this network. Before, such a page was believed for hours.
 func TestRefusalByAPage(t *testing.T) {
 	for _, tt := range []struct {
 		status string
@@ -107,8 +107,8 @@ func TestPlainRefusalIsBelieved(t *testing.T) {
 	})
 }
 
-// TestNextRootMayBeAbsentByAPage: most servers say 404 by a web page. A device that asks for the first time must get on to the
-// timestamp, which shows what that was worth.
+// TestNextRootMayBeAbsentByAPage: most servers say 404 by a web page. A device that asks for the first time
+// must get on to the timestamp, which shows what that was worth.
 func TestNextRootMayBeAbsentByAPage(t *testing.T) {
 	through := false
 	play(t, page("404 Not Found", &through), func(t *testing.T, s *scene) {
@@ -121,8 +121,8 @@ func TestNextRootMayBeAbsentByAPage(t *testing.T) {
 	})
 }
 
-// TestWhoRefuses: 407 is a proxy's word, and named as such; 402 may be the network's. Both are asked again soon, also where the
-// host is known.
+// TestWhoRefuses: 407 is a proxy's word, and named as such; 402 may be the network's. Both are asked again
+// soon, also where the host is known.
 func TestWhoRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		status, proxy, names string
@@ -180,7 +180,8 @@ func checkWords(t *testing.T, err error, words string) {
 	}
 }
 
-// TestAnotherMirrorProvesNothing: what a host served that did not verify is not proven by the next file, which another mirror served.
+// TestAnotherMirrorProvesNothing: what a host served that did not verify is not proven by the next file,
+// which another mirror served.
 func TestAnotherMirrorProvesNothing(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/snapshot.json", []byte("{}"))

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// proofFor is how long a host counts as reached after its metadata verified. A login page may come back in the same network
-	// once a session is over.
+	// proofFor is how long a host counts as reached after its metadata verified. A login page may come back
+	// in the same network once a session is over.
 	proofFor = 6 * time.Hour
 	// proofsMax bounds how many hosts are remembered: redirects may name any.
 	proofsMax = 64
@@ -20,8 +20,8 @@ const (
 	routesBytesMax = 64 << 10
 )
 
-// A proof remembers which hosts served metadata that verified, in this network. A web page from one of those is its own, and not
-// a login page of the network.
+// A proof remembers which hosts served metadata that verified, in this network. A web page from one of those
+// is its own, and not a login page of the network.
 type proof struct {
 	mu      sync.Mutex
 	offered []string // by whom the metadata file that was handed over last came

@@ -11,13 +11,13 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// probeTimeout bounds the opening of another mirror, one of whose addresses may be dead: meanwhile the one that works is not
-// read.
+// probeTimeout bounds the opening of another mirror, one of whose addresses may be dead: meanwhile the one
+// that works is not read.
 const probeTimeout = 65 * time.Second
 
-// A relay is an image's body that may go on from another mirror, at the byte where it is, where that one is faster. Bytes are
-// joined by the rules of resuming, and so only where it is the same file. A mirror that fails ends the body: whoever reads it
-// asks again, and then another one is asked.
+// A relay is an image's body that may go on from another mirror, at the byte where it is, where that one is
+// faster. Bytes are joined by the rules of resuming, and so only where it is the same file. A mirror that
+// fails ends the body: whoever reads it asks again, and then another one is asked.
 type relay struct {
 	repo *Repository
 	ctx  context.Context // ends when the relay is closed

@@ -112,8 +112,8 @@ func run(t *testing.T, size int, change func(*Config), runners []*runner, body f
 	})
 }
 
-// fetched reads the whole image and says how long that took. As the agent does, it asks again at once where a body failed and
-// another mirror is left.
+// fetched reads the whole image and says how long that took. As the agent does, it asks again at once where a
+// body failed and another mirror is left.
 func fetched(t *testing.T, s *scene, r *race, name string) time.Duration {
 	t.Helper()
 	begun := time.Now()
@@ -139,8 +139,8 @@ func fetched(t *testing.T, s *scene, r *race, name string) time.Duration {
 	}
 }
 
-// TestDripBesideAnHonestMirror: mirror 1 drips just above the lowest rate, mirror 2 is ten times faster or more. Whatever
-// the image's size, it arrives within twice mirror 2's time and ten minutes.
+// TestDripBesideAnHonestMirror: mirror 1 drips just above the lowest rate, mirror 2 is ten times faster or
+// more. Whatever the image's size, it arrives within twice mirror 2's time and ten minutes.
 func TestDripBesideAnHonestMirror(t *testing.T) {
 	for _, tt := range []struct{ size, drip, honest int }{
 		{200_000, 700, 7_000},
@@ -311,8 +311,8 @@ func silent(since time.Duration) int {
 	return -1
 }
 
-// TestPromisesOfADrip: mirror 1 knows the rule, and is slow in whatever way keeps the download with it the longest. The bound holds
-// all the same.
+// TestPromisesOfADrip: mirror 1 knows the rule, and is slow in whatever way keeps the download with it the
+// longest. The bound holds all the same.
 func TestPromisesOfADrip(t *testing.T) {
 	const size, honest = 10_000_000, 1_000_000
 	const bound = 2*size/honest*time.Second + 10*time.Minute

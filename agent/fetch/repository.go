@@ -174,7 +174,8 @@ func (nothing) Close() error             { return nil }
 // Local is true where the metadata that was handed over last came from a directory: no network is needed.
 func (r *Repository) Local() bool { return r.metadata.local() }
 
-// MetadataAccepted says that what Metadata returned last verified: its host is reached, and no login page stands in between.
+// MetadataAccepted says that what Metadata returned last verified: its host is reached, and no login page
+// stands in between.
 func (r *Repository) MetadataAccepted() { r.wire.proof.accepted() }
 
 // MetadataSource names the mirror that Metadata was answered by last.
@@ -183,8 +184,8 @@ func (r *Repository) MetadataSource() string { return r.metadata.lastSource() }
 // MetadataRefused says that what Metadata returned last did not verify: another mirror comes first for some hours.
 func (r *Repository) MetadataRefused() (elsewhere bool) { return r.metadata.refused() }
 
-// ImageRefused says that the image of this name had wrong bytes when it was opened last: other mirrors alone are asked for
-// some hours. Another image that is under way meanwhile has givers of its own.
+// ImageRefused says that the image of this name had wrong bytes when it was opened last: other mirrors alone
+// are asked for some hours. Another image that is under way meanwhile has givers of its own.
 func (r *Repository) ImageRefused(name string) (elsewhere bool) { return r.targets.imageRefused(name) }
 
 // ImageSource names the mirrors whose bytes the image of this name may hold.

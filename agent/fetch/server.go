@@ -108,8 +108,9 @@ func (s *server) metadata(ctx context.Context, name string, bytesMax int64, hurr
 // pageSniff is how much of a body is looked at to recognise a web page.
 const pageSniff = 512
 
-// readMetadata reads at most bytesMax+1 bytes, and none where the header says that there are more. It reads into one buffer, as long
-// as the header or else the signed metadata says: a buffer that grows would take three times a long file's length on its way.
+// readMetadata reads at most bytesMax+1 bytes, and none where the header says that there are more. It reads
+// into one buffer, as long as the header or else the signed metadata says: a buffer that grows would take
+// three times a long file's length on its way.
 func (a *answer) readMetadata(bytesMax int64) ([]byte, error) {
 	where := a.trip.where()
 	if a.StatusCode != http.StatusOK {

@@ -13,7 +13,8 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// A shelf is a mirror in a directory. It obeys the pace and the time-outs of a server, and an aide does all that may hang.
+// A shelf is a mirror in a directory. It obeys the pace and the time-outs of a server, and an aide does all
+// that may hang.
 type shelf struct {
 	directory
 	aides *aides

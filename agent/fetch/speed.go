@@ -53,8 +53,8 @@ func (m *mirrors) restsUntil(h *health) time.Time {
 	return h.until
 }
 
-// prefer is the order for an image of which left bytes are missing: as order, but of those that don't rest the one that is
-// best by what was measured comes first.
+// prefer is the order for an image of which left bytes are missing: as order, but of those that don't rest
+// the one that is best by what was measured comes first.
 func (m *mirrors) prefer(left, bandwidth int64) []*mirror {
 	list := m.order(true)
 	now, up := time.Now(), 0
@@ -88,8 +88,9 @@ func isLate(err error) (rate float64, ok bool) {
 	return late.rate, true
 }
 
-// Turns are the order in which mirrors are asked for a metadata file. Unlike an image it begins anew at each. So those that
-// are up and not known to be slow are asked in a hurry, then the fastest of those that are slow, and then those that rest.
+// Turns are the order in which mirrors are asked for a metadata file. Unlike an image it begins anew at each.
+// So those that are up and not known to be slow are asked in a hurry, then the fastest of those that are
+// slow, and then those that rest.
 type turns struct {
 	mirrors *mirrors
 	// hurry says of the mirror under way that another one may be faster.

@@ -68,7 +68,8 @@ func wantsPassword(where string) *agent.Problem {
 	return problem(agent.ReasonProxy, where, "status 407: the proxy wants a user and password; put them into proxy in [repository]")
 }
 
-// page tells of a web page where a file was asked for: of the network, or of the host itself where that has shown that it is reached.
+// page tells of a web page where a file was asked for: of the network, or of the host itself where that has
+// shown that it is reached.
 func (a *answer) page() *agent.Problem {
 	where := a.trip.where()
 	if a.trip.wire.proof.holds(a.Request.URL.Host) {
@@ -78,9 +79,10 @@ func (a *answer) page() *agent.Problem {
 	return captivePortal(where, a.StatusCode)
 }
 
-// refuses sorts an answer that is no file. A web page, whatever its status, may be the network's, unless its host has served verified
-// metadata in this network: then it is asked again soon. The next root's absence is left alone: it is absent nearly always, many
-// servers say so by a web page, and the timestamp after it settles what that was worth.
+// refuses sorts an answer that is no file. A web page, whatever its status, may be the network's, unless its
+// host has served verified metadata in this network: then it is asked again soon. The next root's absence is
+// left alone: it is absent nearly always, many servers say so by a web page, and the timestamp after it
+// settles what that was worth.
 func (a *answer) refuses(body []byte) error {
 	where, proxy := a.trip.where(), a.trip.through()
 	err := checkStatus(a.Response, where, a.trip.wire.cfg.Now())

@@ -60,8 +60,8 @@ var informational = []struct {
 	}, agent.ReasonBadAnswer},
 }
 
-// TestInformationalAnswers: a 101 hands the bare connection to whoever reads the body, where no context ends the read. So the
-// refresh, or the download, never ended.
+// TestInformationalAnswers: a 101 hands the bare connection to whoever reads the body, where no context ends
+// the read. So the refresh, or the download, never ended.
 func TestInformationalAnswers(t *testing.T) {
 	ask := map[string]func(*testing.T, *scene) error{
 		"metadata": func(t *testing.T, s *scene) error {
@@ -143,7 +143,8 @@ func TestProxySwitches(t *testing.T) {
 	}
 }
 
-// TestNoDialIsLeftBehind: whoever asked is gone, and the SOCKS proxy is silent: net/http would go on with the dial for nobody.
+// TestNoDialIsLeftBehind: whoever asked is gone, and the SOCKS proxy is silent: net/http would go on with the
+// dial for nobody.
 func TestNoDialIsLeftBehind(t *testing.T) {
 	c := Config{Metadata: []string{"http://repo.example"}, Targets: []string{"http://repo.example"}, Proxy: "socks5://proxy.example:1080"}
 	playRaw(t, c, func(c net.Conn) { io.Copy(io.Discard, c) }, func(t *testing.T, s *scene) {
@@ -163,8 +164,8 @@ func TestNoDialIsLeftBehind(t *testing.T) {
 	})
 }
 
-// TestCloseNeverBlocks: a worker that hangs in a read is left by closing its body from outside. The server takes no byte any
-// more, so that TLS can't even say goodbye.
+// TestCloseNeverBlocks: a worker that hangs in a read is left by closing its body from outside. The server
+// takes no byte any more, so that TLS can't even say goodbye.
 func TestCloseNeverBlocks(t *testing.T) {
 	a := newAuthority(t)
 	pair, err := tls.X509KeyPair(a.pair(t, "server"))
@@ -203,7 +204,8 @@ func TestCloseNeverBlocks(t *testing.T) {
 	})
 }
 
-// TestRequestsLeaveNothingBehind: each request left a timer of 5 s, which held the whole trip: 2,000 polls in a row were 20 MiB.
+// TestRequestsLeaveNothingBehind: each request left a timer of 5 s, which held the whole trip: 2,000 polls in
+// a row were 20 MiB.
 func TestRequestsLeaveNothingBehind(t *testing.T) {
 	tell := func(c net.Conn, _ *http.Request) {
 		for {

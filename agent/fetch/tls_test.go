@@ -233,8 +233,9 @@ func TestHandshakeHangs(t *testing.T) {
 	})
 }
 
-// TestRenewedCertificateWithoutAClock: a device that knows only a floor of the time reaches a server whose certificate begins later, by name,
-// by address and through a proxy; a device with a clock still refuses it. All else is judged as ever.
+// TestRenewedCertificateWithoutAClock: a device that knows only a floor of the time reaches a server whose
+// certificate begins later, by name, by address and through a proxy; a device with a clock still refuses it.
+// All else is judged as ever.
 func TestRenewedCertificateWithoutAClock(t *testing.T) {
 	a, other := newAuthority(t), newAuthority(t)
 	dir := t.TempDir()

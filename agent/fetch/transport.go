@@ -57,9 +57,9 @@ func (k keyFiles) stamp() string {
 	return b.String()
 }
 
-// config reads the files. now is the effective time: a device without a clock still judges certificates. What can't be used is a loss,
-// and no reason to stop: without its CA no server is believed, and never the system's authorities instead; without its certificate the
-// device is nobody, which some servers allow.
+// config reads the files. now is the effective time: a device without a clock still judges certificates. What
+// can't be used is a loss, and no reason to stop: without its CA no server is believed, and never the
+// system's authorities instead; without its certificate the device is nobody, which some servers allow.
 func (k keyFiles) config(now func() time.Time) (c *tls.Config, lost losses) {
 	c = &tls.Config{
 		MinVersion:         tls.VersionTLS12,

@@ -11,13 +11,13 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// visitsMax is how often a server is asked for one file: at the address that comes first, then at all others at once, and again
-// where of those the one that answered first stalls in its body. So a server with one good address is reached within two
-// time-outs, however many silent ones there are.
+// visitsMax is how often a server is asked for one file: at the address that comes first, then at all others
+// at once, and again where of those the one that answered first stalls in its body. So a server with one good
+// address is reached within two time-outs, however many silent ones there are.
 const visitsMax = 4
 
-// visit asks for u and hands the answer to use, which closes it. After a failure of the link the host's other addresses are
-// tried: one that accepts and stays silent, or loses large packets, must not hide the others.
+// visit asks for u and hands the answer to use, which closes it. After a failure of the link the host's other
+// addresses are tried: one that accepts and stays silent, or loses large packets, must not hide the others.
 func (s *server) visit(ctx context.Context, u *url.URL, header http.Header, use func(*answer) error) error {
 	pins := []*pin{nil}
 	var tried []netip.AddrPort
@@ -64,8 +64,8 @@ func (s *server) visit(ctx context.Context, u *url.URL, header http.Header, use 
 	return first
 }
 
-// race asks at several addresses at once and takes the answer that comes first. It returns the trips that failed, and the first
-// one's error where no answer came.
+// race asks at several addresses at once and takes the answer that comes first. It returns the trips that
+// failed, and the first one's error where no answer came.
 func (s *server) race(ctx context.Context, u *url.URL, header http.Header, pins []*pin) (*answer, []*trip, error) {
 	type outcome struct {
 		answer *answer

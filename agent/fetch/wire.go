@@ -23,8 +23,8 @@ import (
 	"github.com/ota-agent/ota-agent/agent/certs"
 )
 
-// A wire holds the connections: a transport for the configured hosts, and others without our certificate, or with less reach,
-// for hosts that a redirect leads to. All are made anew when a key file changes.
+// A wire holds the connections: a transport for the configured hosts, and others without our certificate, or
+// with less reach, for hosts that a redirect leads to. All are made anew when a key file changes.
 type wire struct {
 	dial      dialer
 	lookup    lookup // nil: dial does it
@@ -49,8 +49,8 @@ type wire struct {
 	transports map[manner]*http.Transport
 }
 
-// A manner is what requests share a transport by. No connection that was made in one manner is ever used in another: a mirror on this
-// device opens nothing for the others.
+// A manner is what requests share a transport by. No connection that was made in one manner is ever used in
+// another: a mirror on this device opens nothing for the others.
 type manner struct {
 	anonymous bool // without our certificate
 	reach     nearness
@@ -61,8 +61,8 @@ type manner struct {
 // mannersMax bounds the transports: a redirect may name any address.
 const mannersMax = 32
 
-// outside is what tests put in place of the operating system; nil fields stand for it. A dial without a lookup resolves names
-// itself.
+// outside is what tests put in place of the operating system; nil fields stand for it. A dial without a
+// lookup resolves names itself.
 type outside struct {
 	dial      dialer
 	lookup    lookup
@@ -116,8 +116,9 @@ func proxyFor(s string) (func(*http.Request) (*url.URL, error), error) {
 	return nil, fmt.Errorf("proxy: scheme %q, want http, https, socks5 or socks5h", u.Scheme)
 }
 
-// renew reads the key files as they are now, and says whether it took them. What can't be used is not taken while there is something
-// older that can: a rotation may be half done. It is called with the lock held, or before anybody else knows w.
+// renew reads the key files as they are now, and says whether it took them. What can't be used is not taken
+// while there is something older that can: a rotation may be half done. It is called with the lock held, or
+// before anybody else knows w.
 func (w *wire) renew() bool {
 	c, lost := w.files.config(w.cfg.Now)
 	w.lost = lost
@@ -253,8 +254,8 @@ func (w *wire) leave(t *trip) {
 	closeIdle(all)
 }
 
-// CloseIdleConnections makes the next request dial again: after a failure nothing old is trusted to work. It also ends dials
-// that nobody waits for any more.
+// CloseIdleConnections makes the next request dial again: after a failure nothing old is trusted to work. It
+// also ends dials that nobody waits for any more.
 func (w *wire) CloseIdleConnections() {
 	w.mu.Lock()
 	all := slices.Collect(maps.Values(w.transports))

@@ -13,8 +13,8 @@ const temporarySuffix = "~"
 // ErrForeign says that a file belongs to somebody else, or that others may write to it.
 var ErrForeign = errors.New("somebody else may have written it")
 
-// ReadOwn reads what an earlier process of this user wrote by WriteOwn, at most bytesMax bytes. What somebody else may have put in its
-// place is refused (ErrForeign, ErrNotRegular, ErrElsewhere).
+// ReadOwn reads what an earlier process of this user wrote by WriteOwn, at most bytesMax bytes. What somebody
+// else may have put in its place is refused (ErrForeign, ErrNotRegular, ErrElsewhere).
 func ReadOwn(path string, bytesMax int64) ([]byte, error) {
 	dir, err := OpenDirectory(filepath.Dir(path))
 	if err != nil {
@@ -38,8 +38,8 @@ func ReadOwn(path string, bytesMax int64) ([]byte, error) {
 	return bounded(f, bytesMax)
 }
 
-// WriteOwn writes a small file that this user alone may read. It appears whole under its name, and follows no link that lies there. It
-// is not synced: such files lie in memory.
+// WriteOwn writes a small file that this user alone may read. It appears whole under its name, and follows no
+// link that lies there. It is not synced: such files lie in memory.
 func WriteOwn(path string, text []byte) error {
 	temporary := path + temporarySuffix
 	// A process that died may have left one. O_EXCL: a name that someone else put there is not followed.

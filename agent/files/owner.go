@@ -53,8 +53,9 @@ func (e *OwnerError) Error() string {
 		modeWords(e.Place.Mode), e.Mend)
 }
 
-// CheckOwners refuses a file that somebody but root and this user could change, rename or replace (*OwnerError), by its own owner and mode
-// or by those of a directory or link that leads to it. Of a file that is not there it judges the way to it.
+// CheckOwners refuses a file that somebody but root and this user could change, rename or replace
+// (*OwnerError), by its own owner and mode or by those of a directory or link that leads to it. Of a file
+// that is not there it judges the way to it.
 func CheckOwners(path string, guard Guard) error {
 	way, err := FindWay(path)
 	if err != nil {
@@ -74,9 +75,10 @@ type Way struct {
 	Whole bool
 }
 
-// Judge is the rule of CheckOwners; nil where all is well. As in sshd's StrictModes,
-// each step must belong to root or to the user, and nobody else may write there; in a directory above the file others may where it
-// is sticky, since they can't rename what is not theirs. A group may write only if it is the user's own and the user is not root.
+// Judge is the rule of CheckOwners; nil where all is well. As in sshd's StrictModes, each step must belong to
+// root or to the user, and nobody else may write there; in a directory above the file others may where it is
+// sticky, since they can't rename what is not theirs. A group may write only if it is the user's own and the
+// user is not root.
 func (w Way) Judge(user User, guard Guard) *OwnerError {
 	for i, p := range w.Steps {
 		last := w.Whole && i == len(w.Steps)-1

@@ -25,8 +25,9 @@ var (
 // openFlags never wait: a named pipe without a writer opens at once, and a terminal does not become the agent's.
 const openFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
 
-// Read reads a regular file of at most bytesMax bytes whose path comes from the config. Links are followed, since an image may
-// lay its files out by them. Anything but a regular file is refused before a byte of it is read.
+// Read reads a regular file of at most bytesMax bytes whose path comes from the config. Links are followed,
+// since an image may lay its files out by them. Anything but a regular file is refused before a byte of it is
+// read.
 func Read(path string, bytesMax int64) ([]byte, error) {
 	path = filepath.Clean(path)
 	f, err := os.OpenFile(path, openFlags, 0)
@@ -40,9 +41,9 @@ func Read(path string, bytesMax int64) ([]byte, error) {
 	return bounded(f, bytesMax)
 }
 
-// ReadPlaced reads a regular file that a guest may have placed under name in an open directory: at most the first bytesMax bytes. What
-// leads elsewhere is refused (ErrNotRegular, ErrElsewhere): a symbolic or a hard link would show what the guest may not read, and a file on a
-// mount of the guest's own may never answer.
+// ReadPlaced reads a regular file that a guest may have placed under name in an open directory: at most the
+// first bytesMax bytes. What leads elsewhere is refused (ErrNotRegular, ErrElsewhere): a symbolic or a hard
+// link would show what the guest may not read, and a file on a mount of the guest's own may never answer.
 func ReadPlaced(dir *os.File, name string, bytesMax int64) ([]byte, error) {
 	f, err := openPlaced(dir, name)
 	if err != nil {
@@ -87,7 +88,8 @@ func openPlaced(dir *os.File, name string) (*os.File, error) {
 	return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 }
 
-// regular refuses what is no regular file. It looks at what was opened, not at the name, which may mean something else by now.
+// regular refuses what is no regular file. It looks at what was opened, not at the name, which may mean
+// something else by now.
 func regular(f *os.File) (*syscall.Stat_t, error) {
 	info, err := f.Stat()
 	if err != nil {

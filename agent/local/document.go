@@ -25,8 +25,9 @@ type Documents interface {
 	Document(role string, version int64) (io.ReadCloser, int64, error)
 }
 
-// document hands out one file: /v1/metadata?role=ROLE, and &version=N for a root. It is never held in memory as a whole: a guest who
-// reads slowly would keep a large targets file there. Guests, all together, get one at a time.
+// document hands out one file: /v1/metadata?role=ROLE, and &version=N for a root. It is never held in memory
+// as a whole: a guest who reads slowly would keep a large targets file there. Guests, all together, get one
+// at a time.
 func (h *handler) document(ctx context.Context, x *call) error {
 	if !x.mayCommand {
 		select {

@@ -14,8 +14,8 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// Whatever a guest puts into the inhibit directory holds updates back, and shows nothing that the guest may not read: no link is
-// followed, hard or symbolic, and nothing that could block is waited for.
+// Whatever a guest puts into the inhibit directory holds updates back, and shows nothing that the guest may
+// not read: no link is followed, hard or symbolic, and nothing that could block is waited for.
 func TestWhatAGuestPlacesClosesTheGateAndShowsNothing(t *testing.T) {
 	dir := tree(t, map[string]string{"inhibit/file": "a reason", "inhibit/directory/": "", "secret": "root:$6$hash"})
 	at := func(name string) string { return filepath.Join(dir, "inhibit", name) }

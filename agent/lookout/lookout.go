@@ -62,9 +62,10 @@ func (c *Config) Look(ctx context.Context) agent.Surroundings {
 	return s
 }
 
-// inhibitors lists the entries of a directory by name. Each one holds updates back, whatever it is: a gate fails closed, and the
-// directory may be a group's. Names that begin with a dot are left out: a file can be written under one and renamed. A directory that is
-// not there holds nothing back; one that can't be read does, since somebody may have spoken.
+// inhibitors lists the entries of a directory by name. Each one holds updates back, whatever it is: a gate
+// fails closed, and the directory may be a group's. Names that begin with a dot are left out: a file can be
+// written under one and renamed. A directory that is not there holds nothing back; one that can't be read
+// does, since somebody may have spoken.
 func inhibitors(path string) []agent.Inhibitor {
 	unreadable := func(why string) []agent.Inhibitor {
 		return []agent.Inhibitor{{Name: printable(filepath.Base(path)), Text: "it can't be read: " + why}}
@@ -120,8 +121,8 @@ func visible(dir *os.File) ([]string, error) {
 	return names, nil
 }
 
-// words are the first line of an ordinary file of an inhibit directory. Of anything else there are none: what leads elsewhere would show
-// what its owner may not read.
+// words are the first line of an ordinary file of an inhibit directory. Of anything else there are none: what
+// leads elsewhere would show what its owner may not read.
 func words(dir *os.File, name string) string {
 	text, err := files.ReadPlaced(dir, name, attributeBytesMax)
 	if err != nil {
@@ -131,8 +132,8 @@ func words(dir *os.File, name string) string {
 	return printable(first)
 }
 
-// power reads the supplies that run the device: whether one of them brings power from outside, and the charge of the emptiest
-// battery, -1 for none.
+// power reads the supplies that run the device: whether one of them brings power from outside, and the charge
+// of the emptiest battery, -1 for none.
 func power(dir string) (mains bool, battery int) {
 	battery = -1
 	names := list(dir)
@@ -179,7 +180,8 @@ func temperature(dir string) (celsius int, ok bool) {
 	return celsius, ok
 }
 
-// list reads the names of a directory, sorted, at most entriesMax. One that can't be read has none: a sensor holds nothing back.
+// list reads the names of a directory, sorted, at most entriesMax. One that can't be read has none: a sensor
+// holds nothing back.
 func list(path string) []string {
 	dir, err := files.OpenDirectory(path)
 	if err != nil {
@@ -191,8 +193,8 @@ func list(path string) []string {
 	return names
 }
 
-// attribute is a sensor's small file without white space around it, or "". The kernel's directories are links themselves, so links
-// are followed; the text goes into a number, or is compared, and is shown nowhere.
+// attribute is a sensor's small file without white space around it, or "". The kernel's directories are links
+// themselves, so links are followed; the text goes into a number, or is compared, and is shown nowhere.
 func attribute(path string) string {
 	text, err := files.Read(path, attributeBytesMax)
 	if err != nil {

@@ -100,7 +100,8 @@ type hooks struct{ w *World }
 // Running implements agent.Installer: no hook of the simulation takes time.
 func (h hooks) Running(string) (agent.HookRun, bool) { return agent.HookRun{}, false }
 
-// A tiring installer counts what the agent asks of the hooks, whatever these make of it: each verb but the looks wears something.
+// A tiring installer counts what the agent asks of the hooks, whatever these make of it: each verb but the
+// looks wears something.
 type tiring struct {
 	agent.Installer
 	w *World

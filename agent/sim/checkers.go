@@ -105,8 +105,8 @@ func (w *World) checkImages() {
 	}
 }
 
-// checkTrust: floors never fall, and the database never claims more than they hold; but for what a stolen key had signed,
-// which the root that revokes it makes void.
+// checkTrust: floors never fall, and the database never claims more than they hold; but for what a stolen key
+// had signed, which the root that revokes it makes void.
 func (w *World) checkTrust() {
 	now, before := w.disk.floors, w.highest
 	fell := func(what string, now, then int64) {
@@ -180,8 +180,9 @@ func (w *World) checkTime() {
 	}
 }
 
-// checkEffectiveTime: what the agent takes for the time is never before anything that it has seen signed, but for what a thief
-// of a key signed in the future. Its floor does not go back within a life, whatever is learned.
+// checkEffectiveTime: what the agent takes for the time is never before anything that it has seen signed, but
+// for what a thief of a key signed in the future. Its floor does not go back within a life, whatever is
+// learned.
 func (w *World) checkEffectiveTime(now, floor time.Time) {
 	if floor.Before(w.floor) && !w.stolenTime {
 		w.breach("the time's floor goes back from %s to %s", w.floor, floor)
@@ -235,8 +236,8 @@ func (w *World) checkConfirm(b *board, j agent.Job) {
 	}
 }
 
-// What wears the device is not done again and again at full speed: after the first times, a verb runs no more often than the
-// shortest back-off allows, and the agent orders no more reboots than one an hour.
+// What wears the device is not done again and again at full speed: after the first times, a verb runs no more
+// often than the shortest back-off allows, and the agent orders no more reboots than one an hour.
 const (
 	attemptsFree = 20
 	attemptEvery = 30 * time.Second

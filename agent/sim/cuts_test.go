@@ -16,8 +16,8 @@ func takesTheBoardDown(w *World) time.Duration {
 	return 0
 }
 
-// cutShortEachTime: release 2 reaches its trial, is healthy, and takes the board down each time before it may be confirmed. It is tried again,
-// ever more seldom, and then held back; a better one is not.
+// cutShortEachTime: release 2 reaches its trial, is healthy, and takes the board down each time before it may
+// be confirmed. It is tried again, ever more seldom, and then held back; a better one is not.
 func cutShortEachTime(t testing.TB) Scenario {
 	return Scenario{repo: publishAll(t, fine, crashesLater), settle: 5 * time.Minute, drive: takesTheBoardDown, end: keeps(1, agent.ReasonHeld)}
 }
@@ -33,8 +33,8 @@ func trialsOf(w *World, p *agent.Ports, trial func()) {
 	}}
 }
 
-// TestATrialThatIsCutShortEachTimeIsHeld: eight trials, each told of and shown, none of them a verdict; then a week without one, and then
-// eight more.
+// TestATrialThatIsCutShortEachTimeIsHeld: eight trials, each told of and shown, none of them a verdict; then
+// a week without one, and then eight more.
 func TestATrialThatIsCutShortEachTimeIsHeld(t *testing.T) {
 	t.Parallel()
 	s := cutShortEachTime(t)
@@ -78,8 +78,8 @@ func TestATrialThatIsCutShortEachTimeIsHeld(t *testing.T) {
 	}
 }
 
-// TestShortDrivesHoldNothingBack: for weeks each drive is shorter than a trial may take. The trials are cut short and counted, and none of them
-// counts against the release: on the first long drive it is confirmed.
+// TestShortDrivesHoldNothingBack: for weeks each drive is shorter than a trial may take. The trials are cut
+// short and counted, and none of them counts against the release: on the first long drive it is confirmed.
 func TestShortDrivesHoldNothingBack(t *testing.T) {
 	t.Parallel()
 	for _, drive := range []time.Duration{4 * time.Minute, 8 * time.Minute} {

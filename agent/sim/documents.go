@@ -10,7 +10,8 @@ import (
 // schemas are those of docs/schemas. The simulation runs in its own directory.
 var schemas = sync.OnceValues(func() (schematest.Schemas, error) { return schematest.ReadSchemas("../../docs") })
 
-// statusPart: one status document in so many is held against its schema, each time the world is at rest. All of them would take a third of a campaign's time.
+// statusPart: one status document in so many is held against its schema, each time the world is at rest. All
+// of them would take a third of a campaign's time.
 const statusPart = 8
 
 // checkDocument holds what the agent would publish on a topic against its schema.

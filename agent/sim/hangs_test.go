@@ -8,8 +8,8 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// A hangingMirror lets each n-th answer hang, until the agent has left its worker behind. Then the answer comes after all, and the worker goes on
-// with it: nothing of that may have an effect.
+// A hangingMirror lets each n-th answer hang, until the agent has left its worker behind. Then the answer
+// comes after all, and the worker goes on with it: nothing of that may have an effect.
 type hangingMirror struct {
 	mirror
 	every, asked int
@@ -64,7 +64,8 @@ func workersHang(every int) func(t testing.TB) Scenario {
 	}
 }
 
-// TestWorkersThatHangAreLeftBehind, and what they do when they wake up has no effect (World.step sees to that); the update goes on.
+// TestWorkersThatHangAreLeftBehind, and what they do when they wake up has no effect (World.step sees to
+// that); the update goes on.
 func TestWorkersThatHangAreLeftBehind(t *testing.T) {
 	for every := 1; every < 10; every++ {
 		s := workersHang(every)(t)

@@ -9,7 +9,8 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// A hungHook hangs in install, after it has made the slot unbootable, for as long as the context lets it. Somebody comes after a while.
+// A hungHook hangs in install, after it has made the slot unbootable, for as long as the context lets it.
+// Somebody comes after a while.
 type hungHook struct {
 	agent.Installer
 	w     *World
@@ -43,8 +44,8 @@ func (h hungHook) Install(ctx context.Context, j agent.Job, v verifier.Verified,
 	return &agent.Problem{Reason: agent.ReasonHookTimeout, Text: "the hook was stopped after two hours"}
 }
 
-// cancelsAHungInstall is a hook that hangs in install whenever it writes the second release, and an operator who cancels that; then a third
-// release comes.
+// cancelsAHungInstall is a hook that hangs in install whenever it writes the second release, and an operator
+// who cancels that; then a third release comes.
 func cancelsAHungInstall(t testing.TB) Scenario {
 	return Scenario{
 		repo: publishAll(t, fine, fine, fine),
@@ -60,7 +61,8 @@ func cancelsAHungInstall(t testing.TB) Scenario {
 	}
 }
 
-// TestAHungInstallIsCancelled: the release is put aside, and the device does as if it were not offered; the next one is installed.
+// TestAHungInstallIsCancelled: the release is put aside, and the device does as if it were not offered; the
+// next one is installed.
 func TestAHungInstallIsCancelled(t *testing.T) {
 	s := cancelsAHungInstall(t)
 	s.end = func(w *World, s agent.Status) bool { return w.ran > 24*time.Hour }

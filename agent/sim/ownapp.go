@@ -5,7 +5,8 @@ import "time"
 // launchStarts is how often a launcher starts a release on trial before it goes back to the one that was confirmed.
 const launchStarts = 3
 
-// restartsAgent: where the application is the agent, the service manager ends the process before the verb can say how it went.
+// restartsAgent: where the application is the agent, the service manager ends the process before the verb can
+// say how it went.
 func (b *board) restartsAgent(component, verb string) {
 	if b.w.ownApp && component == app {
 		b.w.note("the service manager restarts the agent in %s", verb)
@@ -13,8 +14,8 @@ func (b *board) restartsAgent(component, verb string) {
 	}
 }
 
-// launch is the launcher of an agent that is an application: it counts the starts of a release on trial, and reports whether the process lives
-// for long enough to do anything.
+// launch is the launcher of an agent that is an application: it counts the starts of a release on trial, and
+// reports whether the process lives for long enough to do anything.
 func (w *World) launch() bool {
 	b := w.boards[app]
 	if b.booted == b.primary {

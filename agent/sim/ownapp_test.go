@@ -7,7 +7,8 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// ownApps are the stories of an agent that is an application of its own: the hook's try, and its reject, have the service manager restart it.
+// ownApps are the stories of an agent that is an application of its own: the hook's try, and its reject, have
+// the service manager restart it.
 var ownApps = []story{
 	{"a good agent as its own application", ownApp(fine)},
 	{"an agent as its own application that never starts", ownApp(neverStarts)},

@@ -12,8 +12,8 @@ type partition struct {
 	owed    []agent.Event
 }
 
-// mount has the process that starts see the partition with the state or, in a release that does not mount it, the directory beneath: empty at
-// first, and itself again later.
+// mount has the process that starts see the partition with the state or, in a release that does not mount it,
+// the directory beneath: empty at first, and itself again later.
 func (w *World) mount() {
 	b := w.boards[rootfs]
 	if beneath := b.behaves(losesState) || b.behaves(forgetful); beneath == w.beneath {

@@ -7,8 +7,9 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// losesItsState: release 2 does not mount the partition with the state, so its agent finds an empty directory in each trial. It says so and
-// confirms nothing; the device comes back to what it knew, three times, and then has seen enough.
+// losesItsState: release 2 does not mount the partition with the state, so its agent finds an empty directory
+// in each trial. It says so and confirms nothing; the device comes back to what it knew, three times, and
+// then has seen enough.
 func losesItsState(t testing.TB) Scenario {
 	return Scenario{repo: publishAll(t, fine, losesState), end: keeps(1, agent.ReasonRejected)}
 }
@@ -34,7 +35,8 @@ func TestALostStateIsTold(t *testing.T) {
 	}
 }
 
-// TestAFreshDeviceComesUp: a state that began empty is no reason to doubt a slot that boots for good, or the only one that there is.
+// TestAFreshDeviceComesUp: a state that began empty is no reason to doubt a slot that boots for good, or the
+// only one that there is.
 func TestAFreshDeviceComesUp(t *testing.T) {
 	t.Parallel()
 	for _, unconfirmed := range []bool{false, true} {

@@ -7,8 +7,8 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// rebootDoesNotCome is a reboot command that succeeds and does nothing for a day: the system waits for it, and an application is updated
-// meanwhile. The repository is asked as ever.
+// rebootDoesNotCome is a reboot command that succeeds and does nothing for a day: the system waits for it,
+// and an application is updated meanwhile. The repository is asked as ever.
 func rebootDoesNotCome(t testing.TB) Scenario {
 	const until = 24 * time.Hour
 	return Scenario{

@@ -13,9 +13,9 @@ import (
 	"testing"
 )
 
-// A bug is planted on purpose, to show that the simulation finds it. One of the world's is a port that breaks its contract.
-// One of the agent's is an edit of its source that only the test's own build sees (go build -overlay): so no switch
-// for it lies in the agent, and an edit whose place is gone fails the test.
+// A bug is planted on purpose, to show that the simulation finds it. One of the world's is a port that breaks
+// its contract. One of the agent's is an edit of its source that only the test's own build sees (go build
+// -overlay): so no switch for it lies in the agent, and an edit whose place is gone fails the test.
 type bug struct {
 	name string
 	file string // below agent/; empty: the world plants it
@@ -136,8 +136,9 @@ var bugs = []bug{
 // runsMax is how many random worlds may go by before a planted bug is found.
 const runsMax = 2000
 
-// TestPlantedBugs plants each bug and counts the worlds until one breaks a promise. The build with the agent's bugs in it
-// is this package's own test binary, made once, and it starts with no bug planted: then nothing may be found.
+// TestPlantedBugs plants each bug and counts the worlds until one breaks a promise. The build with the
+// agent's bugs in it is this package's own test binary, made once, and it starts with no bug planted: then
+// nothing may be found.
 func TestPlantedBugs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the agent again, with bugs in it")

@@ -7,8 +7,9 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// removedIn: a component leaves the config for good as soon as its update is in a phase. Its hook finds nothing but by its environment, which only
-// the config named. The update comes to its end all the same, and the other component is updated afterwards.
+// removedIn: a component leaves the config for good as soon as its update is in a phase. Its hook finds
+// nothing but by its environment, which only the config named. The update comes to its end all the same, and
+// the other component is updated afterwards.
 func removedIn(name string, phase agent.Phase, how string) func(testing.TB) Scenario {
 	return func(t testing.TB) Scenario {
 		rest := rootfs
@@ -55,8 +56,8 @@ var removals = func() (told []story) {
 	return told
 }()
 
-// TestARemovedComponentEndsWhereItShould: what was switched is judged as the config said when it began, and kept or brought back; what was not
-// is dropped.
+// TestARemovedComponentEndsWhereItShould: what was switched is judged as the config said when it began, and
+// kept or brought back; what was not is dropped.
 func TestARemovedComponentEndsWhereItShould(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{rootfs, app} {
@@ -75,8 +76,8 @@ func TestARemovedComponentEndsWhereItShould(t *testing.T) {
 	}
 }
 
-// TestARemovedComponentIsJudgedAsItsConfigSaid: health must hold for five minutes, and two minutes after its boot the release takes the board
-// down. Nobody confirms it for want of a config that says so.
+// TestARemovedComponentIsJudgedAsItsConfigSaid: health must hold for five minutes, and two minutes after its
+// boot the release takes the board down. Nobody confirms it for want of a config that says so.
 func TestARemovedComponentIsJudgedAsItsConfigSaid(t *testing.T) {
 	t.Parallel()
 	s := removedIn(rootfs, agent.Switched, crashesLater)(t)

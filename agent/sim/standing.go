@@ -7,8 +7,8 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// checkConditions: nobody reads that there is nothing to do where the device does not run, for good, what the metadata names that it trusts, nor
-// that nothing is named where something is.
+// checkConditions: nobody reads that there is nothing to do where the device does not run, for good, what the
+// metadata names that it trusts, nor that nothing is named where something is.
 func (w *World) checkConditions(s agent.Status) {
 	if w.unchecked {
 		return

@@ -18,7 +18,8 @@ type story struct {
 	make func(testing.TB) Scenario
 }
 
-// rests reports that a component runs its release for good: the bootloader says so, too, once anybody confirmed anything.
+// rests reports that a component runs its release for good: the bootloader says so, too, once anybody
+// confirmed anything.
 func rests(w *World, s agent.Status, component string, version int) bool {
 	b := w.boards[component]
 	if b == nil || version < 1 || version > len(w.repo.releases[component]) {

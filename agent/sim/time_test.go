@@ -80,8 +80,9 @@ var times = []story{
 	}},
 }
 
-// lateTimestamps: the publisher signs each day, for four days. A mirror hands out the next day's timestamp when the one before is about
-// to expire. That it gains four days by this can't be helped; what comes then must not turn the time back and gain it more.
+// lateTimestamps: the publisher signs each day, for four days. A mirror hands out the next day's timestamp
+// when the one before is about to expire. That it gains four days by this can't be helped; what comes then
+// must not turn the time back and gain it more.
 func lateTimestamps(t testing.TB) Scenario {
 	all := []publication{{component: rootfs, how: fine}}
 	for n := 1; n <= 5; n++ {
@@ -120,8 +121,8 @@ func expires(w *World, s agent.Status) bool {
 	return w.happened == len(w.events) && p != nil && p.Reason == agent.ReasonExpired && (rests(w, s, rootfs, 2) || rests(w, s, rootfs, 1))
 }
 
-// TestSuspendAnywhere suspends the device for nine hours between any two steps. No deadline that went by in its sleep may
-// be held against a release.
+// TestSuspendAnywhere suspends the device for nine hours between any two steps. No deadline that went by in
+// its sleep may be held against a release.
 func TestSuspendAnywhere(t *testing.T) {
 	t.Parallel()
 	e := effortOf(t)
@@ -138,8 +139,8 @@ func TestSuspendAnywhere(t *testing.T) {
 	})
 }
 
-// TestShortDrivesUnderAFreeze: no drive lasts for half an hour. At a few writes a day it takes weeks until eight hours of them are
-// durable, but it comes to that.
+// TestShortDrivesUnderAFreeze: no drive lasts for half an hour. At a few writes a day it takes weeks until
+// eight hours of them are durable, but it comes to that.
 func TestShortDrivesUnderAFreeze(t *testing.T) {
 	t.Parallel()
 	w, why := play(Scenario{repo: publishFor(t, 8*time.Hour, publication{component: rootfs, how: fine}, publication{component: rootfs, how: fine}),
@@ -163,8 +164,8 @@ func TestASuspendCountsAsTime(t *testing.T) {
 	}
 }
 
-// TestAClockThatIsSetIsHeeded: metadata that a wrong clock calls expired is asked for as seldom as any that is refused, and
-// again at once when the clock is set.
+// TestAClockThatIsSetIsHeeded: metadata that a wrong clock calls expired is asked for as seldom as any that
+// is refused, and again at once when the clock is set.
 func TestAClockThatIsSetIsHeeded(t *testing.T) {
 	t.Parallel()
 	w := tell(t, "a clock far ahead")

@@ -248,8 +248,9 @@ func (w *World) elapse(d time.Duration) {
 	}
 }
 
-// powerCycle is the uptime after which somebody switches a device off and on that lost its records in an update, and only
-// such a device: where nothing is known of a trial and its hook doesn't answer, the agent must not reboot by itself.
+// powerCycle is the uptime after which somebody switches a device off and on that lost its records in an
+// update, and only such a device: where nothing is known of a trial and its hook doesn't answer, the agent
+// must not reboot by itself.
 const powerCycle = 7 * 24 * time.Hour
 
 // parked is the time between two drives.

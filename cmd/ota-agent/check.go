@@ -11,8 +11,8 @@ import (
 	"github.com/ota-agent/ota-agent/agent/local"
 )
 
-// restFor is how long all components must be at rest before check --wait believes it: what one of them comes to may be what another one
-// waits for.
+// restFor is how long all components must be at rest before check --wait believes it: what one of them comes
+// to may be what another one waits for.
 const restFor = time.Second
 
 func (c *cli) check([]string) error {
@@ -54,8 +54,9 @@ func (c *cli) check([]string) error {
 // errAtRest ends a watch well.
 var errAtRest = errors.New("at rest")
 
-// awaitRest follows the agent until all components have been at rest for a while. It fails where one of them does not run then what the
-// repository names, and where a release was rejected on the way; a reboot ends it early.
+// awaitRest follows the agent until all components have been at rest for a while. It fails where one of them
+// does not run then what the repository names, and where a release was rejected on the way; a reboot ends it
+// early.
 func (c *cli) awaitRest(ctx context.Context, client *local.Client, before agent.Status) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -100,8 +101,9 @@ func atRest(s agent.Status) bool {
 	})
 }
 
-// standings are the conditions in which a component does not run what the repository names, as far as it is known: the worst first. Of a
-// component whose condition is not among them, the check itself told what was wrong.
+// standings are the conditions in which a component does not run what the repository names, as far as it is
+// known: the worst first. Of a component whose condition is not among them, the check itself told what was
+// wrong.
 var standings = []struct {
 	code  agent.ConditionCode
 	exit  int
@@ -115,7 +117,8 @@ var standings = []struct {
 	{agent.ConditionUnasked, exitWorking, "the repository was not asked about component %s yet", "ota-agent check --wait goes on until it was"},
 }
 
-// standing fails where a component is known not to run what the repository names, with the worst of the reasons. Why, the lines before say.
+// standing fails where a component is known not to run what the repository names, with the worst of the
+// reasons. Why, the lines before say.
 func standing(s agent.Status) error {
 	for _, x := range standings {
 		for _, c := range s.Components {
@@ -127,7 +130,8 @@ func standing(s agent.Status) error {
 	return nil
 }
 
-// restsAs fails where what was found at rest is not that each component runs what the repository names, by its last answer.
+// restsAs fails where what was found at rest is not that each component runs what the repository names, by
+// its last answer.
 func restsAs(s agent.Status) error {
 	if p := s.Repository.LastProblem; p != nil {
 		return fmt.Errorf("a later check failed: %w", p)

@@ -197,16 +197,16 @@ func (c *cli) client() (*local.Client, settings, error) {
 }
 
 const (
-	// startMax is how long a start may take before a command says that it does: a large database is read, and written once more, on
-	// slow flash. An end takes as long as a hook's grace.
+	// startMax is how long a start may take before a command says that it does: a large database is read, and
+	// written once more, on slow flash. An end takes as long as a hook's grace.
 	startMax = 30 * time.Second
 	// startPoll is the pause between two looks, and startNote is when a person is told what is waited for.
 	startPoll = 50 * time.Millisecond
 	startNote = 2 * time.Second
 )
 
-// awaitStart waits while an agent has its store open and does not answer on its socket: it is starting, or ending. Where none has,
-// there is nothing to wait for.
+// awaitStart waits while an agent has its store open and does not answer on its socket: it is starting, or
+// ending. Where none has, there is nothing to wait for.
 func (c *cli) awaitStart(s settings) error {
 	ctx, stop := interruptible()
 	defer stop()

@@ -20,8 +20,8 @@ const (
 	componentsMax = 32
 	// rateMinMax is what fetch accepts, in bytes per second.
 	rateMinMax = 1_000_000_000
-	// targetsFileMin and targetsFileMax bound the longest targets metadata file, in bytes: a small repository's, and what takes the
-	// agent 216 MiB of memory.
+	// targetsFileMin and targetsFileMax bound the longest targets metadata file, in bytes: a small
+	// repository's, and what takes the agent 216 MiB of memory.
 	targetsFileMin = 1 << 20
 	targetsFileMax = 64 << 20
 	// bandwidthFloor is the lowest cap that fetch accepts, in bytes per second.

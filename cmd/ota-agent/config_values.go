@@ -23,7 +23,8 @@ const (
 	identityBytesMax = 4 << 10
 	// filePrefix begins a device ID that a file holds: "file:/etc/machine-id".
 	filePrefix = "file:"
-	// uninitialized stands in /etc/machine-id until a device's first boot has made its ID (machine-id(5)). An ID of zeros alone is none either.
+	// uninitialized stands in /etc/machine-id until a device's first boot has made its ID (machine-id(5)). An
+	// ID of zeros alone is none either.
 	uninitialized = "uninitialized"
 )
 

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// binaryBytesMax is the budget of the stripped binary on the CPUs of devices (ARCHITECTURE.md). In a read-only image, which
-// compresses it, 10 MiB cost a device about 3.
+// binaryBytesMax is the budget of the stripped binary on the CPUs of devices (ARCHITECTURE.md). In a
+// read-only image, which compresses it, 10 MiB cost a device about 3.
 const binaryBytesMax = 10 << 20
 
 // TestCross looks at the binaries that `make cross` built: each is static and within the budget.

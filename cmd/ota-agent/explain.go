@@ -54,7 +54,8 @@ func (t *table) explain(c agent.ComponentStatus, running bool) {
 	}
 }
 
-// condition says how a component stands, and what would change that. That nothing is to be done it says in one case alone.
+// condition says how a component stands, and what would change that. That nothing is to be done it says in
+// one case alone.
 func (t *table) condition(c agent.Condition) {
 	switch c.Code {
 	case agent.ConditionCurrent:

@@ -10,8 +10,8 @@ import (
 	"github.com/ota-agent/ota-agent/agent"
 )
 
-// Whatever a component can wait for or fail with, explain says what changes it, and docs/status.md says the same. A reason that is new needs
-// a row there and a line in remedies.
+// Whatever a component can wait for or fail with, explain says what changes it, and docs/status.md says the
+// same. A reason that is new needs a row there and a line in remedies.
 func TestEveryWaitHasARemedy(t *testing.T) {
 	text, err := os.ReadFile("../../docs/status.md")
 	if err != nil {
@@ -105,8 +105,8 @@ func TestTheWayToTheBrokerIsShown(t *testing.T) {
 	}
 }
 
-// TestAHookThatRunsIsExplained: whoever stands before a device whose hook hangs sees for how long it has run, when it is ended, and what ends it
-// now; and the status counts what hung.
+// TestAHookThatRunsIsExplained: whoever stands before a device whose hook hangs sees for how long it has run,
+// when it is ended, and what ends it now; and the status counts what hung.
 func TestAHookThatRunsIsExplained(t *testing.T) {
 	c := agent.ComponentStatus{Name: "app", Phase: agent.Writing, Condition: &agent.Condition{Code: agent.ConditionWorking, Text: "writing the image to its slot",
 		Elapsed: 3600, Limit: 7200, Percent: new(12)}}

@@ -24,8 +24,8 @@ const (
 
 func (s settings) lastFailure() string { return filepath.Join(filepath.Dir(s.socket), lastFailureName) }
 
-// readLastFailure is why the last run failed; nil where it did not. A file that makes no sense says nothing, nor does one that
-// somebody else may have put there: its text is shown in the status.
+// readLastFailure is why the last run failed; nil where it did not. A file that makes no sense says nothing,
+// nor does one that somebody else may have put there: its text is shown in the status.
 func readLastFailure(s settings) *agent.Problem {
 	text, err := files.ReadOwn(s.lastFailure(), lastFailureBytesMax)
 	if err != nil {

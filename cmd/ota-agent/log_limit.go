@@ -26,12 +26,12 @@ const (
 	repeatedName = "repeated"
 )
 
-// stableAttributes tell lines of one message apart: they have few values. All others (texts, times, counts, ports) may differ in
-// each line, and whoever chooses them could get around the limit.
+// stableAttributes tell lines of one message apart: they have few values. All others (texts, times, counts,
+// ports) may differ in each line, and whoever chooses them could get around the limit.
 var stableAttributes = []string{"component", "action", "reason", "source", "mirror", "topic", "path", "uid", "for", "role", "work"}
 
-// unlimited are the messages of which each is told: changes of an update's phase with their verdicts, the runs of hooks where somebody
-// asked to see them, and the process's own.
+// unlimited are the messages of which each is told: changes of an update's phase with their verdicts, the
+// runs of hooks where somebody asked to see them, and the process's own.
 var unlimited = []string{agent.LogStep, agent.LogGoingOn, install.LogRun, logStarted, logStopped}
 
 // The process's own messages.
@@ -40,9 +40,9 @@ const (
 	logStopped = "stopped"
 )
 
-// A logLimit is a slog.Handler before another one. Of the lines that say the same it lets one a minute pass: the first at once,
-// and the last of a minute, with the count of those between, at its end. So a flood of wakes, requests or answers costs a line a
-// minute, and says how large it was.
+// A logLimit is a slog.Handler before another one. Of the lines that say the same it lets one a minute pass:
+// the first at once, and the last of a minute, with the count of those between, at its end. So a flood of
+// wakes, requests or answers costs a line a minute, and says how large it was.
 type logLimit struct {
 	next   slog.Handler
 	prefix string // of the key: the stable attributes that With gave
@@ -123,7 +123,8 @@ func (l *logLimit) hold(r slog.Record) bool {
 	return false
 }
 
-// end writes the last line of a series, and begins the next minute with it; a series of which nothing was held is forgotten.
+// end writes the last line of a series, and begins the next minute with it; a series of which nothing was
+// held is forgotten.
 func (l *logKeys) end(message, rest string) {
 	l.mu.Lock()
 	s := l.messages[message][rest]

@@ -58,7 +58,8 @@ func (q *logQueue) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// run writes the lines until drain is called. It may hang in a write for ever: nobody waits for it longer than drain does.
+// run writes the lines until drain is called. It may hang in a write for ever: nobody waits for it longer
+// than drain does.
 func (q *logQueue) run() {
 	defer close(q.drained)
 	for range q.more {

@@ -161,7 +161,8 @@ func TestAHungLogReaderStopsNothing(t *testing.T) {
 	}
 }
 
-// The reader of the log hangs, and the runtime has words to say: a service manager's watchdog sends SIGABRT, and the process ends.
+// The reader of the log hangs, and the runtime has words to say: a service manager's watchdog sends SIGABRT,
+// and the process ends.
 func TestAHungLogReaderHoldsNoCrashUp(t *testing.T) {
 	sockets := func(t *testing.T) *os.File {
 		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -253,8 +254,8 @@ func TestAHungLogReaderHoldsNoFailureUp(t *testing.T) {
 	}
 }
 
-// The reader of the log dies: the agent does not, and its hooks have the default disposition of SIGPIPE, also when the agent
-// itself was started with another one, as systemd does.
+// The reader of the log dies: the agent does not, and its hooks have the default disposition of SIGPIPE, also
+// when the agent itself was started with another one, as systemd does.
 func TestADeadLogReaderKillsNothing(t *testing.T) {
 	const ignored = "grep SigIgn /proc/self/status >\"$0.sigign\"\n"
 	d := newRunDevice(t, ignored)

@@ -17,7 +17,8 @@ import (
 	"github.com/ota-agent/ota-agent/install"
 )
 
-// What the standard library writes into its own log goes the same way, and its words, which are a server's, make no new kind of line.
+// What the standard library writes into its own log goes the same way, and its words, which are a server's,
+// make no new kind of line.
 func TestTheLibrarysLogIsLimited(t *testing.T) {
 	r := &reading{}
 	d := openLog(r, false)

@@ -14,7 +14,8 @@ import (
 // ownedEntriesMax bounds what is looked at in a directory.
 const ownedEntriesMax = 4096
 
-// An owned file decides what runs on this device, or holds a secret: nobody but root and the agent's user may change it.
+// An owned file decides what runs on this device, or holds a secret: nobody but root and the agent's user may
+// change it.
 type owned struct {
 	key   string // of the config, for its line; empty: the config itself
 	path  string // empty: there is none
@@ -23,12 +24,12 @@ type owned struct {
 	inside bool
 }
 
-// preflightOwners refuses to begin where somebody else could change what the agent goes by, or read its keys, as sshd does. Whoever can
-// write the config, the anchor or a hook would own the device; who can rename a directory above one of them can replace it. What is
-// not there is for others to find.
+// preflightOwners refuses to begin where somebody else could change what the agent goes by, or read its keys,
+// as sshd does. Whoever can write the config, the anchor or a hook would own the device; who can rename a
+// directory above one of them can replace it. What is not there is for others to find.
 //
-// What guests are meant to write is not among these files: the inhibit directory, the file metered, and media. Nor is a repository in a
-// directory: nothing of it is believed.
+// What guests are meant to write is not among these files: the inhibit directory, the file metered, and
+// media. Nor is a repository in a directory: nothing of it is believed.
 func preflightOwners(s settings) error {
 	for _, o := range s.owned() {
 		if err := o.check(); err != nil {
@@ -108,8 +109,8 @@ func (s settings) owned() []owned {
 	return all
 }
 
-// unlessKernels is path, or nothing where the kernel itself shows that file: nobody can replace it, and in a container without privileges it
-// belongs to nobody.
+// unlessKernels is path, or nothing where the kernel itself shows that file: nobody can replace it, and in a
+// container without privileges it belongs to nobody.
 func unlessKernels(path string) string {
 	if strings.HasPrefix(path, "/proc/") || strings.HasPrefix(path, "/sys/") {
 		return ""

@@ -69,8 +69,8 @@ func (d *runDevice) owners() error {
 	return preflightOwners(s)
 }
 
-// Whatever decides what runs here, or is secret, is refused where others may change it, by itself or above it, and the command that is
-// named mends it.
+// Whatever decides what runs here, or is secret, is refused where others may change it, by itself or above
+// it, and the command that is named mends it.
 func TestFilesThatOthersMayChangeAreRefused(t *testing.T) {
 	d := ownedDevice(t)
 	if err := d.owners(); err != nil {
@@ -216,8 +216,8 @@ func TestAHookThatIsOpenedUpLaterIsNotRun(t *testing.T) {
 	}
 }
 
-// What the kernel shows below /proc and /sys nobody can replace. Under a root of a user namespace, as in a container without privileges, it
-// belongs to nobody: the command that would mend that can't be run.
+// What the kernel shows below /proc and /sys nobody can replace. Under a root of a user namespace, as in a
+// container without privileges, it belongs to nobody: the command that would mend that can't be run.
 func TestTheKernelsOwnFilesAreNotAskedForTheirOwner(t *testing.T) {
 	s := settings{file: "/etc/ota-agent/config.toml", bootID: defaultBootID, identity: "/sys/firmware/devicetree/base/serial-number"}
 	for _, o := range s.owned() {

@@ -12,8 +12,9 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// preflight finds what would stop the agent later, and at the worst moment: a bad trust anchor, a hook that can't run, a
-// CA file that can't be read, a file that others may change, a partition that is not mounted. It puts what the image ships into s, and changes nothing else.
+// preflight finds what would stop the agent later, and at the worst moment: a bad trust anchor, a hook that
+// can't run, a CA file that can't be read, a file that others may change, a partition that is not mounted. It
+// puts what the image ships into s, and changes nothing else.
 func preflight(s *settings) (err error) {
 	if err := preflightOwners(*s); err != nil {
 		return err

@@ -2,8 +2,8 @@ package main
 
 import "github.com/ota-agent/ota-agent/agent"
 
-// remedies says of each reason what changes it: explain shows the text, and so does the last column of docs/status.md, which a test holds
-// against this table (there with code in backticks).
+// remedies says of each reason what changes it: explain shows the text, and so does the last column of
+// docs/status.md, which a test holds against this table (there with code in backticks).
 var remedies = map[agent.Reason]string{
 	agent.ReasonUnreachable:     "the device's network, or the server; it is tried again by itself",
 	agent.ReasonTLS:             "a right clock (compare the certificate's dates with time.effective), another certificate, or ca in the config",

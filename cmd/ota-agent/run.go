@@ -22,8 +22,9 @@ import (
 	"github.com/ota-agent/ota-agent/verifier"
 )
 
-// memorySoftLimit makes the garbage collector work harder before the heap gets there, with the default length of targets files;
-// a longer one needs room for itself and its canonical form. It is no cap. GOMEMLIMIT overrides it.
+// memorySoftLimit makes the garbage collector work harder before the heap gets there, with the default length
+// of targets files; a longer one needs room for itself and its canonical form. It is no cap. GOMEMLIMIT
+// overrides it.
 const memorySoftLimit = 64 << 20
 
 func (c *cli) run([]string) error {
@@ -100,8 +101,8 @@ func (t trustedFiles) Document(role string, version int64) (io.ReadCloser, int64
 	return t.store.DocumentFile(verifier.Key{Role: role, Version: version})
 }
 
-// serve runs the agent and all that speaks for it. What ends first ends the rest; what does not end, a hook's grace aside, ends with the
-// process.
+// serve runs the agent and all that speaks for it. What ends first ends the rest; what does not end, a hook's
+// grace aside, ends with the process.
 func serve(ctx context.Context, s settings, store *storage.Store, a *agent.Agent, repository *fetch.Repository, clock *effectiveTime,
 	grace time.Duration, log *slog.Logger) error {
 	notify, err := newNotifier(a, log)
@@ -164,7 +165,8 @@ func counters(store *storage.Store, repository *fetch.Repository) func() agent.C
 	}
 }
 
-// limitMemory sets the soft limit. targets is the longest targets file that the config accepts, in bytes; 0: the default.
+// limitMemory sets the soft limit. targets is the longest targets file that the config accepts, in bytes; 0:
+// the default.
 func limitMemory(targets int64) {
 	longer := max(0, targets-verifier.DefaultLimits().StatedBytes)
 	if now := debug.SetMemoryLimit(-1); now == math.MaxInt64 || now == memorySoftLimit {

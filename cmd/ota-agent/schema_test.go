@@ -17,7 +17,8 @@ import (
 
 var update = flag.Bool("update-schemas", false, "write docs/schemas anew from the types of the documents")
 
-// TestSchemasFollowTheTypes: the schemas of what the agent publishes are made from its types, so a new field can't be forgotten.
+// TestSchemasFollowTheTypes: the schemas of what the agent publishes are made from its types, so a new field
+// can't be forgotten.
 func TestSchemasFollowTheTypes(t *testing.T) {
 	for name, c := range map[string]struct {
 		of    reflect.Type
@@ -63,7 +64,8 @@ type schemas struct {
 	defs map[string]any
 }
 
-// codes lists the known values of a type of codes, from the file that names them. More may come, so they are only examples.
+// codes lists the known values of a type of codes, from the file that names them. More may come, so they are
+// only examples.
 var codes = map[reflect.Type]struct{ file, prefix string }{
 	reflect.TypeFor[agent.Reason]():        {"problem.go", "Reason"},
 	reflect.TypeFor[agent.EventKind]():     {"event.go", "Event"},

@@ -25,8 +25,9 @@ const (
 	strayEvery = time.Minute
 )
 
-// preflightState refuses to begin where what must hold the state is not there. A database that is made without it begins empty: the agent
-// forgets what it rejected, and a release that does not mount the partition looks like a fresh device.
+// preflightState refuses to begin where what must hold the state is not there. A database that is made
+// without it begins empty: the agent forgets what it rejected, and a release that does not mount the
+// partition looks like a fresh device.
 func preflightState(s settings) error {
 	if s.stateMount == "" {
 		return nil
@@ -39,8 +40,8 @@ func preflightState(s settings) error {
 		"mount it before the agent starts (RequiresMountsFor= in its unit), or correct the line; nothing was made in "+s.state)
 }
 
-// present says that neither a mount nor a marker is at path, or returns nil. A directory must have something mounted on it; anything else
-// need only be there.
+// present says that neither a mount nor a marker is at path, or returns nil. A directory must have something
+// mounted on it; anything else need only be there.
 func present(path string) error {
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {
@@ -78,8 +79,9 @@ func unescaped(path string) string {
 	return b.String()
 }
 
-// watchState ends with astray's error as soon as the state directory is another one than the one that is open. It looks when the kernel says
-// that a mount has changed, so it costs an idle device nothing. It ends with nil when ctx does.
+// watchState ends with astray's error as soon as the state directory is another one than the one that is
+// open. It looks when the kernel says that a mount has changed, so it costs an idle device nothing. It ends
+// with nil when ctx does.
 func watchState(ctx context.Context, astray func() error, log *slog.Logger) error {
 	changes, err := mountChanges(ctx)
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestStateMountMustBeThere: a marker need only be there, and a directory must have something mounted on it, whatever its name.
+// TestStateMountMustBeThere: a marker need only be there, and a directory must have something mounted on it,
+// whatever its name.
 func TestStateMountMustBeThere(t *testing.T) {
 	dir := t.TempDir()
 	marker, odd := filepath.Join(dir, "marker"), filepath.Join(dir, `with space\and 012`)

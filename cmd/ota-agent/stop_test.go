@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestTermEndsTheRealAgent, whatever it waits for: a server that takes connections and says nothing, and a hook that does not listen to
-// SIGTERM. The hook has its grace.
+// TestTermEndsTheRealAgent, whatever it waits for: a server that takes connections and says nothing, and a
+// hook that does not listen to SIGTERM. The hook has its grace.
 func TestTermEndsTheRealAgent(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -43,8 +43,9 @@ func newSystem(s settings) (system, error) {
 	return system{bootID: id, born: born, reboot: s.reboot}, nil
 }
 
-// readBoot reads a boot ID and, in a file that stands in for the kernel's, the seconds of CLOCK_BOOTTIME at which that boot began: a
-// simulated board must not take the uptime of its host for its own, once for each of its boots.
+// readBoot reads a boot ID and, in a file that stands in for the kernel's, the seconds of CLOCK_BOOTTIME at
+// which that boot began: a simulated board must not take the uptime of its host for its own, once for each of
+// its boots.
 func readBoot(text string) (id string, born time.Duration, err error) {
 	id, seconds, simulated := strings.Cut(strings.TrimSpace(text), "\n")
 	if id == "" {

@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// endMax is how long the parts of the agent have to end once they were told to, beside what a hook has: with closeMax for each of the
-	// adapters the process ends within 10 s.
+	// endMax is how long the parts of the agent have to end once they were told to, beside what a hook has:
+	// with closeMax for each of the adapters the process ends within 10 s.
 	endMax = 7 * time.Second
 	// closeMax is how long an adapter has to close: a disk that hangs keeps no process alive.
 	closeMax = time.Second
@@ -39,7 +39,8 @@ func (t *together) start(run func(context.Context) error) {
 	go func() { t.ended <- run(t.ctx) }()
 }
 
-// wait waits until all parts have ended, the others no longer than patience after the first. It returns the first error, or errLeft.
+// wait waits until all parts have ended, the others no longer than patience after the first. It returns the
+// first error, or errLeft.
 func (t *together) wait(patience time.Duration) (err error) {
 	defer t.stop()
 	stopped := t.ctx.Done()

@@ -133,7 +133,8 @@ func stands(code agent.ConditionCode, reason agent.Reason) agent.Status {
 	}}
 }
 
-// Every condition has its exit code, after check and after check --wait alike; the latter goes on while anything ends by itself.
+// Every condition has its exit code, after check and after check --wait alike; the latter goes on while
+// anything ends by itself.
 func TestACheckEndsAsTheDeviceStands(t *testing.T) {
 	for code, want := range map[agent.ConditionCode]struct {
 		rest bool
@@ -164,7 +165,8 @@ func TestACheckEndsAsTheDeviceStands(t *testing.T) {
 	}
 }
 
-// A reason for which another mirror is asked is the repository's, or the way's to it: check says which, and never a mere 1.
+// A reason for which another mirror is asked is the repository's, or the way's to it: check says which, and
+// never a mere 1.
 func TestACheckNamesTheRepositoryOrTheWayToIt(t *testing.T) {
 	for _, r := range constants(t, "../../agent/problem.go", "Reason") {
 		code := reasonCode(agent.Reason(r))

@@ -43,8 +43,8 @@ func (f factory) abHook() string { return f.board.paths.hook("ab-file") }
 
 func (f factory) appHook() string { return f.board.paths.hook("app-symlink") }
 
-// copyHooks puts the shipped hooks onto the board, as its image would hold them. The agent runs none that others may change, and the
-// source tree may be anybody's.
+// copyHooks puts the shipped hooks onto the board, as its image would hold them. The agent runs none that
+// others may change, and the source tree may be anybody's.
 func (f factory) copyHooks() error {
 	for _, path := range []string{f.abHook(), f.appHook()} {
 		text, err := os.ReadFile(filepath.Join(f.built.tree, "packaging", "hooks", filepath.Base(path)))

@@ -1,6 +1,6 @@
-// Package websocket stands in for github.com/gorilla/websocket in the agent that is shipped (Makefile): paho links that
-// package for ws:// brokers, which the agent's config refuses, and it would be 1 % of the agent's 10 MiB. It has what paho names,
-// and dials nothing. Whoever builds without the Makefile gets the real one.
+// Package websocket stands in for github.com/gorilla/websocket in the agent that is shipped (Makefile): paho
+// links that package for ws:// brokers, which the agent's config refuses, and it would be 1 % of the agent's
+// 10 MiB. It has what paho names, and dials nothing. Whoever builds without the Makefile gets the real one.
 package websocket
 
 import (

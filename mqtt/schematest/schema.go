@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// A Schema is a JSON Schema, of the part of draft 2020-12 that docs/schemas uses. It is stricter than the draft: a property that the schema does not
-// name is an error, so that a field which is added without its place in the schema is noticed. Receivers ignore such fields.
+// A Schema is a JSON Schema, of the part of draft 2020-12 that docs/schemas uses. It is stricter than the
+// draft: a property that the schema does not name is an error, so that a field which is added without its
+// place in the schema is noticed. Receivers ignore such fields.
 type Schema struct{ root map[string]any }
 
 // ParseSchema reads a schema. A keyword that it does not know is an error.

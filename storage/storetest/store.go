@@ -338,8 +338,8 @@ func emptyChange(t *testing.T, s agent.Store) {
 	newIsEmpty(t, s)
 }
 
-// beyondABound: who can have a device store something must not be able to end its agent, so such a change is refused as a
-// whole, before anything is written, and the store goes on.
+// beyondABound: who can have a device store something must not be able to end its agent, so such a change is
+// refused as a whole, before anything is written, and the store goes on.
 func beyondABound(t *testing.T, s agent.Store) {
 	commit(t, s, withFloors(verifier.Floors{Timestamp: verifier.Floor{Version: 4}}))
 	long := strings.Repeat("r", verifier.RoleNameBytesMax)
@@ -361,8 +361,8 @@ func beyondABound(t *testing.T, s agent.Store) {
 	wantDocument(t, s, key(long), []byte("3"))
 }
 
-// withoutRoom: the same where a large document finds no room, whoever signed it. What is small goes on, and the document is
-// taken as soon as there is room.
+// withoutRoom: the same where a large document finds no room, whoever signed it. What is small goes on, and
+// the document is taken as soon as there is room.
 func withoutRoom(t *testing.T, s agent.Store) {
 	old, large := []byte("old"), bytes.Repeat([]byte("large"), 20_000)
 	c := put(verifier.Document{Key: key("a"), Bytes: old})

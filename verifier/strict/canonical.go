@@ -29,8 +29,9 @@ func (v Value) AppendCanonical(dst []byte) ([]byte, error) {
 	return c.buffer, nil
 }
 
-// WriteCanonical writes the canonical form to w, a hash as a rule. It needs a small buffer, and four bytes for
-// each member of the objects it is in, if their names don't ascend; what was written before an error is to be thrown away.
+// WriteCanonical writes the canonical form to w, a hash as a rule. It needs a small buffer, and four bytes
+// for each member of the objects it is in, if their names don't ascend; what was written before an error is
+// to be thrown away.
 func (v Value) WriteCanonical(w io.Writer) error {
 	v, err := v.validated()
 	if err != nil {

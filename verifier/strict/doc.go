@@ -16,10 +16,11 @@
 //
 // # Bounds
 //
-// The caller bounds the length of its input; limits.go bounds depth, and members for each byte of length. Time is linear in the
-// length, also where names don't ascend: they are sorted by their bytes, and the canonical form costs one scan for each level
-// of depth. Memory is nothing beyond the input while names ascend, and four bytes a name where they don't; a canonical form that
-// is not the received bytes is as long as these, and takes four more bytes a name. No input makes this package panic.
+// The caller bounds the length of its input; limits.go bounds depth, and members for each byte of length.
+// Time is linear in the length, also where names don't ascend: they are sorted by their bytes, and the
+// canonical form costs one scan for each level of depth. Memory is nothing beyond the input while names
+// ascend, and four bytes a name where they don't; a canonical form that is not the received bytes is as long
+// as these, and takes four more bytes a name. No input makes this package panic.
 //
 // # Decisions
 //

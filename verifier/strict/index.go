@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// An Index finds the members of an object by name with a few comparisons each, and goes through them in the order of their
-// names. It takes four bytes a member. The zero Index has no members.
+// An Index finds the members of an object by name with a few comparisons each, and goes through them in the
+// order of their names. It takes four bytes a member. The zero Index has no members.
 type Index struct {
 	object Value
 	names  []uint32 // where they begin in the object's bytes
@@ -51,8 +51,9 @@ func (x Index) Lookup(name string) (Value, bool) {
 	return Value{}, false
 }
 
-// Against calls f for each member, in the order of names, with the member of the same name of another index: the zero Value where
-// that has none. name is the beginning of the member's name, for an error. It ends with f's first error.
+// Against calls f for each member, in the order of names, with the member of the same name of another index:
+// the zero Value where that has none. name is the beginning of the member's name, for an error. It ends with
+// f's first error.
 func (x Index) Against(other Index, f func(name []byte, mine, others Value) error) error {
 	at := 0
 	for i, offset := range x.names {

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Member names are sorted where they lie: what is sorted are the offsets of their opening quotes, four bytes a name. They sort by
-// code point, which is the byte order of UTF-8.
+// Member names are sorted where they lie: what is sorted are the offsets of their opening quotes, four bytes
+// a name. They sort by code point, which is the byte order of UTF-8.
 
 // nameAt is the name whose opening quote is at offset.
 func nameAt(data []byte, offset uint32) name {
@@ -51,9 +51,9 @@ func headRune(raw []byte) (rune, int) {
 	return utf8.DecodeRune(raw)
 }
 
-// sortNames sorts names by their text. Where none is escaped the time is that of looking at each character of what they have in
-// common with others a few times, and no input makes it worse. Escaped names are compared instead, of which spelledMax
-// bounds the number.
+// sortNames sorts names by their text. Where none is escaped the time is that of looking at each character of
+// what they have in common with others a few times, and no input makes it worse. Escaped names are compared
+// instead, of which spelledMax bounds the number.
 func sortNames(data []byte, names []uint32, escaped bool) {
 	if escaped {
 		sort.Sort(byText{data, names})
@@ -71,9 +71,9 @@ func sortNames(data []byte, names []uint32, escaped bool) {
 // insertionMax is the number of names up to which comparing is faster than counting.
 const insertionMax = 24
 
-// sortByte puts names into order by their byte at depth, sorts all groups of the same byte but the largest, and returns
-// that one, whose names are the same up to depth: so the recursion is as deep as the logarithm of their number. A name that
-// ends there comes first.
+// sortByte puts names into order by their byte at depth, sorts all groups of the same byte but the largest,
+// and returns that one, whose names are the same up to depth: so the recursion is as deep as the logarithm of
+// their number. A name that ends there comes first.
 func sortByte(data []byte, names []uint32, depth int) []uint32 {
 	var next, end [257]uint32
 	for _, n := range names {
@@ -145,8 +145,9 @@ func follows(data []byte, a, b uint32, depth int) bool {
 	}
 }
 
-// byText sorts names of which some are escaped. Here and elsewhere in what the agent links, an interface sorts, not a generic
-// function: each type would cost the agent another 10 KB of code, and these are the slow or the rare paths.
+// byText sorts names of which some are escaped. Here and elsewhere in what the agent links, an interface
+// sorts, not a generic function: each type would cost the agent another 10 KB of code, and these are the slow
+// or the rare paths.
 type byText struct {
 	data  []byte
 	names []uint32

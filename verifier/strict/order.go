@@ -2,16 +2,17 @@ package strict
 
 import "bytes"
 
-// A name is a member's name as it was received between the quotes, and where its opening quote stands. It fits into four words:
-// in five, which are handed on by memory, a large file took a quarter longer to validate.
+// A name is a member's name as it was received between the quotes, and where its opening quote stands. It
+// fits into four words: in five, which are handed on by memory, a large file took a quarter longer to
+// validate.
 type name struct {
 	raw     []byte
 	offset  uint32
 	escaped bool // raw holds escapes
 }
 
-// nameBytesShown is how much of a received name an error needs at most, in bytes: more than excerptMax characters, each written
-// as an escape.
+// nameBytesShown is how much of a received name an error needs at most, in bytes: more than excerptMax
+// characters, each written as an escape.
 const nameBytesShown = 6 * (excerptMax + 2)
 
 // text is what the beginning of the name stands for: enough for an error, and for is.
@@ -32,8 +33,8 @@ func (n name) is(text string) bool {
 }
 
 // An order watches the names of one object: they must be unique, and it is noted when they don't ascend.
-// Ascending names are compared with their predecessor only. Of others the places are remembered, four bytes each, and sorted:
-// so hostile names cost neither much memory nor much time.
+// Ascending names are compared with their predecessor only. Of others the places are remembered, four bytes
+// each, and sorted: so hostile names cost neither much memory nor much time.
 type order struct {
 	s       *scanner
 	last    name

@@ -171,8 +171,8 @@ func (v Value) part(start, end int) Value {
 type members struct {
 	raw []byte
 	pos int
-	// name is the member's, unescaped: valid until the next one. Its opening quote is at the offset at, and its value lies at
-	// raw[start:end].
+	// name is the member's, unescaped: valid until the next one. Its opening quote is at the offset at, and
+	// its value lies at raw[start:end].
 	name           []byte
 	escaped        bool
 	at, start, end int

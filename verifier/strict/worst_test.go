@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// A worstCase makes a document of about length bytes that costs as much as its author could make it. Nobody has signed it.
+// A worstCase makes a document of about length bytes that costs as much as its author could make it. Nobody
+// has signed it.
 type worstCase struct {
 	name string
 	fill func(length int) string // of the object "x" in signed
@@ -129,7 +130,8 @@ func allocated(f func()) int64 {
 	return int64(after.TotalAlloc - before.TotalAlloc)
 }
 
-// Row L1: parsing a document and making its canonical form allocates no more than twice its length, beside the document itself.
+// Row L1: parsing a document and making its canonical form allocates no more than twice its length, beside
+// the document itself.
 func TestL1_NoDocumentCostsMoreThanTwiceItsLength(t *testing.T) {
 	for _, w := range worst() {
 		for _, length := range []int{1 << 10, 1 << 20, 6 << 20} {

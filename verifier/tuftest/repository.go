@@ -243,8 +243,8 @@ func (r *Repository) Asked() []string {
 	return asked
 }
 
-// Files are the metadata files as they are now, by name, as a static server has them: every root, and the present version of the
-// other roles.
+// Files are the metadata files as they are now, by name, as a static server has them: every root, and the
+// present version of the other roles.
 func (r *Repository) Files() map[string][]byte {
 	files := map[string][]byte{
 		verifier.FileName(verifier.Timestamp, 0): r.TimestampFile(),

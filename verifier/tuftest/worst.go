@@ -32,7 +32,8 @@ type WorstCase struct {
 	By   string // who must be corrupt
 	// Checks: what it costs are the checks of its signatures, of which each lets go what it took.
 	Checks bool
-	// Make makes the repository; the document has about length bytes. A document beyond a limit of the verifier's is as long, too.
+	// Make makes the repository; the document has about length bytes. A document beyond a limit of the
+	// verifier's is as long, too.
 	Make func(length int) *Repository
 }
 
@@ -243,8 +244,8 @@ func signedText(kind string, more Object) string {
 	return string(Canonical(more))
 }
 
-// signedFile is a file with a signature under each key ID. The canonical form is the verifier's own: what these files cost counts here,
-// not whether they are right.
+// signedFile is a file with a signature under each key ID. The canonical form is the verifier's own: what
+// these files cost counts here, not whether they are right.
 func signedFile(signed string, keys ...*Key) []byte {
 	message, err := strict.Canonical([]byte(signed))
 	if err != nil {
@@ -365,8 +366,8 @@ func manyChecks(keys []*Key) *Repository {
 	})
 }
 
-// ManyVendors are n vendors, each with a file of length bytes that costs as much as one can: a device that runs something of each looks
-// all of them up. Their paths are vendor0/stable/x.img and so on.
+// ManyVendors are n vendors, each with a file of length bytes that costs as much as one can: a device that
+// runs something of each looks all of them up. Their paths are vendor0/stable/x.img and so on.
 func ManyVendors(n, length int) *Repository {
 	r := New()
 	r.MetaHashes = true
