@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -52,6 +53,9 @@ type standing struct {
 	running ActionKind // what is being done; empty: nothing
 	elapsed time.Duration
 	hook    *HookRun // that runs for it; nil: none
+	// queued is what it would do if others left it a lane, and first are the names of those others.
+	queued  ActionKind
+	first   []string
 	waiting *Waiting
 	failing *Problem // why the last refresh has no answer about it
 	offer   Offer
@@ -66,7 +70,10 @@ type standing struct {
 // standing is what the engine knows of a component now.
 func (e *engine) standing(c *live, r Record) standing {
 	s := standing{phase: r.Phase, named: c.component != nil, waiting: c.waiting, failing: e.failing(c), offer: c.offer, slots: c.slots, blind: c.blind,
-		asking: e.refreshing, unlisted: r.Unlisted}
+		asking: e.refreshing, unlisted: r.Unlisted, queued: c.queued}
+	if c.queued != "" {
+		s.first = e.ahead(c.queued)
+	}
 	if c.running != nil {
 		s.running, s.elapsed = c.running.action.Kind, e.p.System.Uptime()-c.begunAt
 		if run, ok := e.p.Installer.Running(c.name); ok {
@@ -88,12 +95,33 @@ func conditionOf(s standing) Condition {
 	switch w := s.waiting; {
 	case s.running != "" && s.running != Ask:
 		return s.atWork()
+	case w == nil && len(s.first) > 0:
+		return s.inLine()
 	case w == nil:
 		return working("between two steps of " + string(s.phase))
 	case w.Reason == ReasonRefreshFirst && s.failing != nil:
 		return Condition{Code: ConditionWaiting, Reason: s.failing.Reason, Text: "the repository must answer first: " + s.failing.Text}
 	}
 	return s.waiting.stands()
+}
+
+// ahead names the components that hold the lanes which an action needs.
+func (e *engine) ahead(k ActionKind) (names []string) {
+	for _, other := range e.live {
+		if other.running != nil && (other.running.action.Kind == Fetch) == (k == Fetch) {
+			names = append(names, other.name)
+		}
+	}
+	return names
+}
+
+// inLine says whose work comes first.
+func (s *standing) inLine() Condition {
+	names := strings.Join(s.first, " and ")
+	if s.queued == Fetch {
+		return working("it waits for its turn to download: " + names + " go first")
+	}
+	return working("it waits for its turn: one hook runs at a time, and now it is that of " + names)
 }
 
 // atRest is conditionOf for a component that is at no release.
@@ -143,6 +171,9 @@ func (s *standing) atWork() Condition {
 	c := working(cmp.Or(doing[s.running], string(s.running), doing[Observe]))
 	if s.running == Examine && s.waiting != nil {
 		c = s.waiting.stands() // one check after the other is no news
+	}
+	if s.running == "" && len(s.first) > 0 {
+		return s.inLine()
 	}
 	if s.running == "" {
 		return c

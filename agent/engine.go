@@ -115,6 +115,7 @@ type live struct {
 	metered  Counters // when its record was stored last
 	running  *task
 	begunAt  time.Duration         // uptime at which it began
+	queued   ActionKind            // what it would do now if other components left it a lane; empty: nothing
 	progress atomic.Pointer[gauge] // of the running download; nil: none
 	waiting  *Waiting
 	last     *Outcome
@@ -233,6 +234,7 @@ func (e *engine) advance() ([]*task, error) {
 
 // advanceOne commits pure steps of a component until it waits or has something to do.
 func (e *engine) advanceOne(c *live) (*task, error) {
+	c.queued = ""
 	if c.running != nil {
 		e.endAtGate(c)
 		return nil, nil
@@ -277,6 +279,7 @@ const fetchesMax = 2
 func (e *engine) begin(c *live, r Record, a Action) *task {
 	switch {
 	case a.Kind == Fetch && e.fetches >= fetchesMax, a.Kind != Fetch && e.hookBusy:
+		c.queued = a.Kind
 		return nil
 	case a.Kind == Fetch:
 		e.fetches++

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 )
@@ -40,6 +41,10 @@ func TestEachComponentHasItsDownload(t *testing.T) {
 	turn()
 	if len(fetches) != 2 || fetches[0].of == fetches[1].of {
 		t.Fatalf("%d downloads run; expected those of two components", len(fetches))
+	}
+	if c := e.status().Components[2].Condition; c.Code != ConditionWorking || !strings.Contains(c.Text, fetches[0].of.name) ||
+		!strings.Contains(c.Text, fetches[1].of.name) {
+		t.Errorf("the third component's condition is %+v; expected it to name the two that go first", c)
 	}
 	checks := e.checks
 	e.plan.now = true
