@@ -146,3 +146,13 @@ func TestCancelInEachPhase(t *testing.T) {
 		t.Errorf("cancel of a component that is not there: %v", err)
 	}
 }
+
+// TestACancelOutlivesThePhase: an older agent drops an update whose phase it does not know. Where the operator
+// had cancelled it, that is why its release is put aside, and a person reads so.
+func TestACancelOutlivesThePhase(t *testing.T) {
+	r := Record{Schema: RecordSchema, Component: "rootfs", Phase: "soaking", Release: releaseV2, TargetSlot: "B", Hook: "/hook", CancelAsked: true}
+	a := Next(r, Facts{Component: &Component{Name: "rootfs", Reboot: true}, Now: testNow})
+	if got := Step(r, a, nil); got.Phase != Idle || len(got.Rejected) != 1 || got.Rejected[0].Last.Reason != ReasonCancelled {
+		t.Errorf("phase %s, rejected %+v; expected the release to be put aside as cancelled", got.Phase, got.Rejected)
+	}
+}

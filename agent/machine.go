@@ -42,6 +42,9 @@ func next(r *Record, f *Facts) Action {
 		return nextRejecting(r, f)
 	}
 	// A newer agent's phase: what is seen decides how to go on, as after the loss of the record.
+	if r.CancelAsked {
+		return Action{Kind: Drop, Problem: cancelled(f.Now)}
+	}
 	return Action{Kind: Drop, Problem: &Problem{Reason: ReasonUnsupported, At: f.Now,
 		Text: fmt.Sprintf("a newer agent began it, and this one does not know its phase %.40q", r.Phase)}}
 }
