@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -27,12 +28,18 @@ const (
 // hooks, only the agent's own session is looked at: nothing that begins later can be theirs.
 func (r *Runner) endLeftovers(ctx context.Context, m mark) error {
 	deadline := time.Now().Add(endWait)
+	// dying are those that were killed. The kernel takes a process's environment, and with it the mark, before
+	// it closes the process's files: one without a mark may still hold a slot's device open.
+	var dying []procEntry
 	for empty := 0; ; {
 		before := !r.isCleared(m.component)
 		left, err := killMarked(m, before)
 		if err != nil {
 			return problem(agent.ReasonHookFailed, err, "can't look for an earlier hook's processes: %v", err)
 		}
+		dying = slices.DeleteFunc(dying, func(p procEntry) bool { return p.gone() || slices.ContainsFunc(left, p.same) })
+		left = append(left, dying...)
+		dying = left
 		if len(left) == 0 {
 			if empty++; !before || empty == looksBefore {
 				r.clear(m.component)

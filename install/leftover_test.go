@@ -146,8 +146,12 @@ func TestMark(t *testing.T) {
 
 func TestParseStat(t *testing.T) {
 	p, ok := parseStat([]byte("123 (a) b (c) S 1 45 67 0 -1 4194560"))
-	if want := (procEntry{123, "a) b (c", 'S', 45, 67}); !ok || p != want {
+	if want := (procEntry{123, "a) b (c", 'S', 45, 67, ""}); !ok || p != want {
 		t.Errorf("got %+v, %v", p, ok)
+	}
+	p, ok = parseStat([]byte("123 (a) S 1 45 67 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 11 12"))
+	if !ok || p.start != "987654" {
+		t.Errorf("started at %q (%v), expected field 22 of proc(5)", p.start, ok)
 	}
 	for _, bad := range []string{"", "1", "1 (x", "x (y) S 1 2 3", "1 (x) S 1 2", ") (", "1 (x) S 1 a 3", "1 (x) SS 1 2 3"} {
 		if p, ok := parseStat([]byte(bad)); ok {
@@ -155,7 +159,14 @@ func TestParseStat(t *testing.T) {
 		}
 	}
 	session, err := unix.Getsid(0)
-	if self, ok := readStat(os.Getpid()); err != nil || !ok || self.session != session || self.group != syscall.Getpgrp() {
+	self, ok := readStat(os.Getpid())
+	if err != nil || !ok || self.session != session || self.group != syscall.Getpgrp() {
 		t.Errorf("this process is %+v, expected session %d", self, session)
+	}
+	if self.gone() {
+		t.Error("this process counts as gone")
+	}
+	if self.start += "1"; !self.gone() {
+		t.Error("another process that got the ID of one that ended counts as that one")
 	}
 }

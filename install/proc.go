@@ -20,6 +20,7 @@ type procEntry struct {
 	state   byte // R, S, D, Z, …
 	group   int
 	session int
+	start   string // when it was started, in the kernel's ticks: tells it from another one that got its ID
 }
 
 // ended is true for a zombie: it runs no more code and only waits to be reaped, maybe by somebody else.
@@ -43,6 +44,9 @@ func parseStat(b []byte) (procEntry, bool) {
 	var errGroup, errSession error
 	p.group, errGroup = strconv.Atoi(fields[2])
 	p.session, errSession = strconv.Atoi(fields[3])
+	if len(fields) > 19 { // field 22 of proc(5)
+		p.start = fields[19]
+	}
 	return p, errGroup == nil && errSession == nil
 }
 
@@ -53,6 +57,15 @@ func readStat(pid int) (procEntry, bool) {
 		return procEntry{}, false
 	}
 	return parseStat(b)
+}
+
+// same reports whether q is this very process, at whatever time.
+func (p procEntry) same(q procEntry) bool { return p.pid == q.pid && p.start == q.start }
+
+// gone reports whether this very process has ended.
+func (p procEntry) gone() bool {
+	now, ok := readStat(p.pid)
+	return !ok || now.ended() || !p.same(now)
 }
 
 // readEnviron reads the environment a process was started with; empty for a zombie, a kernel thread, or a process
